@@ -1,0 +1,42 @@
+import type { Resource } from './object.ts';
+
+export const GROUP = 'vbs.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+const ours = (kind: string, plural: string, namespaced: boolean): Resource => ({
+  group: GROUP,
+  version: VERSION,
+  plural,
+  kind,
+  namespaced,
+});
+
+export const VOLUMES = ours('Volume', 'volumes', true);
+export const ATTACHMENTS = ours('Attachment', 'attachments', true);
+export const VOLUME_CLASSES = ours('VolumeClass', 'volumeclasses', false);
+export const VOLUME_SERVERS = ours('VolumeServer', 'volumeservers', false);
+export const HYPERVISORS = ours('Hypervisor', 'hypervisors', false);
+
+export const LEASES: Resource = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
+};
+export const SECRETS: Resource = { group: '', version: 'v1', plural: 'secrets', kind: 'Secret', namespaced: true };
+export const EVENTS: Resource = {
+  group: 'events.k8s.io',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+};
+export const NAMESPACES: Resource = {
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+};
