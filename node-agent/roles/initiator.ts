@@ -1,0 +1,55 @@
+/** The initiator role: how a hypervisor reaches an export. What it hands to the vmm role is a locator. */
+
+import type { Chap } from './target.ts';
+
+export type Locator =
+  | { readonly kind: 'block'; readonly path: string }
+  | {
+      readonly kind: 'iscsi';
+      /** `host:port`; an IPv6 host in brackets. */
+      readonly portal: string;
+      readonly iqn: string;
+      readonly lun: number;
+      readonly initiator: string;
+      readonly chap: Chap;
+    };
+
+export interface Connection {
+  readonly volumeID: string;
+  readonly iqn: string;
+  readonly lun: number;
+  /** `host:port`; an IPv6 host in brackets. */
+  readonly portal: string;
+  /** Our own initiator name for this hypervisor. */
+  readonly initiator: string;
+  readonly chap: Chap;
+}
+
+/** What the device itself says. */
+export interface Identity {
+  readonly serial: string;
+  readonly sizeBytes: bigint;
+}
+
+export interface Connected {
+  readonly volumeID: string;
+}
+
+/**
+ * `block` initiators make a session and a device on the host; for `iscsi` initiators the VMM logs in itself, and
+ * connect, disconnect and observe have nothing to do.
+ */
+export interface Initiator {
+  readonly kind: Locator['kind'];
+  /** Idempotent. Throws Denied for a wrong name or password, Busy when the portal does not answer. */
+  connect(connection: Connection, signal: AbortSignal): Promise<Locator>;
+  /**
+   * Reads serial and size from the device itself, with this initiator name and password; the caller compares. Never
+   * leaves a session behind. Throws Denied, Busy (no answer, or no LUN yet), CannotLook.
+   */
+  verify(connection: Connection, signal: AbortSignal): Promise<Identity>;
+  /** Session, node record and device gone. No-op when absent. */
+  disconnect(connection: Connection, signal: AbortSignal): Promise<void>;
+  /** Connections of ours on this host. */
+  observe(signal: AbortSignal): Promise<readonly Connected[]>;
+}

@@ -1,0 +1,69 @@
+/**
+ * The pool role: where the bytes of volumes live on a volume server. A volume has one of three names there, and the name
+ * is the state: provisional (being made), complete (the final name *means* complete) and dying (being removed).
+ */
+
+export type BackingState = 'provisional' | 'complete' | 'dying';
+
+export interface Backing {
+  readonly volumeID: string;
+  readonly state: BackingState;
+  readonly sizeBytes: bigint;
+  /** What a target exports: an absolute path of a file or block device. It changes with the state. */
+  readonly path: string;
+  /** The cluster that made it; absent when its tags are lost. */
+  readonly clusterID?: string;
+  /** True when it carries our name pattern and not our clusterID (or none): never touch it. */
+  readonly foreign?: boolean;
+}
+
+export interface PoolView {
+  readonly name: string;
+  /** Tells this pool from another mounted in its place. */
+  readonly identity: string;
+  readonly totalBytes: bigint;
+  /** What new volumes may still take: what thin or sparse volumes may yet grow to is already subtracted. Never negative. */
+  readonly freeBytes: bigint;
+  /** Sizes are whole multiples of this. */
+  readonly extentBytes: bigint;
+  readonly backings: readonly Backing[];
+}
+
+export interface Owner {
+  /** UID of the `kube-system` namespace. */
+  readonly clusterID: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface PoolCan {
+  /** A complete volume may grow while it is exported. */
+  readonly growOnline: boolean;
+}
+
+/**
+ * Every method may be called again after a crash at any point and then goes on from what it finds. All throw
+ * PoolMissing when the pool itself is not there (directory, mount, volume group) or is another one than expected,
+ * CannotLook when looking failed, and NotOurs for a backing of another cluster.
+ */
+export interface Pool {
+  readonly name: string;
+  readonly can: PoolCan;
+  /**
+   * Makes an empty place a pool and returns its identity; a place that is a pool already just tells it. Throws NotOurs for
+   * one with anything in it. Call it once in a pool's life, on a person's order: called at every start it would
+   * turn a mount point whose disk is missing into an empty pool.
+   */
+  prepare(signal: AbortSignal): Promise<string>;
+  observe(signal: AbortSignal): Promise<PoolView>;
+  /** Provisional name, size rounded up to the extent, reads as zeroes. No-op when provisional or complete. Throws NoSpace. */
+  create(volumeID: string, sizeBytes: bigint, owner: Owner, signal: AbortSignal): Promise<void>;
+  /** Checks the size (Mismatch when it is less than asked), makes it durable, renames to the final name. No-op when complete. */
+  complete(volumeID: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+  /** Renames the complete or provisional backing to the dying name. No-op when dying or absent. */
+  retire(volumeID: string, signal: AbortSignal): Promise<void>;
+  /** Removes the dying backing and its tags. Refuses (NotDone) any other state. No-op when absent. */
+  free(volumeID: string, signal: AbortSignal): Promise<void>;
+  /** Grows a complete backing to the size, rounded up; never shrinks. Throws NoSpace, BackingNotFound. */
+  grow(volumeID: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+}

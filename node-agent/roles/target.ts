@@ -1,0 +1,72 @@
+/**
+ * The target role: iSCSI targets on a volume server, one per volume, LUN 1, closed until an initiator is allowed.
+ * Targets whose IQN is not `<prefix>:<volumeID>` are not ours: they are neither reported nor touched.
+ */
+
+export interface Chap {
+  readonly user: string;
+  /** Secret: never in a log, message or event. */
+  readonly password: string;
+}
+
+export interface Export {
+  readonly volumeID: string;
+  readonly iqn: string;
+  readonly lun: number;
+  /** Target, LUN 1, a backing path and both SCSI identities derived from the volumeID are there and on line. */
+  readonly ready: boolean;
+  readonly path?: string;
+  readonly serial?: string;
+  readonly readOnly: boolean;
+  /**
+   * The access list as the target has it. Entries that are no initiator names (addresses, `ALL`) open the target to
+   * others; `deny` takes them off as well.
+   */
+  readonly allowed: readonly string[];
+  /** CHAP accounts bound to this target. */
+  readonly chapUsers: readonly string[];
+  /** Initiator names with a live session. A connection that has not logged in is no session. */
+  readonly sessions: readonly string[];
+}
+
+export interface ExportSpec {
+  readonly path: string;
+  /** Shown to guests; the volumeID. */
+  readonly serial: string;
+  readonly sizeBytes: bigint;
+  readonly readOnly: boolean;
+}
+
+export interface TargetCan {
+  /** A LUN takes a new size while sessions are open. */
+  readonly resizeOnline: boolean;
+  /** Read-only is decided per initiator, not per LUN. */
+  readonly readOnlyPerInitiator: boolean;
+  /** Longest SCSI serial shown unchanged. */
+  readonly serialMax: number;
+}
+
+/**
+ * Verbs are idempotent, look again after each change, and throw NotDone when the change cannot be seen. Callers keep
+ * the order: open, allow … deny, cut, close.
+ */
+export interface Target {
+  readonly can: TargetCan;
+  /** All our exports. Throws CannotLook; an empty list means the daemon runs and has none (as after its restart). */
+  observe(signal: AbortSignal): Promise<readonly Export[]>;
+  /** `host:port` of this server's portals, from configuration. */
+  portals(): readonly string[];
+  /**
+   * Target, LUN 1, serial and SCSI id as asked, nobody allowed. Repairs a half-made export; throws Mismatch when a
+   * finished one has another path or mode, or a session stands in the way of repair.
+   */
+  open(volumeID: string, spec: ExportSpec, signal: AbortSignal): Promise<void>;
+  /** CHAP account first, access last. Throws ExportNotFound, NotDone (also for an export that is not ready). */
+  allow(volumeID: string, initiator: string, chap: Chap, signal: AbortSignal): Promise<void>;
+  /** Access off first, then the account. Leaves sessions alone. No-op for what is not there. */
+  deny(volumeID: string, initiator: string, chapUser: string, signal: AbortSignal): Promise<void>;
+  /** Ends the sessions of this initiator and sees them gone. Refuses (Busy) while it is still allowed: it would come back. */
+  cut(volumeID: string, initiator: string, signal: AbortSignal): Promise<void>;
+  /** LUN and target gone. Throws Busy while any session is open. No-op when absent. */
+  close(volumeID: string, signal: AbortSignal): Promise<void>;
+}
