@@ -1,0 +1,760 @@
+// generated from crds/ by scripts/generate.ts, do not edit
+
+/**
+ * What the user wants. Only detachPolicy may change.
+ */
+export interface AttachmentSpec {
+  /**
+   * The Volume, in the same namespace. It may be created later.
+   */
+  volumeRef: {
+    /**
+     * The Volume's name.
+     */
+    name: string;
+  };
+  /**
+   * The virtual machine, by exactly one of its name or its UUID.
+   */
+  instance: {
+    /**
+     * Binds to the VM of that name on the bound hypervisor.
+     */
+    name?: string;
+    /**
+     * Binds to the VM with this UUID, lower case.
+     */
+    uuid?: string;
+  };
+  /**
+   * The Hypervisor which runs the VM. Absent means it is found from the instance.
+   */
+  hypervisor?: string;
+  /**
+   * Device name wanted in the VM (vdb), honoured or refused as DeviceInUse. Absent means the first free one. Guests should use /dev/disk/by-id/virtio-<volumeID>, since a guest may name its disks differently.
+   */
+  device?: string;
+  /**
+   * The VM may read but not write.
+   */
+  readOnly?: boolean;
+  /**
+   * Graceful detaches only with the hypervisor's proof that the disk is out of the VM. Fence cuts the hypervisor off at the target when it is silent; while it answers, Fence is graceful too.
+   */
+  detachPolicy?: 'Graceful' | 'Fence';
+}
+
+/**
+ * What was seen. export is the volume server's, connection the hypervisor's, all else the controller's.
+ */
+export interface AttachmentStatus {
+  /**
+   * The generation of the spec which the conditions speak about; -1 before the first look. (writer: controller)
+   */
+  observedGeneration?: number;
+  /**
+   * Ready, Reconciling, Stalled, Admitted, Exported, Connected, Attached, Fenced. (writer: controller)
+   *
+   * @maxItems 16
+   */
+  conditions?: {
+    /**
+     * What the condition is about.
+     */
+    type: string;
+    /**
+     * True, False or Unknown.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * A CamelCase word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When the status last flipped.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation of the spec it speaks about.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * UID of the Volume bound. (writer: controller)
+   */
+  volumeUID?: string;
+  /**
+   * Its volumeID. (writer: controller)
+   */
+  volumeID?: string;
+  /**
+   * The VolumeServer to export it. (writer: controller)
+   */
+  server?: string;
+  /**
+   * The Hypervisor to connect it. (writer: controller)
+   */
+  hypervisor?: string;
+  /**
+   * UUID of the VM found when the grant was made. (writer: controller)
+   */
+  instanceUID?: string;
+  /**
+   * Epoch of the grant in Volume.status.grants. (writer: controller)
+   */
+  epoch?: number;
+  /**
+   * True orders the hypervisor to give the disk up although the Attachment stays, as after a move of the VM. (writer: controller)
+   */
+  release?: boolean;
+  /**
+   * Facts about the target. (writer: volume server)
+   */
+  export?: {
+    /**
+     * The grant these facts are about.
+     */
+    epoch: number;
+    /**
+     * The server's boot in which they were seen.
+     */
+    bootID: string;
+    /**
+     * Exported: the initiator may log in. Withdrawn: it may not, has no session, and will never be let in again for this epoch; final. Absent before either was seen.
+     */
+    state?: 'Exported' | 'Withdrawn';
+    /**
+     * Target name.
+     */
+    iqn?: string;
+    /**
+     * Logical unit number.
+     */
+    lun?: number;
+    /**
+     * Addresses of the target, address:port.
+     *
+     * @maxItems 16
+     */
+    portals?: string[];
+    /**
+     * SCSI unit serial number shown by the logical unit.
+     */
+    serial?: string;
+    /**
+     * Size in bytes, decimal.
+     */
+    sizeBytes?: string;
+    /**
+     * What stops the host now. Absent when nothing does.
+     */
+    problem?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    };
+  };
+  /**
+   * Facts about the disk in the VM. (writer: hypervisor)
+   */
+  connection?: {
+    /**
+     * The grant these facts are about.
+     */
+    epoch: number;
+    /**
+     * The hypervisor's boot in which they were seen.
+     */
+    bootID: string;
+    /**
+     * Connected: logged in and identity checked. Attached: seen in the running VM. Released: out of the VM, logged out, nothing kept, and never connected again for this epoch; final. Absent before any was seen.
+     */
+    state?: 'Connected' | 'Attached' | 'Released';
+    /**
+     * Device name in the VM's definition.
+     */
+    device?: string;
+    /**
+     * Size in bytes, decimal.
+     */
+    sizeBytes?: string;
+    /**
+     * What stops the host now. Absent when nothing does.
+     */
+    problem?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    };
+  };
+}
+
+/**
+ * What the administrator wants of this host.
+ */
+export interface HypervisorSpec {
+  /**
+   * No new attachments are made here.
+   */
+  cordoned?: boolean;
+  /**
+   * Cuts this host off from every volume at the targets, without its consent. For a host which is lost or gone astray. Undone by setting it to false, once the host has rebooted or shows no disk of ours.
+   */
+  fenced?: boolean;
+}
+
+/**
+ * What was seen. agent is the host's own block, all else the controller's.
+ */
+export interface HypervisorStatus {
+  /**
+   * The generation of the spec which the conditions speak about; -1 before the first look. (writer: controller)
+   */
+  observedGeneration?: number;
+  /**
+   * Ready, HostSafe. (writer: controller)
+   *
+   * @maxItems 16
+   */
+  conditions?: {
+    /**
+     * What the condition is about.
+     */
+    type: string;
+    /**
+     * True, False or Unknown.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * A CamelCase word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When the status last flipped.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation of the spec it speaks about.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * The boot of the host which was fenced last; no grant is made until another boot or no disk of ours is reported. (writer: controller)
+   */
+  fencedBootID?: string;
+  /**
+   * Facts about the host. (writer: Hypervisor agent)
+   */
+  agent?: {
+    /**
+     * The host's present boot.
+     */
+    bootID: string;
+    /**
+     * Version of the agent.
+     */
+    version?: string;
+    /**
+     * UID of the kube-system namespace the host belongs to.
+     */
+    clusterID?: string;
+    /**
+     * The profiles in use.
+     *
+     * @maxItems 16
+     */
+    profiles?: {
+      /**
+       * pool, target, initiator or vmm.
+       */
+      role: string;
+      /**
+       * The profile's name.
+       */
+      name: string;
+      /**
+       * SHA-256 of its file.
+       */
+      hash: string;
+      /**
+       * Version of the tool it drives.
+       */
+      toolVersion?: string;
+    }[];
+    /**
+     * The iSCSI initiator name it logs in with.
+     */
+    initiator?: string;
+    /**
+     * How many disks of ours its VMs hold.
+     */
+    disks?: number;
+    /**
+     * The virtual machines on the host.
+     *
+     * @maxItems 1024
+     */
+    instances?: {
+      /**
+       * The VM's name.
+       */
+      name: string;
+      /**
+       * The VM's UUID.
+       */
+      uuid: string;
+      /**
+       * Running, Paused, Stopped or Unknown.
+       */
+      state: 'Running' | 'Paused' | 'Stopped' | 'Unknown';
+    }[];
+    /**
+     * Things of this cluster on the host which no object accounts for. Reported, never removed by themselves.
+     *
+     * @maxItems 256
+     */
+    leftovers?: {
+      /**
+       * Backing, Export or Disk.
+       */
+      kind: string;
+      /**
+       * What it is called.
+       */
+      name: string;
+      /**
+       * What is known about it.
+       */
+      message?: string;
+    }[];
+    /**
+     * What makes the host unfit to act. Empty when nothing does.
+     *
+     * @maxItems 32
+     */
+    problems?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    }[];
+  };
+}
+
+/**
+ * What the user wants. Nothing of VBS ever writes here.
+ */
+export interface VolumeSpec {
+  /**
+   * Size wanted, in bytes, as a quantity (10Gi, 1.5Gi, 500M, 1073741824). Rounded up to the pool's extent; status.capacity shows the result. It may be lowered until the volume is allocated, afterwards only raised.
+   */
+  size: number | string;
+  /**
+   * Name of a VolumeClass. Absent means the one default class, which is then recorded in status.className.
+   */
+  className?: string;
+  /**
+   * Free text for people. It is never given to any command.
+   */
+  description?: string;
+  /**
+   * Who may use the volume at one time. Exclusive means one virtual machine.
+   */
+  sharing?: 'Exclusive';
+  /**
+   * Pins the volume to this VolumeServer, which must match the class. Absent means VBS chooses.
+   */
+  volumeServer?: string;
+  /**
+   * While true, deletion is refused. Set it to false first.
+   */
+  deletionProtection?: boolean;
+}
+
+/**
+ * What was seen. The controller writes every field but backend, which is the volume server's.
+ */
+export interface VolumeStatus {
+  /**
+   * The generation of the spec which the conditions speak about; -1 before the first look. (writer: controller)
+   */
+  observedGeneration?: number;
+  /**
+   * Ready, Reconciling, Stalled, Placed, Provisioned, Resized. (writer: controller)
+   *
+   * @maxItems 16
+   */
+  conditions?: {
+    /**
+     * What the condition is about.
+     */
+    type: string;
+    /**
+     * True, False or Unknown.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * A CamelCase word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When the status last flipped.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation of the spec it speaks about.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * The volume's identity everywhere: backing store, target name, SCSI serial, /dev/disk/by-id/virtio-<volumeID>. vol and 17 hex digits, from the SHA-256 of the object's UID. (writer: controller)
+   */
+  volumeID?: string;
+  /**
+   * The class this volume was placed with. (writer: controller)
+   */
+  className?: string;
+  /**
+   * The VolumeServer which holds the data. (writer: controller)
+   */
+  server?: string;
+  /**
+   * The pool on that server. (writer: controller)
+   */
+  pool?: string;
+  /**
+   * Allocated size as last seen on the server, a quantity. (writer: controller)
+   */
+  capacity?: string;
+  /**
+   * Which placement this is. (writer: controller)
+   */
+  placement?: {
+    /**
+     * Counts placements of this volume, from 1.
+     */
+    epoch: number;
+  };
+  /**
+   * What the server is to do with the data. Remove comes only after the Volume was deleted and no grant is left. (writer: controller)
+   */
+  order?: 'Keep' | 'Remove';
+  /**
+   * The hypervisor and instance which hold the volume, hypervisor/instance, for people. (writer: controller)
+   */
+  attachedTo?: string;
+  /**
+   * Who may log in to the volume's target. (writer: controller)
+   */
+  grants?: {
+    /**
+     * Counts every change of the list.
+     */
+    revision: number;
+    /**
+     * The hypervisors with access.
+     *
+     * @maxItems 64
+     */
+    items?: {
+      /**
+       * The revision at which the grant was made; never reused.
+       */
+      epoch: number;
+      /**
+       * The Hypervisor object's name.
+       */
+      hypervisor: string;
+      /**
+       * Its iSCSI initiator name.
+       */
+      initiator: string;
+      /**
+       * What the hypervisor may do.
+       */
+      mode: 'ReadWrite' | 'ReadOnly';
+      /**
+       * UIDs of the Attachments served by the grant.
+       *
+       * @maxItems 64
+       */
+      attachments: string[];
+      /**
+       * Granted, or Fencing: to be cut off without the hypervisor's consent.
+       */
+      state: 'Granted' | 'Fencing';
+    }[];
+  };
+  /**
+   * Facts about the data on the server. (writer: volume server)
+   */
+  backend?: {
+    /**
+     * The placement these facts are about.
+     */
+    placementEpoch: number;
+    /**
+     * The server's boot in which they were seen.
+     */
+    bootID: string;
+    /**
+     * True for ever once the complete backing store was seen. Storage is created only before that.
+     */
+    everProvisioned?: boolean;
+    /**
+     * Size in bytes, decimal.
+     */
+    sizeBytes?: string;
+    /**
+     * Highest revision of the grants which the server applied, as of its last write.
+     */
+    appliedRevision?: number;
+    /**
+     * When the removal ordered was seen done; final.
+     */
+    absentAt?: string;
+    /**
+     * What stops the host now. Absent when nothing does.
+     */
+    problem?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    };
+  };
+}
+
+/**
+ * The class. Volumes already placed keep what they were placed with.
+ */
+export interface VolumeClassSpec {
+  /**
+   * Volumes without className take the class marked so. Two such classes stop the placement of those volumes.
+   */
+  default?: boolean;
+  /**
+   * Free text for people.
+   */
+  description?: string;
+  /**
+   * Which pools of which servers may hold volumes of this class. What is absent matches everything.
+   */
+  poolSelector: {
+    /**
+     * The pool's name.
+     */
+    name?: string;
+    /**
+     * The profile which drives the pool (file).
+     */
+    profile?: string;
+  };
+}
+
+/**
+ * What the administrator wants of this host.
+ */
+export interface VolumeServerSpec {
+  /**
+   * No new volumes are placed here.
+   */
+  cordoned?: boolean;
+}
+
+/**
+ * What was seen. agent is the host's own block, all else the controller's.
+ */
+export interface VolumeServerStatus {
+  /**
+   * The generation of the spec which the conditions speak about; -1 before the first look. (writer: controller)
+   */
+  observedGeneration?: number;
+  /**
+   * Ready, HostSafe. (writer: controller)
+   *
+   * @maxItems 16
+   */
+  conditions?: {
+    /**
+     * What the condition is about.
+     */
+    type: string;
+    /**
+     * True, False or Unknown.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * A CamelCase word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When the status last flipped.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation of the spec it speaks about.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * Facts about the host. (writer: VolumeServer agent)
+   */
+  agent?: {
+    /**
+     * The host's present boot.
+     */
+    bootID: string;
+    /**
+     * Version of the agent.
+     */
+    version?: string;
+    /**
+     * UID of the kube-system namespace the host belongs to.
+     */
+    clusterID?: string;
+    /**
+     * The profiles in use.
+     *
+     * @maxItems 16
+     */
+    profiles?: {
+      /**
+       * pool, target, initiator or vmm.
+       */
+      role: string;
+      /**
+       * The profile's name.
+       */
+      name: string;
+      /**
+       * SHA-256 of its file.
+       */
+      hash: string;
+      /**
+       * Version of the tool it drives.
+       */
+      toolVersion?: string;
+    }[];
+    /**
+     * Addresses of the target, address:port.
+     *
+     * @maxItems 16
+     */
+    portals?: string[];
+    /**
+     * The pools and their space.
+     *
+     * @maxItems 64
+     */
+    pools?: {
+      /**
+       * The pool's name.
+       */
+      name: string;
+      /**
+       * The profile which drives it.
+       */
+      profile: string;
+      /**
+       * Bytes, decimal.
+       */
+      totalBytes?: string;
+      /**
+       * Bytes, decimal.
+       */
+      freeBytes?: string;
+      /**
+       * Bytes, decimal.
+       */
+      extentBytes?: string;
+      /**
+       * Why the pool cannot be used. Absent when it can.
+       */
+      problem?: {
+        /**
+         * A CamelCase word for programs.
+         */
+        reason: string;
+        /**
+         * A sentence for people.
+         */
+        message: string;
+      };
+    }[];
+    /**
+     * volumeIDs of deleted volumes whose space is being freed.
+     *
+     * @maxItems 1024
+     */
+    wiping?: string[];
+    /**
+     * Things of this cluster on the host which no object accounts for. Reported, never removed by themselves.
+     *
+     * @maxItems 256
+     */
+    leftovers?: {
+      /**
+       * Backing, Export or Disk.
+       */
+      kind: string;
+      /**
+       * What it is called.
+       */
+      name: string;
+      /**
+       * What is known about it.
+       */
+      message?: string;
+    }[];
+    /**
+     * What makes the host unfit to act. Empty when nothing does.
+     *
+     * @maxItems 32
+     */
+    problems?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    }[];
+  };
+}

@@ -1,0 +1,31 @@
+import type {
+  HypervisorSpec,
+  HypervisorStatus,
+  VolumeServerSpec,
+  VolumeServerStatus,
+} from './generated/v1alpha1.ts';
+import type { KubeObject } from './object.ts';
+
+export interface VolumeServer extends KubeObject {
+  readonly spec?: VolumeServerSpec;
+  readonly status?: VolumeServerStatus;
+}
+
+export interface Hypervisor extends KubeObject {
+  readonly spec?: HypervisorSpec;
+  readonly status?: HypervisorStatus;
+}
+
+export type ServerAgent = NonNullable<VolumeServerStatus['agent']>;
+export type HypervisorAgent = NonNullable<HypervisorStatus['agent']>;
+export type PoolFact = NonNullable<ServerAgent['pools']>[number];
+export type InstanceFact = NonNullable<HypervisorAgent['instances']>[number];
+
+/** A host's Lease as judged by our own clock: no comparison of times between machines. */
+export type Freshness = 'fresh' | 'stale' | 'unknown';
+
+/** What the host last said of itself and whether it is still heard. */
+export interface HostView<T> {
+  readonly host: T;
+  readonly freshness: Freshness;
+}

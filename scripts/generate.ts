@@ -1,0 +1,105 @@
+// Makes what follows from crds/: the types, the table of fields and the policy that keeps every host to its own facts.
+// `node scripts/generate.ts` writes them; with --check it only tells whether the committed ones are in step.
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { compile } from 'json-schema-to-typescript';
+import { parse } from 'yaml';
+import { type AgentBlock, agentPolicy } from './generate/agent-policy.ts';
+import { fieldTable } from './generate/field-table.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '..');
+
+export interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly enum?: readonly string[];
+  readonly default?: unknown;
+  readonly pattern?: string;
+  readonly maxLength?: number;
+}
+
+export interface Crd {
+  readonly spec: {
+    readonly scope: string;
+    readonly names: { readonly kind: string; readonly plural: string };
+    readonly versions: readonly [{ readonly schema: { readonly openAPIV3Schema: Schema } }];
+  };
+}
+
+/** The CRDs in the order of their file names. */
+export async function readCrds(): Promise<readonly Crd[]> {
+  const files = (await readdir(path.join(ROOT, 'crds'))).filter((name) => name.endsWith('.yaml')).sort();
+  return Promise.all(files.map(async (name) => parse(await readFile(path.join(ROOT, 'crds', name), 'utf8'))));
+}
+
+export const schemaOf = (crd: Crd): Schema => crd.spec.versions[0].schema.openAPIV3Schema;
+
+async function types(crds: readonly Crd[]): Promise<string> {
+  const parts = ['// generated from crds/ by scripts/generate.ts, do not edit\n'];
+  for (const crd of crds) {
+    for (const part of ['spec', 'status'] as const) {
+      const schema = schemaOf(crd).properties?.[part];
+      if (schema !== undefined) {
+        const name = `${crd.spec.names.kind}${part === 'spec' ? 'Spec' : 'Status'}`;
+        parts.push(
+          await compile(structuredClone(schema) as object, name, {
+            bannerComment: '',
+            additionalProperties: false,
+            style: { singleQuote: true },
+            ignoreMinAndMaxItems: true,
+          }),
+        );
+      }
+    }
+  }
+  return parts.join('\n');
+}
+
+/** File (from the root) to content, of everything generated. */
+export async function generate(): Promise<ReadonlyMap<string, string>> {
+  const crds = await readCrds();
+  const blocks: readonly AgentBlock[] = [
+    { kind: 'Volume', block: 'backend', host: 'object.?status.?server' },
+    { kind: 'Attachment', block: 'export', host: 'object.?status.?server' },
+    { kind: 'Attachment', block: 'connection', host: 'object.?status.?hypervisor' },
+    { kind: 'VolumeServer', block: 'agent', host: 'name' },
+    { kind: 'Hypervisor', block: 'agent', host: 'name' },
+  ];
+  return new Map([
+    ['api/generated/v1alpha1.ts', await types(crds)],
+    ['docs/reference/fields.md', fieldTable(crds)],
+    ['deploy/admission/agents.yaml', agentPolicy(crds, blocks)],
+  ]);
+}
+
+/** Names of generated files which differ from what would be written now. */
+export async function outOfStep(): Promise<readonly string[]> {
+  const stale: string[] = [];
+  for (const [file, content] of await generate()) {
+    const committed = await readFile(path.join(ROOT, file), 'utf8').catch(() => '');
+    if (committed !== content) {
+      stale.push(file);
+    }
+  }
+  return stale;
+}
+
+if (import.meta.main) {
+  if (process.argv.includes('--check')) {
+    const stale = await outOfStep();
+    if (stale.length > 0) {
+      console.error(`out of step with crds/: ${stale.join(', ')}; run: npm run generate`);
+      process.exit(1);
+    }
+    console.log('generated files are in step');
+  } else {
+    for (const [file, content] of await generate()) {
+      await mkdir(path.dirname(path.join(ROOT, file)), { recursive: true });
+      await writeFile(path.join(ROOT, file), content);
+      console.log(`wrote ${file}`);
+    }
+  }
+}
