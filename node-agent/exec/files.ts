@@ -1,0 +1,218 @@
+/** File operations of the agent, handed in so that a simulated world can take their place. Failures carry Node's `code` (ENOENT …). */
+
+import { randomUUID } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+export type FileKind = 'file' | 'directory' | 'symlink' | 'block' | 'other';
+
+export interface FileStat {
+  readonly kind: FileKind;
+  readonly sizeBytes: bigint;
+  /** What it really takes on the disk: less than the size for a sparse file. */
+  readonly allocatedBytes: bigint;
+  readonly mode: number;
+  readonly uid: number;
+}
+
+export interface SpaceBytes {
+  readonly totalBytes: bigint;
+  /** What an unprivileged writer may still take. */
+  readonly freeBytes: bigint;
+}
+
+export interface Files {
+  /** UTF-8 text of at most 1 MiB (EFBIG beyond). */
+  read(path: string): Promise<string>;
+  /** One write to a file that is made when absent; not durable by itself. */
+  write(path: string, text: string, mode?: number): Promise<void>;
+  /** Temporary file, fsync, rename, fsync of the directory: the old or the new text, never part of one. */
+  writeAtomic(path: string, text: string, mode?: number): Promise<void>;
+  mkdir(path: string, mode?: number): Promise<void>;
+  rmdir(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Makes the file if absent and grows it sparsely; never shrinks one (EINVAL). */
+  extend(path: string, sizeBytes: bigint): Promise<void>;
+  /** fsync of a file or a directory. */
+  sync(path: string): Promise<void>;
+  list(path: string): Promise<readonly string[]>;
+  /** Does not follow a symbolic link. */
+  stat(path: string): Promise<FileStat>;
+  symlink(target: string, path: string): Promise<void>;
+  readlink(path: string): Promise<string>;
+  /** Paths matching a pattern whose segments may hold `*`. The directory before the first `*` must exist. */
+  glob(pattern: string): Promise<readonly string[]>;
+  space(path: string): Promise<SpaceBytes>;
+}
+
+const READ_LIMIT_BYTES = 1024 * 1024;
+
+const failure = (code: string, path: string, why: string): Error =>
+  Object.assign(new Error(`${code}: ${why}, '${path}'`), { code });
+
+export const errorCode = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+
+const read = async (path: string): Promise<string> => {
+  const handle = await fs.open(path, 'r');
+  try {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(65_536), 0, 65_536, null);
+      if (bytesRead === 0) {
+        return Buffer.concat(chunks).toString('utf8');
+      }
+      bytes += bytesRead;
+      if (bytes > READ_LIMIT_BYTES) {
+        throw failure('EFBIG', path, 'file too large');
+      }
+      chunks.push(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await handle.close();
+  }
+};
+
+const write = async (path: string, text: string, mode = 0o644): Promise<void> => {
+  const handle = await fs.open(path, 'w', mode);
+  try {
+    await handle.write(text, null, 'utf8');
+  } finally {
+    await handle.close();
+  }
+};
+
+const sync = async (path: string): Promise<void> => {
+  const handle = await fs.open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const writeAtomic = async (path: string, text: string, mode = 0o644): Promise<void> => {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  try {
+    await fs.writeFile(temporary, text, { mode, flag: 'wx', flush: true });
+    await fs.rename(temporary, path);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  await sync(dirname(path));
+};
+
+const extend = async (path: string, sizeBytes: bigint): Promise<void> => {
+  const handle = await fs.open(path, 'a', 0o600);
+  try {
+    const { size } = await handle.stat({ bigint: true });
+    if (size > sizeBytes) {
+      throw failure('EINVAL', path, `is ${size} bytes long already`);
+    }
+    await handle.truncate(Number(sizeBytes));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const stat = async (path: string): Promise<FileStat> => {
+  const found = await fs.lstat(path, { bigint: true });
+  const kinds: readonly (readonly [boolean, FileKind])[] = [
+    [found.isFile(), 'file'],
+    [found.isDirectory(), 'directory'],
+    [found.isSymbolicLink(), 'symlink'],
+    [found.isBlockDevice(), 'block'],
+  ];
+  return {
+    kind: kinds.find(([is]) => is)?.[1] ?? 'other',
+    sizeBytes: found.size,
+    allocatedBytes: found.blocks * 512n,
+    mode: Number(found.mode) & 0o7777,
+    uid: Number(found.uid),
+  };
+};
+
+const space = async (path: string): Promise<SpaceBytes> => {
+  const { blocks, bavail, bsize } = await fs.statfs(path, { bigint: true });
+  return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+};
+
+const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+
+const matcher = (segment: string): RegExp =>
+  new RegExp(`^${segment.split('*').map(literal).join('.*')}$`, 's');
+
+/**
+ * One more segment for each path found so far. Below the first `*` a directory that is gone by now is no failure; the
+ * one before it must be there, or an unmounted tree would look like an empty one.
+ */
+const step = async (
+  found: readonly string[],
+  segment: string,
+  first: boolean,
+): Promise<readonly string[]> => {
+  if (!segment.includes('*')) {
+    return found.map((path) => join(path, segment));
+  }
+  const lists = found.map(async (path) => {
+    try {
+      const names = await fs.readdir(path);
+      return names
+        .filter((name) => matcher(segment).test(name))
+        .toSorted()
+        .map((name) => join(path, name));
+    } catch (error) {
+      if (!first && ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) {
+        return [];
+      }
+      throw error;
+    }
+  });
+  return (await Promise.all(lists)).flat();
+};
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await fs.lstat(path);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) {
+      return false;
+    }
+    throw error;
+  }
+};
+
+const glob = async (pattern: string): Promise<readonly string[]> => {
+  let found: readonly string[] = ['/'];
+  let wild = false;
+  for (const segment of pattern.split('/').filter((part) => part !== '')) {
+    found = await step(found, segment, !wild);
+    wild ||= segment.includes('*');
+  }
+  const present = await Promise.all(found.map(exists));
+  return found.filter((_, index) => present[index]);
+};
+
+/** The files of this host. */
+export const hostFiles: Files = {
+  read,
+  write,
+  writeAtomic,
+  mkdir: async (path, mode = 0o755) => fs.mkdir(path, { mode }).then(() => undefined),
+  rmdir: (path) => fs.rmdir(path),
+  rename: (from, to) => fs.rename(from, to),
+  unlink: (path) => fs.unlink(path),
+  extend,
+  sync,
+  list: async (path) => (await fs.readdir(path)).toSorted(),
+  stat,
+  symlink: (target, path) => fs.symlink(target, path),
+  readlink: (path) => fs.readlink(path),
+  glob,
+  space,
+};
