@@ -1,0 +1,257 @@
+import type { KubeObject } from '../api/object.ts';
+import { LEASES } from '../api/resources.ts';
+import type { Api } from './api.ts';
+import type { Clock } from './clock.ts';
+import { startDeadline } from './deadline.ts';
+import { ApiError } from './errors.ts';
+import type { Log } from './log.ts';
+import { Tenure } from './tenure.ts';
+
+const FIELD_MANAGER = 'lease-holder';
+
+/** coordination.k8s.io/v1. */
+export interface Lease extends KubeObject {
+  readonly spec?: {
+    /** Empty: released. */
+    readonly holderIdentity?: string;
+    readonly leaseDurationSeconds?: number;
+    readonly acquireTime?: string;
+    readonly renewTime?: string;
+    readonly leaseTransitions?: number;
+  };
+}
+
+export interface LeaseOptions {
+  readonly api: Pick<Api, 'get' | 'create' | 'patch'>;
+  readonly namespace: string;
+  readonly name: string;
+  /** Who we are; the same string after a restart takes the lease up again at once. */
+  readonly holder: string;
+  /** Others may take the lease when its record has not changed for so long. */
+  readonly leaseDurationMs: number;
+  /** We stop believing that we hold it when no renewal has succeeded for so long. Less than the duration. */
+  readonly renewDeadlineMs: number;
+  /** Between renewals, and between attempts to get it. */
+  readonly retryMs: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Whether a lease that another holder no longer renews may be taken. */
+  readonly takeOverStale: boolean;
+  /** False for heartbeats: a restart shall not look like a farewell. */
+  readonly releaseOnStop?: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: () => number;
+}
+
+export interface LeaseEvents {
+  /**
+   * We hold it. The signal fires when we can no longer be sure of that, or when `run` is asked to stop; the lease
+   * is kept (and renewed) until the promise settles.
+   */
+  onHeld(held: AbortSignal): void | Promise<void>;
+  /** We held it and lost it. Not called on a stop. */
+  onLost?(): void;
+  /** Somebody else holds it; once per holder seen. */
+  onContender?(holder: string): void;
+}
+
+interface Grip {
+  readonly lease: Lease;
+  /** Taken before the request left: others saw the record change later than this. */
+  readonly renewedMs: number;
+}
+
+/**
+ * Holds a Lease object, for leader elections and heartbeats. Expiry is judged by our own monotonic time since the
+ * record last changed; clocks of machines are never compared. A lease is no fence: writes stay compare-and-swap.
+ */
+export class LeaseHolder {
+  readonly #options: LeaseOptions;
+  #seenRecord = '';
+  #seenChangeMs = 0;
+  #contender: string | undefined;
+
+  constructor(options: LeaseOptions) {
+    if (options.renewDeadlineMs >= options.leaseDurationMs || options.retryMs >= options.renewDeadlineMs) {
+      throw new RangeError('a lease needs retryMs < renewDeadlineMs < leaseDurationMs');
+    }
+    this.#options = options;
+  }
+
+  /** Tries for the lease until the signal fires; then lets the work finish, releases and resolves. */
+  async run(signal: AbortSignal, events: LeaseEvents): Promise<void> {
+    const { clock, retryMs, random = Math.random } = this.#options;
+    while (!signal.aborted) {
+      const grip = await this.#tryToTake(signal, events);
+      if (grip === undefined) {
+        await clock.sleep(retryMs * (0.9 + 0.2 * random()), signal).catch(() => {});
+      } else {
+        await this.#hold(grip, signal, events);
+      }
+    }
+  }
+
+  async #tryToTake(signal: AbortSignal, events: LeaseEvents): Promise<Grip | undefined> {
+    try {
+      return await this.#within(signal, (limit) => this.#take(limit, events));
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof ApiError && (error.isConflict || error.isAlreadyExists))) {
+        this.#options.log.warn({ err: error, lease: this.#options.name }, 'Cannot reach the lease');
+      }
+      return undefined;
+    }
+  }
+
+  async #take(signal: AbortSignal, events: LeaseEvents): Promise<Grip | undefined> {
+    const { api, clock, name, namespace, labels } = this.#options;
+    const lease = await api.get<Lease>(LEASES, { name, namespace }, { signal });
+    const renewedMs = clock.monotonicMs();
+    if (lease === undefined) {
+      const metadata = { name, namespace, ...(labels === undefined ? {} : { labels }) };
+      const draft = {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata,
+        spec: this.#taken(undefined),
+      };
+      return {
+        lease: await api.create<Lease>(LEASES, draft, { fieldManager: FIELD_MANAGER, signal }),
+        renewedMs,
+      };
+    }
+    if (!this.#isFree(lease)) {
+      this.#tellContender(lease, events);
+      return undefined;
+    }
+    return { lease: await this.#write(lease, this.#taken(lease), signal), renewedMs };
+  }
+
+  #isFree({ spec }: Lease): boolean {
+    const { clock, holder, leaseDurationMs, takeOverStale } = this.#options;
+    const record = JSON.stringify(spec);
+    if (record !== this.#seenRecord) {
+      this.#seenRecord = record;
+      this.#seenChangeMs = clock.monotonicMs();
+    }
+    const owner = spec?.holderIdentity ?? '';
+    const grantedMs =
+      spec?.leaseDurationSeconds === undefined ? leaseDurationMs : spec.leaseDurationSeconds * 1000;
+    const stale = clock.monotonicMs() - this.#seenChangeMs >= grantedMs;
+    return owner === '' || owner === holder || (takeOverStale && stale);
+  }
+
+  #tellContender({ spec }: Lease, events: LeaseEvents): void {
+    const contender = spec?.holderIdentity ?? '';
+    if (contender !== this.#contender) {
+      this.#contender = contender;
+      events.onContender?.(contender);
+    }
+  }
+
+  async #hold(first: Grip, stop: AbortSignal, events: LeaseEvents): Promise<void> {
+    const tenure = new Tenure(this.#options, first.renewedMs, stop);
+    this.#contender = undefined;
+    tenure.begin((held) => events.onHeld(held));
+    const last = await this.#renewWhile(tenure, first.lease);
+    if (tenure.lost.aborted) {
+      this.#options.log.warn(
+        { lease: this.#options.name, reason: String(tenure.lost.reason) },
+        'Lost the lease',
+      );
+      events.onLost?.();
+    }
+    await tenure.end();
+    if (!tenure.lost.aborted && this.#options.releaseOnStop !== false) {
+      await this.#release(last);
+    }
+  }
+
+  async #renewWhile(tenure: Tenure, first: Lease): Promise<Lease> {
+    let lease = first;
+    while (await tenure.untilNextRenewal()) {
+      const startedMs = this.#options.clock.monotonicMs();
+      try {
+        lease = await this.#within(tenure.lost, (signal) => this.#write(lease, this.#renewed(), signal));
+        tenure.renewed(startedMs);
+      } catch (error) {
+        lease = await this.#afterFailedRenewal(error, lease, tenure);
+      }
+    }
+    return lease;
+  }
+
+  /** A conflict may be a stranger's label or another holder; anything else is tried again until the deadline. */
+  async #afterFailedRenewal(error: unknown, lease: Lease, tenure: Tenure): Promise<Lease> {
+    const { api, log, holder, name, namespace } = this.#options;
+    if (!tenure.lost.aborted) {
+      log.debug({ err: error, lease: name }, 'Lease not renewed');
+    }
+    if (!(error instanceof ApiError && (error.isConflict || error.isNotFound))) {
+      return lease;
+    }
+    const read = (signal: AbortSignal) => api.get<Lease>(LEASES, { name, namespace }, { signal });
+    try {
+      const current = await this.#within(tenure.lost, read);
+      if (current?.spec?.holderIdentity === holder) {
+        tenure.renewSoon();
+        return current;
+      }
+      tenure.lose(new Error(`the lease is held by ${current?.spec?.holderIdentity ?? 'nobody'}`));
+    } catch (failure) {
+      log.debug({ err: failure, lease: name }, 'Lease not read');
+    }
+    return lease;
+  }
+
+  async #release(lease: Lease): Promise<void> {
+    const never = new AbortController().signal;
+    const spec = { ...this.#renewed(), holderIdentity: '', leaseDurationSeconds: 1 };
+    try {
+      await this.#within(never, (signal) => this.#write(lease, spec, signal));
+    } catch (error) {
+      this.#options.log.debug(
+        { err: error, lease: this.#options.name },
+        'Lease not released, it will expire',
+      );
+    }
+  }
+
+  #write({ metadata }: Lease, spec: NonNullable<Lease['spec']>, signal: AbortSignal): Promise<Lease> {
+    const { api, labels } = this.#options;
+    const { uid, resourceVersion } = metadata;
+    const body = { metadata: { uid, resourceVersion, ...(labels === undefined ? {} : { labels }) }, spec };
+    return api.patch<Lease>(LEASES, metadata, body, { fieldManager: FIELD_MANAGER, signal });
+  }
+
+  #taken(previous: Lease | undefined): NonNullable<Lease['spec']> {
+    const { clock, holder } = this.#options;
+    const spec = previous?.spec;
+    const transitions = spec?.leaseTransitions ?? 0;
+    const isNew = previous !== undefined && spec?.holderIdentity !== holder;
+    return {
+      ...this.#renewed(),
+      holderIdentity: holder,
+      acquireTime: microTime(clock.now()),
+      leaseTransitions: isNew ? transitions + 1 : transitions,
+    };
+  }
+
+  #renewed(): NonNullable<Lease['spec']> {
+    const { clock, leaseDurationMs } = this.#options;
+    return { renewTime: microTime(clock.now()), leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000) };
+  }
+
+  /** One request may take half the renew deadline: after a dead connection there is time for another. */
+  async #within<T>(parent: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { clock, renewDeadlineMs, name } = this.#options;
+    const deadline = startDeadline(clock, renewDeadlineMs / 2, `asking for the lease ${name}`, parent);
+    try {
+      return await run(deadline.signal);
+    } finally {
+      deadline.release();
+    }
+  }
+}
+
+/** metav1.MicroTime wants exactly six digits. */
+export const microTime = (date: Date): string => date.toISOString().replace('Z', '000Z');

@@ -1,0 +1,193 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client';
+import type { RequestSeen } from './door.ts';
+import type { LoopMetrics, VisitOutcome } from './loop.ts';
+import type { ReflectorMetrics } from './reflector.ts';
+
+/** What a caller sees of a metric it asked for. Label values come from closed sets: never names, never UIDs. */
+export interface MetricSpec<Label extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly Label[];
+}
+
+const FAST = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const SLOW = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
+
+/** The only maker of a prom-client Registry; one per program, handed in. */
+export class Metrics implements LoopMetrics, ReflectorMetrics {
+  readonly #registry = new Registry();
+  readonly #reconciles;
+  readonly #reconcileSeconds;
+  readonly #queueWait;
+  readonly #requests;
+  readonly #requestSeconds;
+  readonly #watchEvents;
+  readonly #watchEnds;
+  readonly #syncs;
+  readonly #synced;
+  readonly #leader;
+  readonly #commands;
+  readonly #queueDepths = new Map<string, () => number>();
+  readonly #watchAges = new Map<string, () => number>();
+
+  constructor({ ofProcess = false }: { readonly ofProcess?: boolean } = {}) {
+    if (ofProcess) {
+      collectDefaultMetrics({ register: this.#registry });
+    }
+    this.#reconciles = this.counter({
+      name: 'vbs_reconcile_total',
+      help: 'Visits by controller and result.',
+      labels: ['controller', 'result'],
+    });
+    this.#reconcileSeconds = this.histogram(
+      { name: 'vbs_reconcile_duration_seconds', help: 'Duration of visits.', labels: ['controller'] },
+      SLOW,
+    );
+    this.#queueWait = this.histogram(
+      {
+        name: 'vbs_queue_wait_seconds',
+        help: 'How long a key was ready before its visit.',
+        labels: ['controller'],
+      },
+      FAST,
+    );
+    this.#requests = this.counter({
+      name: 'vbs_api_requests_total',
+      help: 'Requests to the API server; code 0 is no answer.',
+      labels: ['verb', 'resource', 'code'],
+    });
+    this.#requestSeconds = this.histogram(
+      { name: 'vbs_api_request_duration_seconds', help: 'Until the answer.', labels: ['verb', 'resource'] },
+      FAST,
+    );
+    this.#watchEvents = this.counter({
+      name: 'vbs_reflector_events_total',
+      help: 'Watch events received.',
+      labels: ['resource', 'type'],
+    });
+    this.#watchEnds = this.counter({
+      name: 'vbs_reflector_watch_ends_total',
+      help: 'Watch connections that ended, and how.',
+      labels: ['resource', 'how'],
+    });
+    this.#syncs = this.counter({
+      name: 'vbs_reflector_syncs_total',
+      help: 'Complete lists received.',
+      labels: ['resource'],
+    });
+    this.#synced = this.gauge({
+      name: 'vbs_reflector_synced_objects',
+      help: 'Objects in the last complete list.',
+      labels: ['resource'],
+    });
+    this.#leader = this.gauge({ name: 'vbs_leader', help: '1 while leading.', labels: ['name'] });
+    this.#commands = this.histogram(
+      {
+        name: 'vbs_command_duration_seconds',
+        help: 'Duration of commands on the host.',
+        labels: ['tool', 'verb', 'outcome'],
+      },
+      SLOW,
+    );
+    this.#scraped('vbs_queue_depth', 'Keys ready for a visit.', ['controller', this.#queueDepths]);
+    this.#scraped('vbs_reflector_last_event_age_seconds', 'Since the server last said something.', [
+      'resource',
+      this.#watchAges,
+    ]);
+  }
+
+  counter<Label extends string>({ name, help, labels = [] }: MetricSpec<Label>): Counter<Label> {
+    return new Counter({ name, help, labelNames: labels, registers: [this.#registry] });
+  }
+
+  gauge<Label extends string>({ name, help, labels = [] }: MetricSpec<Label>): Gauge<Label> {
+    return new Gauge({ name, help, labelNames: labels, registers: [this.#registry] });
+  }
+
+  histogram<Label extends string>(
+    { name, help, labels = [] }: MetricSpec<Label>,
+    buckets: readonly number[] = SLOW,
+  ): Histogram<Label> {
+    return new Histogram({
+      name,
+      help,
+      labelNames: labels,
+      buckets: [...buckets],
+      registers: [this.#registry],
+    });
+  }
+
+  visited(controller: string, result: VisitOutcome, durationMs: number): void {
+    this.#reconciles.inc({ controller, result });
+    this.#reconcileSeconds.observe({ controller }, durationMs / 1000);
+  }
+
+  /** For `WorkQueue`'s `onTake`. */
+  queueWait(controller: string): (waitedMs: number) => void {
+    return (waitedMs) => this.#queueWait.observe({ controller }, waitedMs / 1000);
+  }
+
+  /** Looked at when scraped. */
+  queueDepth(controller: string, depth: () => number): void {
+    this.#queueDepths.set(controller, depth);
+  }
+
+  /** For `createApi`'s `onRequest`. */
+  requested({ verb, resource, subresource, code, durationMs }: RequestSeen): void {
+    const target = subresource === '' ? resource : `${resource}/${subresource}`;
+    this.#requests.inc({ verb, resource: target, code: String(code) });
+    this.#requestSeconds.observe({ verb, resource: target }, durationMs / 1000);
+  }
+
+  watchEvent(resource: string, type: string): void {
+    this.#watchEvents.inc({ resource, type });
+  }
+
+  watchEnded(resource: string, how: string): void {
+    this.#watchEnds.inc({ resource, how });
+  }
+
+  synced(resource: string, objects: number): void {
+    this.#syncs.inc({ resource });
+    this.#synced.set({ resource }, objects);
+  }
+
+  /** Looked at when scraped; infinite ages are left out. */
+  watchAge(resource: string, ageMs: () => number): void {
+    this.#watchAges.set(resource, () => ageMs() / 1000);
+  }
+
+  leading(name: string, leading: boolean): void {
+    this.#leader.set({ name }, leading ? 1 : 0);
+  }
+
+  commanded(labels: LabelValues<'tool' | 'verb' | 'outcome'>, durationMs: number): void {
+    this.#commands.observe(labels, durationMs / 1000);
+  }
+
+  /** The Prometheus text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #scraped(name: string, help: string, [label, sources]: [string, ReadonlyMap<string, () => number>]): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        for (const [value, read] of sources) {
+          const now = read();
+          if (Number.isFinite(now)) {
+            this.set({ [label]: value }, now);
+          }
+        }
+      },
+    });
+  }
+}
