@@ -1,0 +1,95 @@
+/** Do the rows a verb's steps give have the columns its role reads? Pure. */
+
+import { actionOf, asList, type RowsFormat, type StepFormat } from './format.ts';
+import { type Place, type Problem, suggest } from './problems.ts';
+import type { RowShape, VerbShape } from './vocabulary.ts';
+
+const SOURCES = ['json', 'xml', 'lines', 'blocks', 'text', 'entries'] as const;
+
+/** Columns that file operations give by themselves. */
+const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
+  list: ['name', 'path'],
+  scan: ['name', 'path', 'kind', 'size', 'allocated'],
+  glob: ['path'],
+  stat: ['path', 'kind', 'size', 'allocated'],
+  space: ['total', 'free'],
+};
+
+const groupsIn = (pattern: string): readonly string[] =>
+  [...pattern.matchAll(/\(\?<([A-Za-z_]\w*)>/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
+
+/** Columns a format names itself. */
+const named = (format: RowsFormat): readonly string[] => [
+  ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? [])].flatMap(groupsIn),
+  ...Object.keys(format.cols ?? {}),
+  ...Object.keys(format.set ?? {}),
+  ...(format.text === undefined ? [] : [format.text]),
+];
+
+const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
+  const sources = SOURCES.filter((source) => format[source] !== undefined);
+  const entries = ENTRY_COLUMNS[action] !== undefined;
+  const right = entries
+    ? sources.length === 0 || sources.join() === 'entries'
+    : sources.length === 1 && sources[0] !== 'entries';
+  if (!right) {
+    const choice = entries ? 'entries, or nothing' : 'one of json, xml, lines, blocks, text';
+    problems.push({ place, message: `rows of ${action} take ${choice}` });
+  }
+  const given = named(format);
+  for (const column of Object.keys(format.map ?? {})) {
+    if (![...given, ...(ENTRY_COLUMNS[action] ?? [])].includes(column)) {
+      problems.push({ place: [...place, 'map', column], message: `no such column${suggest(column, given)}` });
+    }
+  }
+};
+
+const shapeOf = (shapes: Readonly<Record<string, RowShape>>, format: RowsFormat): RowShape | undefined =>
+  shapes[''] ?? shapes[format.set?.kind ?? ''];
+
+const checkColumns = (
+  format: RowsFormat,
+  action: string,
+  shape: VerbShape,
+  at: { place: Place; problems: Problem[] },
+): void => {
+  const shapes = shape.rows ?? {};
+  const row = shapeOf(shapes, format);
+  if (row === undefined) {
+    const kinds = Object.keys(shapes);
+    const message =
+      kinds.length === 0 ? 'this verb gives no rows' : `set: {kind: …} must be one of ${kinds.join(', ')}`;
+    at.problems.push({ place: at.place, message });
+    return;
+  }
+  const given = named(format);
+  const implied = ENTRY_COLUMNS[action] ?? [];
+  for (const column of row.need.filter((name) => !given.includes(name) && !implied.includes(name))) {
+    at.problems.push({ place: at.place, message: `the column ${column} is missing` });
+  }
+  const known = [...row.need, ...(row.may ?? []), 'kind'];
+  for (const column of given.filter((name) => !known.includes(name))) {
+    at.problems.push({ place: at.place, message: `unknown column ${column}${suggest(column, known)}` });
+  }
+};
+
+export const checkRowsFormat = (
+  verb: string,
+  steps: readonly StepFormat[],
+  shape: VerbShape,
+  problems: Problem[],
+): void => {
+  const place: Place = ['verbs', verb];
+  let formats = 0;
+  for (const step of steps.filter(({ rows }) => rows !== undefined)) {
+    const action = actionOf(step);
+    for (const format of asList(step.rows)) {
+      formats += 1;
+      checkSource(format, action, place, problems);
+      checkColumns(format, action, shape, { place, problems });
+    }
+  }
+  if (formats === 0 && shape.rows !== undefined) {
+    problems.push({ place, message: 'gives no rows, and its role reads some' });
+  }
+};

@@ -1,0 +1,177 @@
+/**
+ * Turns what a tool said into rows. Whatever is not understood is a RowsError: half an answer, another language or a
+ * new format must never read as "there is nothing".
+ */
+
+import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { blockRows } from './blocks.ts';
+import type { RowsFormat } from './format.ts';
+import { type Row, RowsError, withoutAbsent } from './row.ts';
+
+/** What a step gave: text of a command or file, or entries of a file operation. */
+export interface Output {
+  readonly text: string;
+  readonly entries: readonly Row[];
+}
+
+type Node = { readonly [key: string]: unknown };
+
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const parseJson = (text: string): unknown => {
+  // Numbers keep their digits: sizes beyond 2^53 are whole, and so is their text.
+  const keepDigits = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+    typeof value === 'number' ? (context?.source ?? String(value)) : value;
+  try {
+    return JSON.parse(text, keepDigits);
+  } catch (error) {
+    throw new RowsError(`no JSON: ${text.slice(0, 80)}`, { cause: error });
+  }
+};
+
+const down = (from: unknown, path: string): unknown =>
+  path
+    .split('/')
+    .filter((key) => key !== '')
+    .reduce<unknown>((at, key) => {
+      if (isNode(at)) {
+        return at[key];
+      }
+      return Array.isArray(at) ? at[Number(key)] : undefined;
+    }, from);
+
+const leaf = (value: unknown): string | undefined =>
+  value === undefined || value === null || typeof value === 'object' ? undefined : String(value);
+
+const jsonRows = (format: RowsFormat, path: string, text: string): Row[] => {
+  const found = down(parseJson(text), path);
+  const items = Array.isArray(found) ? found : [found];
+  if (!items.every(isNode)) {
+    throw new RowsError(`no objects at ${path === '' ? '/' : path} of the JSON`);
+  }
+  return items.map((item) =>
+    withoutAbsent(Object.entries(format.cols ?? {}).map(([name, at]) => [name, leaf(down(item, at))])),
+  );
+};
+
+const XML = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  textNodeName: '#',
+  alwaysCreateTextNode: true,
+  parseTagValue: false,
+  parseAttributeValue: false,
+  trimValues: true,
+  isArray: (_name, _path, _leaf, isAttribute) => !isAttribute,
+});
+
+const parseXml = (text: string): Node => {
+  const valid = XMLValidator.validate(text);
+  if (valid !== true) {
+    throw new RowsError(`no XML: ${valid.err.msg} in line ${valid.err.line}`);
+  }
+  const tree: unknown = XML.parse(text);
+  if (!isNode(tree)) {
+    throw new RowsError('no XML');
+  }
+  return tree;
+};
+
+const children = (node: Node, name: string): readonly Node[] => {
+  const found = node[name];
+  return Array.isArray(found) ? found.filter(isNode) : [];
+};
+
+/** `a/b/@c` or `a/b` below a node: the first such attribute, or text. `/x/…` starts at the document. */
+const xmlValue = (document: Node, node: Node, path: string): string | undefined => {
+  const steps = path.split('/').filter((name) => name !== '');
+  const last = steps.at(-1) ?? '';
+  const elements = last.startsWith('@') ? steps.slice(0, -1) : steps;
+  let at: Node | undefined = path.startsWith('/') ? document : node;
+  for (const name of elements) {
+    at = at === undefined ? undefined : children(at, name)[0];
+  }
+  return leaf(at?.[last.startsWith('@') ? last : '#']);
+};
+
+const xmlRows = (format: RowsFormat, path: string, text: string): Row[] => {
+  const document = parseXml(text);
+  const names = path.split('/').filter((name) => name !== '');
+  let nodes: readonly Node[] = [document];
+  for (const [index, name] of names.entries()) {
+    nodes = nodes.flatMap((node) => children(node, name));
+    if (nodes.length === 0 && index < names.length - 1) {
+      throw new RowsError(`the XML has no /${names.slice(0, index + 1).join('/')}`);
+    }
+  }
+  if (names.length === 1 && nodes.length === 0) {
+    throw new RowsError(`the XML has no ${path}`);
+  }
+  return nodes.map((node) =>
+    withoutAbsent(
+      Object.entries(format.cols ?? {}).map(([name, at]) => [name, xmlValue(document, node, at)]),
+    ),
+  );
+};
+
+/** Every line that is not blank must match one of the two. */
+const lineRows = (format: RowsFormat, pattern: string, lines: readonly string[]): Row[] => {
+  const expression = new RegExp(pattern, 'u');
+  const skip = format.skip === undefined ? undefined : new RegExp(format.skip, 'u');
+  return lines.flatMap((line) => {
+    const match = expression.exec(line);
+    if (match !== null) {
+      return [withoutAbsent(Object.entries(match.groups ?? {}))];
+    }
+    if (line.trim() === '' || skip?.test(line)) {
+      return [];
+    }
+    throw new RowsError(`line not understood: ${line.slice(0, 120)}`);
+  });
+};
+
+const entryRows = (format: RowsFormat, pattern: string, entries: readonly Row[]): Row[] =>
+  entries.flatMap((entry) =>
+    lineRows(format, pattern, [entry.name ?? entry.path ?? '']).map((row) => ({ ...entry, ...row })),
+  );
+
+const rawRows = (format: RowsFormat, output: Output): readonly Row[] => {
+  if (format.json !== undefined) {
+    return jsonRows(format, format.json, output.text);
+  }
+  if (format.xml !== undefined) {
+    return xmlRows(format, format.xml, output.text);
+  }
+  if (format.lines !== undefined) {
+    return lineRows(format, format.lines, output.text.split('\n'));
+  }
+  if (format.blocks !== undefined) {
+    return blockRows(format, format.blocks, output.text);
+  }
+  if (format.text !== undefined) {
+    return [{ [format.text]: output.text.trim() }];
+  }
+  return format.entries === undefined ? output.entries : entryRows(format, format.entries, output.entries);
+};
+
+const mapped = (row: Row, column: string, words: Readonly<Record<string, string>>): Row => {
+  const value = row[column];
+  if (value === undefined) {
+    return row;
+  }
+  const word = Object.hasOwn(words, value) ? words[value] : words['*'];
+  if (word === undefined) {
+    throw new RowsError(`${column} has the unknown value ${JSON.stringify(value.slice(0, 80))}`);
+  }
+  return { ...row, [column]: word };
+};
+
+/** Columns a value was not found for are left out. */
+export const readRows = (format: RowsFormat, output: Output): readonly Row[] =>
+  rawRows(format, output).map((raw) =>
+    Object.entries(format.map ?? {}).reduce<Row>((row, [column, words]) => mapped(row, column, words), {
+      ...raw,
+      ...format.set,
+    }),
+  );
