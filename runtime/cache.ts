@@ -93,8 +93,8 @@ export class ObjectCache<T extends KubeObject> {
     const version = versionOf(object.metadata.resourceVersion);
     const known = versionOf(this.#objects.get(key)?.metadata.resourceVersion);
     if (version !== undefined && (known === undefined || version > known)) {
-      this.#ownWrites.set(key, version);
       this.#set(key, object);
+      this.#ownWrites.set(key, version);
     }
   }
 

@@ -78,12 +78,20 @@ class Loop {
   /** True when there is room for one more visit, false when the loop must end. */
   async place(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted && this.#busyPlaces >= this.#options.concurrency) {
-      await new Promise<void>((resolve) => {
-        this.#onFreePlace = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await this.#freePlace(signal);
     }
     return !signal.aborted;
+  }
+
+  #freePlace(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = () => {
+        signal.removeEventListener('abort', finish);
+        resolve();
+      };
+      this.#onFreePlace = finish;
+      signal.addEventListener('abort', finish, { once: true });
+    });
   }
 
   start(key: string): void {
