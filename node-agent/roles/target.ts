@@ -57,13 +57,13 @@ export interface Target {
   /** `host:port` of this server's portals, from configuration. */
   portals(): readonly string[];
   /**
-   * Target, LUN 1, serial and SCSI id as asked, nobody allowed. Repairs a half-made export; throws Mismatch when a
-   * finished one has another path or mode, or a session stands in the way of repair.
+   * Target, LUN 1, serial and SCSI id as asked; who is allowed is left as it is, which is nobody for a new one. Repairs
+   * what is half made or has another path or mode; throws Mismatch when somebody is allowed or connected meanwhile.
    */
   open(volumeID: string, spec: ExportSpec, signal: AbortSignal): Promise<void>;
   /** CHAP account first, access last. Throws ExportNotFound, NotDone (also for an export that is not ready). */
   allow(volumeID: string, initiator: string, chap: Chap, signal: AbortSignal): Promise<void>;
-  /** Access off first, then the account. Leaves sessions alone. No-op for what is not there. */
+  /** Access off first, then the account (none for an empty user). Leaves sessions alone. No-op for what is not there. */
   deny(volumeID: string, initiator: string, chapUser: string, signal: AbortSignal): Promise<void>;
   /** Ends the sessions of this initiator and sees them gone. Refuses (Busy) while it is still allowed: it would come back. */
   cut(volumeID: string, initiator: string, signal: AbortSignal): Promise<void>;

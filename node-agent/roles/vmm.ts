@@ -49,16 +49,16 @@ export interface Vmm {
   readonly accepts: readonly Locator['kind'][];
   readonly can: VmmCan;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
-  /** Disks of the running VM. Throws InstanceNotRunning, InstanceNotFound, CannotLook: never "no disks" for "could not look". */
+  /** Disks of the running (or paused) VM. Throws InstanceNotRunning, InstanceNotFound, CannotLook: never "no disks" for "could not look". */
   disks(instance: Instance, signal: AbortSignal): Promise<readonly VmDisk[]>;
   /**
-   * Live only, raw, no host cache. No-op when the volume is there already on that device. Throws DeviceInUse, NoFreeDevice,
-   * InstanceNotRunning, Denied, Busy, NotDone. Leaves no secret behind, also when it fails.
+   * Live only, raw, no host cache. No-op when the volume is there already on that device, Mismatch when on another. Throws
+   * DeviceInUse, NoFreeDevice, InstanceNotRunning, Denied, Busy, NotDone. Leaves no secret behind, also when it fails.
    */
   attach(instance: Instance, request: AttachRequest, signal: AbortSignal): Promise<void>;
   /** Asks the guest to let go and returns: done only when `disks()` no longer shows it. No-op when it is not there. */
   detach(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
-  /** `wanted` if free, else the first free name. Throws DeviceInUse, NoFreeDevice. */
+  /** `wanted` if free, else the first free name. Throws DeviceInUse, NoFreeDevice, Unsupported for a name it never has. */
   freeDevice(instance: Instance, disks: readonly VmDisk[], wanted?: string): string;
   /** Secrets of ours left in the hypervisor (none in the good path). */
   residue(signal: AbortSignal): Promise<readonly Residue[]>;
