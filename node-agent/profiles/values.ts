@@ -36,7 +36,7 @@ const PATTERNS = {
   uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
   // RFC 3720 3.2.6.3: `iqn.`, a month, a reversed domain name and, after a colon, what its owner likes.
   iqn: /^iqn\.\d{4}-\d{2}\.[a-z0-9][a-z0-9.-]*(:[A-Za-z0-9.:_-]+)?$/,
-  host: /^([A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/,
+  host: /^([A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\])$/,
   word: /^[^-\s{}]\S*$/u,
   path: /^\/\S*$/u,
   secret: /^[^\s]+$/u,

@@ -1,0 +1,341 @@
+/**
+ * The target role over a profile. The daemon's own numbers (tids, sessions) are taken from a fresh look each time and
+ * never kept: a restarted daemon gives them anew.
+ */
+
+import { createLocks } from '../exec/locks.ts';
+import type { BoundProfile, CallResult } from '../profiles/bind.ts';
+import type { Row } from '../profiles/row.ts';
+import type { Values } from '../profiles/values.ts';
+import { flagOf, wholeOf } from './cells.ts';
+import { Busy, ExportNotFound, Mismatch, NotDone } from './errors.ts';
+import type { Chap, Export, ExportSpec, Target } from './target.ts';
+
+export interface TargetOptions {
+  /** `host:port` of this server, as hypervisors reach it. */
+  readonly portals: readonly string[];
+  /** Targets are `<prefix>:<volumeID>`. */
+  readonly iqnPrefix?: string;
+  /** How long a cut waits between looks; a login under way when access was taken off shows up in that time. */
+  readonly settleMs?: number;
+  /** Waits; handed in by simulated worlds. */
+  readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+}
+
+export const DEFAULT_IQN_PREFIX = 'iqn.2026-11.dev.vbs';
+export const LUN = 1;
+const CREATE_TRIES = 3;
+const CUT_TRIES = 20;
+const VOLUME_ID = /^vol[0-9a-f]{17}$/;
+
+export const iqnOf = (volumeID: string, prefix: string = DEFAULT_IQN_PREFIX): string =>
+  `${prefix}:${volumeID}`;
+
+/** A second name for the LUN beside its serial, so that neither follows the target's number. */
+const scsiIdOf = (serial: string): string => `VBS${serial}`;
+
+/** An Export with what only this procedure needs. */
+interface Found extends Export {
+  readonly tid: bigint;
+  readonly luns: readonly bigint[];
+}
+
+interface World {
+  readonly profile: BoundProfile;
+  readonly prefix: string;
+  readonly settleMs: number;
+  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+}
+
+const isReady = (target: Row, lun: Row | undefined, volumeID: string): boolean =>
+  target.state === 'ready' &&
+  lun !== undefined &&
+  lun.path !== '' &&
+  lun.path !== 'None' &&
+  (lun.online === undefined || flagOf(lun, 'online')) &&
+  (lun.type === undefined || lun.type === 'disk') &&
+  lun.serial === volumeID &&
+  (lun.scsiID === undefined || lun.scsiID === scsiIdOf(volumeID));
+
+const unique = (names: readonly (string | undefined)[]): readonly string[] => [
+  ...new Set(names.filter((name) => name !== undefined)),
+];
+
+const foundOf = (target: Row, rows: readonly Row[], volumeID: string): Found => {
+  const { iqn = '' } = target;
+  const ofKind = (kind: string) => rows.filter((row) => row.kind === kind && row.iqn === iqn);
+  const luns = ofKind('lun');
+  const lun = luns.find((row) => wholeOf(row, 'lun') === BigInt(LUN));
+  return {
+    volumeID,
+    iqn,
+    lun: LUN,
+    tid: wholeOf(target, 'tid'),
+    luns: luns.map((row) => wholeOf(row, 'lun')),
+    ready: isReady(target, lun, volumeID),
+    readOnly: lun?.readOnly !== undefined && flagOf(lun, 'readOnly'),
+    allowed: unique(ofKind('access').map(({ initiator }) => initiator)),
+    chapUsers: unique(ofKind('account').map(({ user }) => user)),
+    sessions: unique(ofKind('session').map(({ initiator }) => initiator)),
+    ...(lun?.path === undefined ? {} : { path: lun.path }),
+    ...(lun?.serial === undefined ? {} : { serial: lun.serial }),
+  };
+};
+
+interface Look {
+  readonly ours: readonly Found[];
+  /** Of every target there is, foreign ones too. */
+  readonly tids: readonly bigint[];
+}
+
+const look = async ({ profile, prefix }: World, signal: AbortSignal): Promise<Look> => {
+  const { rows } = await profile.call('show', {}, signal);
+  const targets = rows.filter(({ kind }) => kind === 'target');
+  const ours = targets.flatMap((target) => {
+    const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
+    const isOurs = VOLUME_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
+    return isOurs ? [foundOf(target, rows, volumeID)] : [];
+  });
+  return { ours, tids: targets.map((target) => wholeOf(target, 'tid')) };
+};
+
+const find = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found | undefined> =>
+  (await look(world, signal)).ours.find((found) => found.volumeID === volumeID);
+
+const get = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found> => {
+  const found = await find(world, volumeID, signal);
+  if (found === undefined) {
+    throw new ExportNotFound(volumeID);
+  }
+  return found;
+};
+
+const change = (world: World, verb: string, values: Values, signal: AbortSignal): Promise<CallResult> =>
+  world.profile.call(verb, values, signal);
+
+const at = ({ tid, iqn }: Found): Values => ({ tid, iqn });
+
+/**
+ * A number may be taken between look and change, and the daemon has one error for a taken number and a taken name:
+ * so look again, and keep whatever target has the name.
+ */
+const ensureTarget = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found> => {
+  let said = '';
+  for (let tries = 0; tries < CREATE_TRIES; tries += 1) {
+    const { ours, tids } = await look(world, signal);
+    const found = ours.find((one) => one.volumeID === volumeID);
+    if (found !== undefined) {
+      return found;
+    }
+    const tid = tids.reduce<bigint>((highest, one) => Math.max(one, highest), 0n) + 1n;
+    const values = { tid, iqn: iqnOf(volumeID, world.prefix) };
+    ({ said } = await change(world, 'createTarget', values, signal));
+  }
+  const found = await find(world, volumeID, signal);
+  if (found === undefined) {
+    throw new NotDone(volumeID, 'creating its target', said);
+  }
+  return found;
+};
+
+const isAsAsked = (found: Found, spec: ExportSpec): boolean =>
+  found.ready && found.path === spec.path && found.serial === spec.serial && found.readOnly === spec.readOnly;
+
+const open = async (world: World, volumeID: string, spec: ExportSpec, signal: AbortSignal): Promise<void> => {
+  const before = await ensureTarget(world, volumeID, signal);
+  if (isAsAsked(before, spec)) {
+    return;
+  }
+  if (before.sessions.length > 0 || before.allowed.length > 0) {
+    const found = `${before.path ?? 'no LUN'}, serial ${before.serial ?? 'none'}, ${before.readOnly ? 'read-only' : 'writable'}`;
+    throw new Mismatch(volumeID, `${spec.path}, serial ${spec.serial}`, found);
+  }
+  const said: string[] = [];
+  const lun = { ...at(before), lun: LUN };
+  const has = before.luns.includes(BigInt(LUN));
+  if (has && before.path !== spec.path) {
+    said.push((await change(world, 'deleteLun', lun, signal)).said);
+  }
+  if (!has || before.path !== spec.path) {
+    said.push((await change(world, 'createLun', { ...lun, path: spec.path }, signal)).said);
+  }
+  const names = { serial: spec.serial, 'scsi.id': scsiIdOf(spec.serial) };
+  const identity = { ...lun, ...names, 'lun.readOnly': spec.readOnly ? 1 : 0 };
+  said.push((await change(world, 'identify', identity, signal)).said);
+  const after = await get(world, volumeID, signal);
+  if (!isAsAsked(after, spec)) {
+    throw new NotDone(volumeID, `exporting ${spec.path}`, said.filter((words) => words !== '').join('; '));
+  }
+};
+
+const allow = async (
+  world: World,
+  wanted: { volumeID: string; initiator: string; chap: Chap },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { volumeID, initiator, chap } = wanted;
+  const before = await get(world, volumeID, signal);
+  if (!before.ready) {
+    throw new NotDone(volumeID, `allowing ${initiator}`, 'the export is not ready');
+  }
+  const user = { 'chap.user': chap.user };
+  if (!before.chapUsers.includes(chap.user)) {
+    await change(world, 'createAccount', { ...user, 'chap.password': chap.password }, signal);
+    const { said } = await change(world, 'bindAccount', { ...at(before), ...user }, signal);
+    // A target without an account lets everybody in who names an allowed initiator.
+    if (!(await get(world, volumeID, signal)).chapUsers.includes(chap.user)) {
+      throw new NotDone(volumeID, 'requiring a password', said);
+    }
+  }
+  if (before.allowed.includes(initiator)) {
+    return;
+  }
+  const { said } = await change(world, 'allow', { ...at(before), initiator }, signal);
+  if (!(await get(world, volumeID, signal)).allowed.includes(initiator)) {
+    throw new NotDone(volumeID, `allowing ${initiator}`, said);
+  }
+};
+
+const takeOff = async (world: World, found: Found, entry: string, signal: AbortSignal): Promise<string> => {
+  const { said } = entry.startsWith('iqn.')
+    ? await change(world, 'deny', { ...at(found), initiator: entry }, signal)
+    : await change(world, 'denyAddress', { ...at(found), address: entry }, signal);
+  return said;
+};
+
+const dropAccount = async (
+  world: World,
+  found: Found | undefined,
+  user: string,
+  signal: AbortSignal,
+): Promise<void> => {
+  const values = { 'chap.user': user };
+  if (found?.chapUsers.includes(user)) {
+    await change(world, 'unbindAccount', { ...at(found), ...values }, signal);
+  }
+  const { rows } = await world.profile.call('accounts', {}, signal);
+  if (rows.some((row) => row.user === user)) {
+    const { said } = await change(world, 'deleteAccount', values, signal);
+    const after = await world.profile.call('accounts', {}, signal);
+    if (after.rows.some((row) => row.user === user)) {
+      throw new NotDone(user, 'removing the account', said);
+    }
+  }
+};
+
+const deny = async (
+  world: World,
+  wanted: { volumeID: string; initiator: string; user: string },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { volumeID, initiator, user } = wanted;
+  const before = await find(world, volumeID, signal);
+  if (before?.allowed.includes(initiator)) {
+    const said = await takeOff(world, before, initiator, signal);
+    if ((await find(world, volumeID, signal))?.allowed.includes(initiator)) {
+      throw new NotDone(volumeID, `denying ${initiator}`, said);
+    }
+  }
+  if (user !== '') {
+    await dropAccount(world, before, user, signal);
+  }
+};
+
+const cutOnce = async (world: World, found: Found, initiator: string, signal: AbortSignal): Promise<void> => {
+  const { rows } = await world.profile.call('connections', at(found), signal);
+  for (const row of rows.filter((one) => one.initiator === initiator)) {
+    const values = { ...at(found), session: wholeOf(row, 'session'), connection: wholeOf(row, 'connection') };
+    await change(world, 'cut', values, signal);
+  }
+};
+
+/** Gone means: in two looks, `settleMs` apart. A login that was half through when access went off needs that long to show. */
+const cut = async (world: World, volumeID: string, initiator: string, signal: AbortSignal): Promise<void> => {
+  let clean = 0;
+  for (let tries = 0; tries < CUT_TRIES; tries += 1) {
+    const found = await find(world, volumeID, signal);
+    if (found === undefined) {
+      return;
+    }
+    if (found.allowed.includes(initiator)) {
+      throw new Busy(volumeID, `${initiator} is still allowed and would come back`);
+    }
+    clean = found.sessions.includes(initiator) ? 0 : clean + 1;
+    if (clean === 2) {
+      return;
+    }
+    if (clean === 0) {
+      await cutOnce(world, found, initiator, signal);
+    }
+    await world.wait(world.settleMs, signal);
+  }
+  throw new NotDone(volumeID, `ending the sessions of ${initiator}`, '');
+};
+
+const refuseSessions = (found: Found | undefined): void => {
+  if (found !== undefined && found.sessions.length > 0) {
+    throw new Busy(found.volumeID, `${found.sessions.join(', ')} is connected`);
+  }
+};
+
+const close = async (world: World, volumeID: string, signal: AbortSignal): Promise<void> => {
+  const before = await find(world, volumeID, signal);
+  if (before === undefined) {
+    return;
+  }
+  refuseSessions(before);
+  for (const entry of before.allowed) {
+    await takeOff(world, before, entry, signal);
+  }
+  refuseSessions(await find(world, volumeID, signal));
+  for (const user of before.chapUsers) {
+    await dropAccount(world, before, user, signal);
+  }
+  for (const lun of before.luns.filter((one) => one !== 0n)) {
+    await change(world, 'deleteLun', { ...at(before), lun }, signal);
+  }
+  const { said } = await change(world, 'deleteTarget', at(before), signal);
+  const after = await find(world, volumeID, signal);
+  refuseSessions(after);
+  if (after !== undefined) {
+    throw new NotDone(volumeID, 'removing its target', said);
+  }
+};
+
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+
+export const profiledTarget = (profile: BoundProfile, options: TargetOptions): Target => {
+  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, settleMs = 500, wait = pause } = options;
+  const world: World = { profile, prefix, settleMs, wait };
+  const turns = createLocks();
+  const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+    turns.hold('target', signal, work);
+  const { can } = profile;
+  return {
+    can: {
+      resizeOnline: can.resizeOnline === true,
+      readOnlyPerInitiator: can.readOnlyPerInitiator === true,
+      serialMax: typeof can.serialMax === 'number' ? can.serialMax : 20,
+    },
+    observe: async (signal) => (await look(world, signal)).ours.map(({ tid: _, luns: __, ...seen }) => seen),
+    portals: () => options.portals,
+    open: (volumeID, spec, signal) => inTurn(signal, () => open(world, volumeID, spec, signal)),
+    allow: (volumeID, initiator, chap, signal) =>
+      inTurn(signal, () => allow(world, { volumeID, initiator, chap }, signal)),
+    deny: (volumeID, initiator, user, signal) =>
+      inTurn(signal, () => deny(world, { volumeID, initiator, user }, signal)),
+    cut: (volumeID, initiator, signal) => inTurn(signal, () => cut(world, volumeID, initiator, signal)),
+    close: (volumeID, signal) => inTurn(signal, () => close(world, volumeID, signal)),
+  };
+};

@@ -1,0 +1,280 @@
+/** The vmm role over a profile: disks of running machines, matched by our alias or serial, never by their device name. */
+
+import { createLocks } from '../exec/locks.ts';
+import type { BoundProfile, CallResult } from '../profiles/bind.ts';
+import type { Row } from '../profiles/row.ts';
+import type { Values } from '../profiles/values.ts';
+import {
+  Busy,
+  CannotLook,
+  Denied,
+  DeviceInUse,
+  InstanceAmbiguous,
+  InstanceNotFound,
+  InstanceNotRunning,
+  Mismatch,
+  NoFreeDevice,
+  NotDone,
+  Unsupported,
+} from './errors.ts';
+import type { Locator } from './initiator.ts';
+import { splitPortal } from './portal.ts';
+import type { AttachRequest, Instance, InstanceRef, InstanceState, VmDisk, Vmm } from './vmm.ts';
+
+const STATES: readonly string[] = [
+  'Running',
+  'Stopped',
+  'Paused',
+  'Unknown',
+] satisfies readonly InstanceState[];
+const isState = (text: string | undefined): text is InstanceState => STATES.includes(text ?? '');
+
+const OURS = /^(?:ua-vbs-)?(vol[0-9a-f]{17})$/;
+
+/** The machine an Attachment means. A name is only ever compared with names, a UUID with UUIDs. */
+export const findInstance = (instances: readonly Instance[], ref: InstanceRef): Instance => {
+  const wanted = ref.uuid?.toLowerCase();
+  const matches = instances.filter(({ name, uuid }) =>
+    wanted === undefined ? name === ref.name : uuid.toLowerCase() === wanted,
+  );
+  const [first] = matches;
+  const shown = ref.name ?? ref.uuid;
+  if (first === undefined) {
+    throw new InstanceNotFound(shown);
+  }
+  if (matches.length > 1) {
+    throw new InstanceAmbiguous(
+      shown,
+      matches.map(({ uuid }) => uuid),
+    );
+  }
+  return first;
+};
+
+/** A machine may be seen in two states when it changed between the questions; then its state is Unknown. */
+const mergeInstances = (rows: readonly Row[]): readonly Instance[] => {
+  const merged = new Map<string, Instance>();
+  for (const { uuid = '', name = '', state } of rows) {
+    if (!isState(state)) {
+      throw new CannotLook('instances', `${uuid} has the unknown state ${state}`);
+    }
+    const known = merged.get(uuid)?.state ?? 'Unknown';
+    const agreed = known === 'Unknown' || state === 'Unknown' || known === state;
+    const better = known === 'Unknown' ? state : known;
+    merged.set(uuid, { uuid, name, state: agreed ? better : 'Unknown' });
+  }
+  return [...merged.values()];
+};
+
+const diskOf = ({ device = '', alias, serial, source }: Row): VmDisk => {
+  const volumeID = OURS.exec(alias ?? '')?.[1] ?? OURS.exec(serial ?? '')?.[1];
+  const iqn = /^(iqn\.[^/]+)\/\d+$/.exec(source ?? '')?.[1];
+  return {
+    device,
+    ...(volumeID === undefined ? {} : { volumeID }),
+    ...(iqn === undefined ? {} : { iqn }),
+  };
+};
+
+const disksOf = async (
+  profile: BoundProfile,
+  instance: Instance,
+  signal: AbortSignal,
+): Promise<readonly VmDisk[]> => {
+  const { outcome, rows } = await profile.call('disks', { 'instance.uuid': instance.uuid }, signal);
+  if (outcome === 'absent') {
+    throw new InstanceNotFound(instance.name);
+  }
+  const shown = rows.find(({ kind }) => kind === 'instance');
+  if (outcome === 'notRunning' || (shown !== undefined && (shown.live ?? '') === '')) {
+    throw new InstanceNotRunning(instance.name, 'not running');
+  }
+  if (shown?.uuid?.toLowerCase() !== instance.uuid.toLowerCase()) {
+    throw new CannotLook(instance.name, `asked for ${instance.uuid} and was shown ${shown?.uuid ?? 'none'}`);
+  }
+  return rows.filter(({ kind }) => kind === 'disk').map(diskOf);
+};
+
+const refuse = (instance: Instance, wanted: string, { outcome, said }: CallResult): Error => {
+  const { name } = instance;
+  switch (outcome) {
+    case 'absent':
+      return new InstanceNotFound(name);
+    case 'notRunning':
+      return new InstanceNotRunning(name, 'not running');
+    case 'full':
+      return new NoFreeDevice(name, said);
+    case 'denied':
+      return new Denied(name, said);
+    case 'busy':
+      return new Busy(name, said);
+    default:
+      return new NotDone(name, wanted, said);
+  }
+};
+
+const deviceNames = (profile: BoundProfile): readonly string[] => profile.profile.format.devices ?? [];
+
+const freeDevice = (
+  profile: BoundProfile,
+  instance: Instance,
+  disks: readonly VmDisk[],
+  wanted: string | undefined,
+): string => {
+  const taken = new Set(disks.map(({ device }) => device));
+  if (wanted !== undefined) {
+    if (!deviceNames(profile).includes(wanted)) {
+      throw new Unsupported(`device ${wanted}`, `${profile.name} has no such device name`);
+    }
+    if (taken.has(wanted)) {
+      throw new DeviceInUse(instance.name, wanted);
+    }
+    return wanted;
+  }
+  const free = deviceNames(profile).find((device) => !taken.has(device));
+  if (free === undefined) {
+    throw new NoFreeDevice(instance.name, 'every device name is taken');
+  }
+  return free;
+};
+
+const requestValues = (instance: Instance, request: AttachRequest): Values => {
+  const { volumeID, device, readOnly, locator, grantUUID } = request;
+  const common = { 'instance.uuid': instance.uuid, 'volume.id': volumeID, device, readOnly };
+  if (locator.kind === 'block') {
+    return { ...common, path: locator.path };
+  }
+  const { host, port } = splitPortal(locator.portal);
+  return {
+    ...common,
+    iqn: locator.iqn,
+    lun: locator.lun,
+    'portal.host': host,
+    'portal.port': port,
+    initiator: locator.initiator,
+    'chap.user': locator.chap.user,
+    'chap.password': locator.chap.password,
+    'grant.uuid': grantUUID,
+  };
+};
+
+/** The hypervisor passes the password to the VMM at attach, and the VMM keeps it for its reconnects: it may go at once. */
+const withSecret = async <T>(
+  profile: BoundProfile,
+  request: AttachRequest,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> => {
+  const { locator, grantUUID, volumeID } = request;
+  if (locator.kind !== 'iscsi' || !profile.has('defineSecret')) {
+    return work();
+  }
+  try {
+    const secret = { 'chap.user': locator.chap.user, 'chap.password': locator.chap.password };
+    const { outcome, said } = await profile.call(
+      'defineSecret',
+      { 'grant.uuid': grantUUID, ...secret },
+      signal,
+    );
+    if (outcome !== 'ok') {
+      throw new NotDone(volumeID, 'handing over its password', said);
+    }
+    return await work();
+  } finally {
+    // Also when the caller gave up. What cannot be removed now shows up as residue.
+    await removeSecret(profile, grantUUID, new AbortController().signal).catch(() => undefined);
+  }
+};
+
+const removeSecret = async (profile: BoundProfile, grantUUID: string, signal: AbortSignal): Promise<void> => {
+  const { outcome, said } = await profile.call('removeSecret', { 'grant.uuid': grantUUID }, signal);
+  if (outcome !== 'ok') {
+    throw new NotDone(grantUUID, 'removing its secret', said);
+  }
+};
+
+const attach = async (
+  profile: BoundProfile,
+  instance: Instance,
+  request: AttachRequest,
+  signal: AbortSignal,
+): Promise<void> => {
+  const { volumeID, device, locator } = request;
+  const before = await disksOf(profile, instance, signal);
+  const present = before.find((disk) => disk.volumeID === volumeID);
+  if (present !== undefined) {
+    if (present.device !== device) {
+      throw new Mismatch(`${volumeID} in ${instance.name}`, device, present.device);
+    }
+    return;
+  }
+  freeDevice(profile, instance, before, device);
+  const values = requestValues(instance, request);
+  const result = await withSecret(profile, request, signal, () =>
+    profile.call(`attach.${locator.kind}`, values, signal),
+  );
+  const after = await disksOf(profile, instance, signal);
+  if (after.some((disk) => disk.volumeID === volumeID)) {
+    return;
+  }
+  if (after.some((disk) => disk.device === device)) {
+    throw new DeviceInUse(instance.name, device);
+  }
+  throw refuse(instance, `attaching ${volumeID}`, result);
+};
+
+const detach = async (
+  profile: BoundProfile,
+  instance: Instance,
+  volumeID: string,
+  signal: AbortSignal,
+): Promise<void> => {
+  const disk = (await disksOf(profile, instance, signal)).find((one) => one.volumeID === volumeID);
+  if (disk === undefined) {
+    return;
+  }
+  const values = { 'instance.uuid': instance.uuid, 'volume.id': volumeID, device: disk.device };
+  const result = await profile.call('detach', values, signal);
+  if (result.outcome !== 'ok') {
+    throw refuse(instance, `detaching ${volumeID}`, result);
+  }
+};
+
+const residue = async (
+  profile: BoundProfile,
+  signal: AbortSignal,
+): Promise<readonly { grantUUID: string }[]> => {
+  if (!profile.has('secrets')) {
+    return [];
+  }
+  const { rows } = await profile.call('secrets', {}, signal);
+  return rows.flatMap(({ grant }) => (grant === undefined ? [] : [{ grantUUID: grant }]));
+};
+
+export const profiledVmm = (profile: BoundProfile): Vmm => {
+  const accepts: readonly Locator['kind'][] = profile.profile.format.accepts ?? [];
+  const turns = createLocks();
+  const { can } = profile;
+  return {
+    accepts,
+    can: {
+      readOnly: can.readOnly === true,
+      serialMax: typeof can.serialMax === 'number' ? can.serialMax : 20,
+    },
+    instances: async (signal) => mergeInstances((await profile.call('instances', {}, signal)).rows),
+    disks: (instance, signal) => disksOf(profile, instance, signal),
+    attach: async (instance, request, signal) => {
+      const { kind } = request.locator;
+      if (!accepts.includes(kind)) {
+        throw new Unsupported(instance.name, `${profile.name} takes no ${kind} locators`);
+      }
+      await turns.hold(instance.uuid, signal, () => attach(profile, instance, request, signal));
+    },
+    detach: (instance, volumeID, signal) =>
+      turns.hold(instance.uuid, signal, () => detach(profile, instance, volumeID, signal)),
+    freeDevice: (instance, disks, wanted) => freeDevice(profile, instance, disks, wanted),
+    residue: (signal) => residue(profile, signal),
+    cleanResidue: (grantUUID, signal) =>
+      profile.has('removeSecret') ? removeSecret(profile, grantUUID, signal) : Promise.resolve(),
+  };
+};
