@@ -1,0 +1,194 @@
+// The controller's rules for one Volume: placement, grants, order, finalizer. Pure. Everything that must exclude each
+// other is a compare-and-swap on this one object: a decision made on an old copy fails at the API server.
+//
+//   grant e ──► exported ──► connected ──► Released@e (H) ──► Withdrawn@e (S) ──► dropped
+//        └──── Fencing ─────────────────────────────────────► Withdrawn@e (S) ──► dropped
+import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
+import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
+import { initiatorName } from '../../api/names.ts';
+import {
+  backendOf,
+  type Grant,
+  grantFor,
+  grantsOf,
+  hasFinalizer,
+  isDeleting,
+  type Volume,
+} from '../../api/volume.ts';
+import { bind, type HypervisorView } from '../binding.ts';
+import { type PlacementWorld, place } from './placement.ts';
+
+/** Everything one visit looked at. */
+export interface VolumeWorld extends PlacementWorld {
+  /** All Attachments that name this volume, or are bound to it. */
+  readonly attachments: readonly Attachment[];
+  /** UIDs in the grants for which a live list proved that no Attachment exists any more. */
+  readonly goneAttachments: ReadonlySet<string>;
+  readonly hypervisors: readonly HypervisorView[];
+  /** The volumeID for this object, free of collisions. */
+  readonly volumeID: string;
+}
+
+/** The controller's own fields of the status, conditions apart. */
+export type VolumeChange = Pick<
+  VolumeStatus,
+  'volumeID' | 'className' | 'server' | 'pool' | 'placement' | 'order' | 'grants'
+>;
+
+export type VolumePlan =
+  | { readonly kind: 'add-finalizer' }
+  | { readonly kind: 'write'; readonly change: VolumeChange; readonly why: string; readonly grant?: Grant }
+  | { readonly kind: 'remove-finalizer' }
+  | { readonly kind: 'settled' };
+
+const settled: VolumePlan = { kind: 'settled' };
+
+/** The single next step. */
+export function planVolume(world: VolumeWorld): VolumePlan {
+  const { volume } = world;
+  if (!hasFinalizer(volume)) {
+    return isDeleting(volume) ? settled : { kind: 'add-finalizer' };
+  }
+  return planGrants(world) ?? (isDeleting(volume) ? planRemoval(volume) : planPresence(world));
+}
+
+/** Dropping and fencing go on whether or not the volume is being deleted. */
+function planGrants(world: VolumeWorld): VolumePlan | undefined {
+  const items = grantsOf(world.volume);
+  const droppable = items.find((item) => mayDrop(item, world));
+  if (droppable !== undefined) {
+    return regrant(
+      world.volume,
+      items.filter((item) => item !== droppable),
+      `grant ${droppable.epoch} of ${droppable.hypervisor} is withdrawn`,
+    );
+  }
+  const doomed = items.find((item) => item.state === 'Granted' && mustFence(item, world));
+  if (doomed !== undefined) {
+    return regrant(
+      world.volume,
+      items.map((item) => (item === doomed ? { ...item, state: 'Fencing' } : item)),
+      `grant ${doomed.epoch} of ${doomed.hypervisor} is to be cut off`,
+    );
+  }
+  // A server which has applied more than we remember (our store was set back) accepts nothing below that.
+  const applied = backendOf(world.volume)?.appliedRevision ?? 0;
+  return applied > revisionOf(world.volume)
+    ? regrant(world.volume, items, 'the server has applied a higher revision', applied)
+    : undefined;
+}
+
+const revisionOf = (volume: Volume): number => volume.status?.grants?.revision ?? 0;
+
+function regrant(volume: Volume, items: readonly Grant[], why: string, above = 0): VolumePlan {
+  const revision = Math.max(revisionOf(volume), above) + 1;
+  return { kind: 'write', change: { grants: { revision, items: [...items] } }, why };
+}
+
+/** Only facts that stay true: each Attachment says Withdrawn for this epoch, or is gone and the cut was applied. */
+function mayDrop(item: Grant, { volume, attachments, goneAttachments }: VolumeWorld): boolean {
+  const cut = item.state === 'Fencing' && backendOf(volume)?.appliedRevision === revisionOf(volume);
+  return item.attachments.every((uid) => {
+    const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
+    return attachment === undefined ? cut && goneAttachments.has(uid) : isWithdrawn(attachment, item.epoch);
+  });
+}
+
+function mustFence(item: Grant, { attachments, goneAttachments, hypervisors }: VolumeWorld): boolean {
+  const hypervisor = hypervisors.find(({ host }) => host.metadata.name === item.hypervisor);
+  if (hypervisor?.host.spec?.fenced === true) {
+    return true;
+  }
+  if (item.attachments.every((uid) => goneAttachments.has(uid))) {
+    return true;
+  }
+  const served = attachments.filter(({ metadata }) => item.attachments.includes(metadata.uid));
+  return (
+    hypervisor?.freshness === 'stale' &&
+    served.length > 0 &&
+    served.every((attachment) => isDeleting(attachment) && attachment.spec.detachPolicy === 'Fence')
+  );
+}
+
+function planRemoval(volume: Volume): VolumePlan {
+  if (grantsOf(volume).length > 0) {
+    return settled;
+  }
+  const { status } = volume;
+  if (status?.placement === undefined) {
+    return { kind: 'remove-finalizer' };
+  }
+  if (status.order !== 'Remove') {
+    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and no grant is left' };
+  }
+  return backendOf(volume)?.absentAt === undefined ? settled : { kind: 'remove-finalizer' };
+}
+
+function planPresence(world: VolumeWorld): VolumePlan {
+  const { volume } = world;
+  if (volume.status?.placement === undefined) {
+    const placement = place(world);
+    return placement.kind === 'waiting'
+      ? settled
+      : {
+          kind: 'write',
+          change: {
+            volumeID: world.volumeID,
+            className: placement.className,
+            server: placement.server,
+            pool: placement.pool,
+            placement: { epoch: 1 },
+            order: 'Keep',
+          },
+          why: `placed on ${placement.server}`,
+        };
+  }
+  return isUsable(volume) && grantsOf(volume).length === 0 ? planGrant(world) : settled;
+}
+
+/** Complete on its server, and nothing stands against its use. */
+export function isUsable(volume: Volume): boolean {
+  const backend = backendOf(volume);
+  return backend?.everProvisioned === true && backend.problem === undefined;
+}
+
+/** Attachments which wait for this volume, first come first. */
+export function waitersOf({
+  volume,
+  attachments,
+}: Pick<VolumeWorld, 'volume' | 'attachments'>): readonly Attachment[] {
+  return attachments
+    .filter((attachment) => hasFinalizer(attachment) && !isDeleting(attachment))
+    .filter(({ metadata }) => grantFor(volume, metadata.uid) === undefined)
+    .filter(({ status }) => status?.volumeUID === undefined || status.volumeUID === volume.metadata.uid)
+    .toSorted((a, b) => rank(a).localeCompare(rank(b)));
+}
+
+const rank = ({ metadata }: Attachment): string => `${metadata.creationTimestamp ?? ''} ${metadata.name}`;
+
+/** Exclusive: one grant at a time, to the first waiter whose hypervisor may have it. */
+function planGrant(world: VolumeWorld): VolumePlan {
+  const { volume, hypervisors } = world;
+  for (const attachment of waitersOf(world)) {
+    const binding = bind(attachment, hypervisors);
+    if (binding.kind === 'bound') {
+      const epoch = revisionOf(volume) + 1;
+      const { host } = binding.hypervisor;
+      const grant: Grant = {
+        epoch,
+        hypervisor: host.metadata.name,
+        initiator: host.status?.agent?.initiator ?? initiatorName(host.metadata.name),
+        mode: attachment.spec.readOnly === true ? 'ReadOnly' : 'ReadWrite',
+        attachments: [attachment.metadata.uid],
+        state: 'Granted',
+      };
+      return {
+        kind: 'write',
+        change: { grants: { revision: epoch, items: [grant] } },
+        why: `granted to ${grant.hypervisor} for Attachment ${attachment.metadata.name}`,
+        grant,
+      };
+    }
+  }
+  return settled;
+}

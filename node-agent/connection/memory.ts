@@ -1,0 +1,12 @@
+// What a hypervisor keeps on its own disk about an Attachment, written before it acts and before it reports.
+export interface ConnectionMemory {
+  readonly attachmentUID: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly volumeName: string;
+  readonly volumeID: string;
+  /** The grant it connected for, or is about to. */
+  readonly epoch: number;
+  /** The highest epoch given up for ever. */
+  readonly released: number;
+}

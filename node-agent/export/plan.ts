@@ -1,0 +1,201 @@
+// The volume server's rules for the target of one volume: exactly the granted initiators are let in, one step at a time. Pure.
+//
+//   wanted grant:    remember revision ─► open ─► allow ─► report Exported@e
+//   unwanted grant:  deny ─► cut ─► close ─► remember withdrawn e ─► report Withdrawn@e
+//   unwanted means: the hypervisor wrote Released@e, or the item is Fencing. Absence of anything means nothing.
+
+import { type Attachment, type ExportFact, isReleased } from '../../api/attachment.ts';
+import { sameJson } from '../../api/equal.ts';
+import { backendOf, type Grant, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
+import type { Backing } from '../roles/pool.ts';
+import type { Export } from '../roles/target.ts';
+import { emptyServerMemory, type ServerMemory } from '../volume/memory.ts';
+
+export interface ExportWorld {
+  readonly volumeID: string;
+  /** Undefined when it left the cache, which orders nothing. */
+  readonly volume: Volume | undefined;
+  /** The Attachments bound to this volume on this server. */
+  readonly attachments: readonly Attachment[];
+  readonly memory: ServerMemory | undefined;
+  /** The complete backing; undefined when there is none. */
+  readonly backing: Backing | undefined;
+  /** The target as it is; undefined means the daemon was asked and has none. */
+  readonly target: Export | undefined;
+  readonly portals: readonly string[];
+  readonly bootID: string;
+}
+
+export type ExportStep =
+  | { readonly kind: 'remember'; readonly memory: ServerMemory }
+  | { readonly kind: 'open'; readonly readOnly: boolean }
+  | { readonly kind: 'allow'; readonly grant: Grant }
+  | { readonly kind: 'deny'; readonly initiator: string; readonly grant: Grant | undefined }
+  | { readonly kind: 'cut'; readonly initiator: string }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'report'; readonly attachment: Attachment; readonly fact: ExportFact }
+  | { readonly kind: 'report-revision'; readonly revision: number };
+
+export type ExportPlan =
+  | { readonly kind: 'take'; readonly step: ExportStep; readonly why: string }
+  | { readonly kind: 'wait'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'settled' };
+
+const take = (step: ExportStep, why: string): ExportPlan => ({ kind: 'take', step, why });
+const settled: ExportPlan = { kind: 'settled' };
+
+export function planExport(world: ExportWorld): ExportPlan {
+  const memory = recalled(world);
+  if (memory === undefined) {
+    return settled;
+  }
+  if (memory !== world.memory) {
+    return take({ kind: 'remember', memory }, `revision ${memory.revision} is new`);
+  }
+  const wanted = memory.items.filter((item) => isWanted(item, memory, world.attachments));
+  return (
+    planShut(world, memory, wanted) ??
+    planWithdrawn(world, memory, wanted) ??
+    planWanted(world, wanted) ??
+    planRevision(world, memory) ??
+    settled
+  );
+}
+
+/** The memory to act on: the API's grants when their revision is not lower than the highest applied, else our own. */
+function recalled({ volume, volumeID, memory }: ExportWorld): ServerMemory | undefined {
+  const grants = volume !== undefined && hasFinalizer(volume) ? volume.status?.grants : undefined;
+  if (volume === undefined || grants === undefined || grants.revision <= (memory?.revision ?? 0)) {
+    return memory;
+  }
+  const base = memory ?? emptyServerMemory(volumeID, volume.metadata.uid);
+  return { ...base, revision: grants.revision, items: grants.items ?? [] };
+}
+
+export const isWanted = (item: Grant, memory: ServerMemory, attachments: readonly Attachment[]): boolean =>
+  item.state === 'Granted' && !memory.withdrawn.includes(item.epoch) && !isGivenUp(item, attachments);
+
+/** The hypervisor gave the grant up for every Attachment it serves. */
+function isGivenUp(item: Grant, attachments: readonly Attachment[]): boolean {
+  return item.attachments.every((uid) => {
+    const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
+    return attachment !== undefined && isReleased(attachment, item.epoch);
+  });
+}
+
+/** Nobody but the wanted is allowed or connected: access off first, then the sessions, then the target itself. */
+function planShut(
+  { target }: ExportWorld,
+  memory: ServerMemory,
+  wanted: readonly Grant[],
+): ExportPlan | undefined {
+  if (target === undefined) {
+    return undefined;
+  }
+  const isStranger = (initiator: string) => !wanted.some((item) => item.initiator === initiator);
+  const allowed = target.allowed.find(isStranger);
+  if (allowed !== undefined) {
+    const grant = memory.items.find(({ initiator }) => initiator === allowed);
+    return take({ kind: 'deny', initiator: allowed, grant }, `${allowed} has no grant any more`);
+  }
+  const connected = target.sessions.find(isStranger);
+  if (connected !== undefined) {
+    return take({ kind: 'cut', initiator: connected }, `${connected} has no grant and a session`);
+  }
+  return wanted.length === 0 && target.sessions.length === 0
+    ? take({ kind: 'close' }, 'no grant is left')
+    : undefined;
+}
+
+/** Reached only when no unwanted initiator is allowed or connected: what is unwanted is withdrawn, for ever. */
+function planWithdrawn(
+  world: ExportWorld,
+  memory: ServerMemory,
+  wanted: readonly Grant[],
+): ExportPlan | undefined {
+  const fresh = memory.items.filter(
+    (item) => !wanted.includes(item) && !memory.withdrawn.includes(item.epoch),
+  );
+  if (fresh.length > 0) {
+    const withdrawn = [...memory.withdrawn, ...fresh.map(({ epoch }) => epoch)];
+    return take(
+      { kind: 'remember', memory: { ...memory, withdrawn } },
+      'nobody unwanted is allowed or connected',
+    );
+  }
+  for (const attachment of world.attachments) {
+    const { epoch } = attachment.status ?? {};
+    const told = attachment.status?.export;
+    if (epoch !== undefined && memory.withdrawn.includes(epoch)) {
+      if (told?.epoch !== epoch || told.state !== 'Withdrawn') {
+        const fact: ExportFact = { epoch, bootID: world.bootID, state: 'Withdrawn' };
+        return take({ kind: 'report', attachment, fact }, `grant ${epoch} is withdrawn`);
+      }
+    }
+  }
+  return undefined;
+}
+
+function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | undefined {
+  const { target, backing } = world;
+  for (const grant of wanted) {
+    if (backing === undefined) {
+      return { kind: 'wait', reason: 'DataMissing', message: 'the data of the volume is not on this server' };
+    }
+    if (target?.ready !== true) {
+      return take({ kind: 'open', readOnly: grant.mode === 'ReadOnly' }, 'a grant needs the target');
+    }
+    if (!target.allowed.includes(grant.initiator)) {
+      // On an Exclusive volume nobody is added beside another who is allowed or connected.
+      const others = [...target.allowed, ...target.sessions].filter((one) => one !== grant.initiator);
+      return others.length > 0
+        ? { kind: 'wait', reason: 'WaitingForOther', message: `${others[0]} still has access` }
+        : take({ kind: 'allow', grant }, `grant ${grant.epoch}`);
+    }
+    const untold = reportOf(world, grant, target, backing);
+    if (untold !== undefined) {
+      return untold;
+    }
+  }
+  return undefined;
+}
+
+function reportOf(
+  { attachments, portals, bootID }: ExportWorld,
+  grant: Grant,
+  target: Export,
+  backing: Backing,
+): ExportPlan | undefined {
+  const fact: ExportFact = {
+    epoch: grant.epoch,
+    bootID,
+    state: 'Exported',
+    iqn: target.iqn,
+    lun: target.lun,
+    portals: [...portals],
+    sizeBytes: backing.sizeBytes.toString(),
+    ...(target.serial === undefined ? {} : { serial: target.serial }),
+  };
+  const attachment = attachments.find(
+    ({ metadata, status }) =>
+      grant.attachments.includes(metadata.uid) &&
+      status?.epoch === grant.epoch &&
+      !sameJson(status.export, fact),
+  );
+  return attachment === undefined
+    ? undefined
+    : take({ kind: 'report', attachment, fact }, `grant ${grant.epoch} is open`);
+}
+
+/** Said only where the controller needs it: to drop a cut grant whose Attachment is gone, or when it knows less than we do. */
+function planRevision({ volume }: ExportWorld, memory: ServerMemory): ExportPlan | undefined {
+  if (volume?.status?.grants === undefined || !hasFinalizer(volume)) {
+    return undefined;
+  }
+  const told = backendOf(volume)?.appliedRevision;
+  const behind = volume.status.grants.revision < memory.revision;
+  const fencing = grantsOf(volume).some(({ state }) => state === 'Fencing');
+  return (behind || fencing) && told !== memory.revision && backendOf(volume) !== undefined
+    ? take({ kind: 'report-revision', revision: memory.revision }, 'the controller waits for it')
+    : undefined;
+}

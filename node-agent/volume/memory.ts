@@ -1,0 +1,25 @@
+// What a volume server keeps on its own disk about a volume, written before it is reported, so that an API server which
+// was set back to an earlier day, or is away, cannot make it forget.
+import type { Grant } from '../../api/volume.ts';
+
+export interface ServerMemory {
+  readonly volumeID: string;
+  readonly volumeUID: string;
+  /** The complete backing store was seen once: never create it again. */
+  readonly everProvisioned: boolean;
+  /** The highest revision of the grants ever applied. */
+  readonly revision: number;
+  /** The grants of that revision, to rebuild targets from while the API is away. */
+  readonly items: readonly Grant[];
+  /** Epochs which were withdrawn: never let in again. */
+  readonly withdrawn: readonly number[];
+}
+
+export const emptyServerMemory = (volumeID: string, volumeUID: string): ServerMemory => ({
+  volumeID,
+  volumeUID,
+  everProvisioned: false,
+  revision: 0,
+  items: [],
+  withdrawn: [],
+});

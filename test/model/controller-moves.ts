@@ -1,0 +1,121 @@
+// What the controller may do next: the real plans, on its own copies, written by compare-and-swap.
+import type { Attachment } from '../../api/attachment.ts';
+import { volumeIDFor } from '../../api/ids.ts';
+import { FINALIZER } from '../../api/names.ts';
+import { grantsOf, type Volume } from '../../api/volume.ts';
+import { hypervisorViews, serverViews, someClass } from './fixtures.ts';
+import type { Move } from './moves.ts';
+import type { Rules } from './rules.ts';
+import { attachmentAt, read, type State, spell, volumeAt, writeAttachment, writeVolume } from './state.ts';
+
+const withFinalizer = <T extends Volume | Attachment>(object: T): T => ({
+  ...object,
+  metadata: { ...object.metadata, finalizers: [FINALIZER] },
+});
+
+/** An object without finalizers that is being deleted is gone. */
+const withoutFinalizer = (object: Volume | Attachment): string =>
+  object.metadata.deletionTimestamp === undefined
+    ? spell({ ...object, metadata: { ...object.metadata, finalizers: [] } })
+    : '';
+
+export function controllerMoves(state: State, rules: Rules): Move[] {
+  return [
+    ...volumeMoves(state, rules),
+    ...attachmentMoves(state, rules, 0),
+    ...attachmentMoves(state, rules, 1),
+    ...ghostMoves(state),
+  ];
+}
+
+function cachedAttachments(state: State): Attachment[] {
+  return ([0, 1] as const).flatMap(
+    (index) => attachmentAt(state, index, state.controller[index === 0 ? 1 : 2]) ?? [],
+  );
+}
+
+function volumeMoves(state: State, rules: Rules): Move[] {
+  const volume = volumeAt(state, state.controller[0]);
+  if (volume === undefined) {
+    return [];
+  }
+  const alive = ([0, 1] as const).flatMap((index) => attachmentAt(state, index)?.metadata.uid ?? []);
+  const cached = cachedAttachments(state);
+  const named = grantsOf(volume).flatMap(({ attachments }) => attachments);
+  const missing = named.filter((uid) => !cached.some(({ metadata }) => metadata.uid === uid));
+  const plan = rules.planVolume({
+    volume,
+    attachments: cached,
+    goneAttachments: new Set(missing.filter((uid) => !alive.includes(uid))),
+    classes: [someClass],
+    servers: serverViews,
+    hypervisors: hypervisorViews(state),
+    reservedBytes: () => 0n,
+    volumeID: volumeIDFor(volume.metadata.uid),
+  });
+  const fresh = state.controller[0] === '=';
+  if (plan.kind === 'settled') {
+    return [];
+  }
+  if (plan.kind !== 'write') {
+    const next = plan.kind === 'add-finalizer' ? spell(withFinalizer(volume)) : withoutFinalizer(volume);
+    return fresh
+      ? [{ name: `C ${plan.kind} of the volume`, next: writeVolume(state, 'controller', next) }]
+      : [];
+  }
+  const next = spell({ ...volume, status: { ...volume.status, ...plan.change } });
+  const moves: Move[] = fresh
+    ? [{ name: `C volume: ${plan.why}`, next: writeVolume(state, 'controller', next) }]
+    : [];
+  if ((state.todo['depose'] ?? 0) > 0) {
+    const basis = state.controller[0] === '=' ? state.volume : state.controller[0];
+    moves.push({
+      name: `a controller is deposed while it writes (${plan.why})`,
+      fault: true,
+      next: {
+        ...state,
+        ghost: spell({ basis, next }),
+        controller: ['=', '=', '='],
+        todo: { ...state.todo, depose: 0 },
+      },
+    });
+  }
+  return moves;
+}
+
+function ghostMoves(state: State): Move[] {
+  const ghost = read<{ basis: string; next: string }>(state.ghost);
+  if (ghost === undefined) {
+    return [];
+  }
+  const landed = ghost.basis === state.volume ? writeVolume(state, 'user', ghost.next) : state;
+  return [{ name: 'the deposed controller’s write arrives', next: { ...landed, ghost: '' } }];
+}
+
+function attachmentMoves(state: State, rules: Rules, index: 0 | 1): Move[] {
+  const view = state.controller[index === 0 ? 1 : 2];
+  const attachment = attachmentAt(state, index, view);
+  if (attachment === undefined) {
+    return [];
+  }
+  const plan = rules.planAttachment({
+    attachment,
+    volume: volumeAt(state, state.controller[0]),
+    hypervisors: hypervisorViews(state),
+  });
+  if (plan.kind === 'settled' || view !== '=') {
+    return [];
+  }
+  const name = `C attachment ${index}: ${plan.kind === 'write' ? plan.why : plan.kind}`;
+  if (plan.kind === 'add-finalizer') {
+    return [{ name, next: writeAttachment(state, 'controller', index, spell(withFinalizer(attachment))) }];
+  }
+  if (plan.kind === 'remove-finalizer') {
+    // The live GET of the Volume comes before the write.
+    return rules.mayForget(attachment, volumeAt(state))
+      ? [{ name, next: writeAttachment(state, 'controller', index, withoutFinalizer(attachment)) }]
+      : [];
+  }
+  const next = spell({ ...attachment, status: { ...attachment.status, ...plan.change } });
+  return [{ name, next: writeAttachment(state, 'controller', index, next) }];
+}

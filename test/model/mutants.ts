@@ -1,0 +1,146 @@
+// Rules broken on purpose: a model that does not notice these proves nothing.
+import { grantFor } from '../../api/volume.ts';
+import { type Rules, rules } from './rules.ts';
+
+export interface Mutant {
+  readonly rule: string;
+  readonly broken: Rules;
+  /** The scenario in which it must be found, and how the finding begins. */
+  readonly scenario: string;
+  readonly finds: RegExp;
+}
+
+const TAKE_OVER = 'the second takes over when the first goes, with a crash anywhere';
+const FENCE = 'an administrator fences a hypervisor, silent or not';
+
+export const mutants: readonly Mutant[] = [
+  {
+    rule: 'a cut is believed without looking at the target',
+    scenario: FENCE,
+    finds: /^P[14]/,
+    broken: {
+      ...rules,
+      planExport: (world) => {
+        const granted = world.volume?.status?.grants?.items?.filter(({ state }) => state === 'Granted') ?? [];
+        const blind = (entries: readonly string[]) =>
+          entries.filter((entry) => granted.some(({ initiator }) => initiator === entry));
+        const { target } = world;
+        const seen = target && {
+          ...target,
+          allowed: blind(target.allowed),
+          sessions: blind(target.sessions),
+        };
+        return rules.planExport({ ...world, target: seen });
+      },
+    },
+  },
+  {
+    rule: 'the hypervisor does not remember what it gave up',
+    scenario: TAKE_OVER,
+    finds: /^P4/,
+    broken: {
+      ...rules,
+      planConnection: ({ memory, ...world }) =>
+        rules.planConnection({
+          ...world,
+          memory: memory === undefined ? undefined : { ...memory, released: 0 },
+        }),
+    },
+  },
+  {
+    rule: 'the server does not remember what it withdrew',
+    scenario: TAKE_OVER,
+    finds: /^P4/,
+    broken: {
+      ...rules,
+      planExport: ({ memory, ...world }) =>
+        rules.planExport({
+          ...world,
+          memory: memory === undefined ? undefined : { ...memory, withdrawn: [] },
+        }),
+    },
+  },
+  {
+    rule: 'storage is removed with grants left',
+    scenario: 'both go, and the volume too',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) =>
+        rules.planVolume(
+          world.volume.metadata.deletionTimestamp === undefined
+            ? world
+            : {
+                ...world,
+                volume: {
+                  ...world.volume,
+                  status: {
+                    ...world.volume.status,
+                    grants: { revision: world.volume.status?.grants?.revision ?? 0 },
+                  },
+                },
+              },
+        ),
+      planBacking: (world) =>
+        rules.planBacking({
+          ...world,
+          exported: false,
+          volume: { ...world.volume, status: { ...world.volume.status, grants: { revision: 0 } } },
+        }),
+    },
+  },
+  {
+    rule: 'an Exclusive volume is granted twice',
+    scenario: 'two attachments race for a volume',
+    finds: /^P[14]/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const plan = rules.planVolume({
+          ...world,
+          volume: {
+            ...world.volume,
+            status: {
+              ...world.volume.status,
+              grants: { revision: world.volume.status?.grants?.revision ?? 0 },
+            },
+          },
+          attachments: world.attachments.filter(
+            ({ metadata }) => grantFor(world.volume, metadata.uid) === undefined,
+          ),
+        });
+        return plan.kind === 'write' && plan.grant !== undefined
+          ? {
+              ...plan,
+              change: {
+                grants: {
+                  revision: plan.grant.epoch,
+                  items: [...(world.volume.status?.grants?.items ?? []), plan.grant],
+                },
+              },
+            }
+          : rules.planVolume(world);
+      },
+    },
+  },
+  {
+    rule: 'nobody looks after a grant whose Attachment is gone',
+    scenario: 'a deposed controller writes late',
+    finds: /^P[45]/,
+    broken: { ...rules, planVolume: (world) => rules.planVolume({ ...world, goneAttachments: new Set() }) },
+  },
+  {
+    rule: 'a fence is not carried out',
+    scenario: FENCE,
+    finds: /^P4/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const plan = rules.planVolume(world);
+        const fences =
+          plan.kind === 'write' && plan.change.grants?.items?.some(({ state }) => state === 'Fencing');
+        return fences === true ? { kind: 'settled' } : plan;
+      },
+    },
+  },
+];

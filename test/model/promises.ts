@@ -1,0 +1,102 @@
+// The promises, as statements about one state (safety) and about a state in which nothing is left to do (convergence).
+import { grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import { HOSTS } from './fixtures.ts';
+import { attachmentAt, type State, targetOf, vmOf, volumeAt } from './state.ts';
+
+const nameOf = (entry: string): string => entry.split('#')[0] ?? '';
+const distinct = (entries: readonly string[]): number => new Set(entries.map(nameOf)).size;
+
+/** What is wrong in this state; undefined when every promise holds. */
+export function violation(state: State): string | undefined {
+  const target = targetOf(state);
+  if (
+    target !== undefined &&
+    (distinct(target.sessions) > 1 || distinct([...target.allowed, ...target.sessions]) > 1)
+  ) {
+    return `P1: two initiators at the target: ${JSON.stringify(target)}`;
+  }
+  if ((target?.sessions.length ?? 0) > 0 && state.backing !== 'complete') {
+    return `P3: the backing is ${state.backing === '' ? 'gone' : state.backing} under a session`;
+  }
+  const volume = volumeAt(state);
+  const wanted = volume !== undefined && !isDeleting(volume);
+  if (state.everWritten && wanted && !(state.backing === 'complete' && state.data)) {
+    return 'P3: a volume which nobody deleted has lost its bytes';
+  }
+  if (state.everWritten && state.backing !== '' && state.backing !== 'dying' && !state.data) {
+    return 'P3: an empty backing stands where written data was';
+  }
+  return undefined;
+}
+
+/** What is wrong with a state in which nobody has anything left to do. */
+export function unfinished(state: State): string | undefined {
+  return (
+    leftOver(state) ??
+    ([0, 1] as const).map((index) => unattached(state, index)).find((text) => text !== undefined)
+  );
+}
+
+function leftOver(state: State): string | undefined {
+  const volume = volumeAt(state);
+  const holders = ([0, 1] as const).filter((index) => attachmentAt(state, index) !== undefined);
+  if (volume === undefined && (state.backing !== '' || state.target !== '')) {
+    return 'P5: the volume is gone and its backing or target is not';
+  }
+  if (volume !== undefined && isDeleting(volume) && !holders.some((index) => granted(state, index))) {
+    return 'P4: a deleted volume without grants stays';
+  }
+  if (volume !== undefined && !isDeleting(volume) && state.backing !== 'complete') {
+    return 'P4: the volume was never provisioned';
+  }
+  const uids = holders.map((index) => attachmentAt(state, index)?.metadata.uid);
+  if (grantsOf(volume).some(({ attachments }) => !attachments.some((uid) => uids.includes(uid)))) {
+    return 'P5: a grant outlives its attachment';
+  }
+  return ([0, 1] as const).map((index) => hostLeftOver(state, index)).find((text) => text !== undefined);
+}
+
+function hostLeftOver(state: State, index: 0 | 1): string | undefined {
+  const volume = volumeAt(state);
+  const attachment = attachmentAt(state, index);
+  if (state.fenced[index] && grantsOf(volume).some(({ hypervisor }) => hypervisor === HOSTS[index])) {
+    return `P4: the fenced hypervisor ${index} keeps its grant`;
+  }
+  if (attachment !== undefined && isDeleting(attachment) && !excused(state, index)) {
+    return `P4: attachment ${index} is never deleted`;
+  }
+  const kept = vmOf(state, index).disk;
+  if (attachment === undefined && kept !== undefined && state.awake[index] && volume !== undefined) {
+    return `P5: VM ${index} keeps a disk without an attachment`;
+  }
+  return undefined;
+}
+
+/** A silent hypervisor holds a graceful detach up: that is the promise, not a fault. */
+const excused = (state: State, index: 0 | 1): boolean =>
+  !state.awake[index] && attachmentAt(state, index)?.spec.detachPolicy !== 'Fence' && !state.fenced[index];
+
+const granted = (state: State, index: 0 | 1): boolean => {
+  const uid = attachmentAt(state, index)?.metadata.uid;
+  return uid !== undefined && grantFor(volumeAt(state), uid) !== undefined;
+};
+
+function unattached(state: State, index: 0 | 1): string | undefined {
+  const attachment = attachmentAt(state, index);
+  const volume = volumeAt(state);
+  const usable = volume !== undefined && !isDeleting(volume);
+  if (attachment === undefined || isDeleting(attachment)) {
+    return undefined;
+  }
+  const other = index === 0 ? 1 : 0;
+  if (granted(state, index)) {
+    const disk = vmOf(state, index).disk;
+    const live = targetOf(state)?.sessions.length === 1;
+    const told = attachment.status?.connection?.state === 'Attached';
+    return state.awake[index] && !(disk !== undefined && live && told)
+      ? `P4: attachment ${index} has a grant and its VM has no working disk`
+      : undefined;
+  }
+  const may = usable && state.awake[index] && !state.fenced[index] && !state.stale[index];
+  return may && !granted(state, other) ? `P4: attachment ${index} waits for a free volume` : undefined;
+}

@@ -1,0 +1,218 @@
+// What the volume server may do next. A visit looks and decides at one moment and acts at a later one, so that
+// anything may happen between; a crash loses the decision and nothing else.
+import { type Backend, hasFinalizer, type Volume } from '../../api/volume.ts';
+import type { ExportStep } from '../../node-agent/export/plan.ts';
+import type { Backing } from '../../node-agent/roles/pool.ts';
+import type { Export } from '../../node-agent/roles/target.ts';
+import type { BackingStep } from '../../node-agent/volume/plan.ts';
+import type { Move } from './moves.ts';
+import type { Rules } from './rules.ts';
+import {
+  attachmentAt,
+  read,
+  type State,
+  serverMemoryOf,
+  spell,
+  type TargetState,
+  targetOf,
+  volumeAt,
+  writeAttachment,
+  writeVolume,
+} from './state.ts';
+
+type Pending =
+  | { readonly of: 'backing'; readonly step: BackingStep }
+  | { readonly of: 'export'; readonly step: ExportStep; readonly basis?: string }
+  | { readonly of: 'fact'; readonly fact: Backend; readonly basis: string };
+
+const nameOf = (entry: string): string => entry.split('#')[0] ?? '';
+
+function observedTarget(state: State): Export | undefined {
+  const target = targetOf(state);
+  return target === undefined
+    ? undefined
+    : {
+        volumeID: 'v',
+        iqn: 'iqn',
+        lun: 1,
+        ready: true,
+        readOnly: false,
+        serial: 'v',
+        allowed: target.allowed.map(nameOf),
+        chapUsers: [],
+        sessions: target.sessions.map(nameOf),
+      };
+}
+
+const observedBacking = ({ backing }: State): Backing | undefined =>
+  backing === '' ? undefined : { volumeID: 'v', state: backing, sizeBytes: 100n, path: '/v' };
+
+function visibleAttachments(state: State) {
+  return ([0, 1] as const)
+    .flatMap((index) => attachmentAt(state, index, state.server[index === 0 ? 1 : 2]) ?? [])
+    .filter((attachment) => attachment.status?.server === 's0' && hasFinalizer(attachment));
+}
+
+/** Only volumes of this server, as the field selector has it. */
+const visibleVolume = (state: State) => {
+  const volume = volumeAt(state, state.server[0]);
+  return volume?.status?.server === 's0' ? volume : undefined;
+};
+
+export function serverMoves(state: State, rules: Rules): Move[] {
+  const moves: Move[] = [];
+  if (state.serverPending !== '') {
+    moves.push(execute(state));
+  } else {
+    moves.push(...decisions(state, rules));
+  }
+  if (state.backing === 'dying') {
+    moves.push({ name: 'S frees the dying backing', next: { ...state, backing: '', data: false } });
+  }
+  return moves;
+}
+
+const pend = (state: State, pending: Pending, name: string): Move => ({
+  name: `S decides: ${name}`,
+  next: { ...state, serverPending: spell(pending) },
+});
+
+function decisions(state: State, rules: Rules): Move[] {
+  const volume = visibleVolume(state);
+  const memory = serverMemoryOf(state);
+  const target = observedTarget(state);
+  const backing = observedBacking(state);
+  const bootID = `b${state.serverBoot}`;
+  const moves: Move[] = [];
+  if (volume !== undefined) {
+    const plan = rules.planBacking({
+      volume,
+      memory,
+      backing,
+      freeBytes: 1000n,
+      extentBytes: 1n,
+      exported: target !== undefined,
+      bootID,
+      now: 'T',
+    });
+    if (plan.kind === 'take') {
+      moves.push(pend(state, { of: 'backing', step: plan.step }, plan.step.kind));
+    } else if (plan.fact !== undefined && spell(plan.fact) !== spell(volume.status?.backend)) {
+      const basis = state.server[0] === '=' ? state.volume : state.server[0];
+      moves.push(pend(state, { of: 'fact', fact: plan.fact, basis }, `report of the backing`));
+    }
+  }
+  const plan = rules.planExport({
+    volumeID: 'v',
+    volume,
+    attachments: visibleAttachments(state),
+    memory,
+    backing: backing?.state === 'complete' ? backing : undefined,
+    target,
+    portals: ['p'],
+    bootID,
+  });
+  if (plan.kind === 'take') {
+    const basis = plan.step.kind === 'report' ? spell(plan.step.attachment) : undefined;
+    moves.push(
+      pend(
+        state,
+        { of: 'export', step: plan.step, ...(basis === undefined ? {} : { basis }) },
+        `${plan.step.kind}, ${plan.why}`,
+      ),
+    );
+  }
+  return moves;
+}
+
+function execute(state: State): Move {
+  const pending = read<Pending>(state.serverPending);
+  const done = { ...state, serverPending: '' };
+  if (pending === undefined) {
+    return { name: 'S', next: done };
+  }
+  switch (pending.of) {
+    case 'backing':
+      return { name: `S does: ${pending.step.kind}`, next: doBacking(done, pending.step) };
+    case 'export':
+      return { name: `S does: ${pending.step.kind}`, next: doExport(done, pending.step, pending.basis) };
+    case 'fact': {
+      const volume = read<Volume>(pending.basis);
+      const next = spell({ ...volume, status: { ...volume?.status, backend: pending.fact } });
+      return {
+        name: 'S writes its fact of the backing',
+        next: pending.basis === state.volume ? writeVolume(done, 'server', next) : done,
+      };
+    }
+  }
+}
+
+function doBacking(state: State, step: BackingStep): State {
+  switch (step.kind) {
+    case 'create':
+      return state.backing === '' ? { ...state, backing: 'provisional', data: false } : state;
+    case 'complete':
+      return state.backing === 'provisional' ? { ...state, backing: 'complete' } : state;
+    case 'remember-provisioned': {
+      const memory = serverMemoryOf(state) ?? {
+        volumeID: 'v',
+        volumeUID: 'uid-volume0',
+        revision: 0,
+        items: [],
+        withdrawn: [],
+      };
+      return { ...state, serverMemory: spell({ ...memory, everProvisioned: true }) };
+    }
+    case 'grow':
+      return state;
+    case 'retire': {
+      const live = volumeAt(state);
+      const ordered = live?.metadata.uid === 'uid-volume0' && live.status?.order === 'Remove';
+      return ordered && state.backing !== '' ? { ...state, backing: 'dying' } : state;
+    }
+  }
+}
+
+function doExport(state: State, step: ExportStep, basis: string | undefined): State {
+  const target = targetOf(state);
+  const keep = (next: Partial<TargetState>): State =>
+    target === undefined ? state : { ...state, target: spell({ ...target, ...next }) };
+  switch (step.kind) {
+    case 'remember':
+      return { ...state, serverMemory: spell(step.memory) };
+    case 'open':
+      return target !== undefined || state.backing !== 'complete'
+        ? state
+        : { ...state, target: spell({ readyFor: 'rw', allowed: [], sessions: [] }) };
+    case 'allow':
+      return keep({
+        allowed: [...(target?.allowed ?? []), `${step.grant.initiator}#${step.grant.epoch}`].sort(),
+      });
+    case 'deny':
+      return keep({ allowed: (target?.allowed ?? []).filter((entry) => nameOf(entry) !== step.initiator) });
+    case 'cut':
+      return target?.allowed.some((entry) => nameOf(entry) === step.initiator)
+        ? state
+        : keep({ sessions: (target?.sessions ?? []).filter((entry) => nameOf(entry) !== step.initiator) });
+    case 'close':
+      return target?.sessions.length === 0 ? { ...state, target: '' } : state;
+    case 'report':
+    case 'report-revision':
+      return reportExport(state, step, basis);
+  }
+}
+
+type Report = ExportStep & { readonly kind: 'report' | 'report-revision' };
+
+/** Written only on the copy that the decision was made from. */
+function reportExport(state: State, step: Report, basis: string | undefined): State {
+  if (step.kind === 'report') {
+    const index = step.attachment.metadata.uid === 'uid-attachment0' ? 0 : 1;
+    const next = spell({ ...step.attachment, status: { ...step.attachment.status, export: step.fact } });
+    return basis === state.attachments[index] ? writeAttachment(state, 'server', index, next) : state;
+  }
+  const volume = volumeAt(state, state.server[0]);
+  const backend = { ...volume?.status?.backend, appliedRevision: step.revision };
+  const next = spell({ ...volume, status: { ...volume?.status, backend } });
+  return state.server[0] === '=' ? writeVolume(state, 'server', next) : state;
+}
