@@ -4,7 +4,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,6 +48,7 @@ const children = new Set<ChildProcess>();
 export const startProcess = async (options: ProcessOptions): Promise<RunningProcess> => {
   const { name, command, dir, env } = options;
   const logFile = path.join(dir, `${name}.log`);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
   const output = openSync(logFile, 'a', 0o600);
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
     cwd: dir,

@@ -2,7 +2,7 @@
 // ends what a run that died left behind.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { appendFile, lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +21,7 @@ export interface Workdir {
 const prefix = 'vbs-';
 const ownerFile = 'owner';
 const keptFile = 'kept';
+const outsideFile = 'outside';
 const keptForMs = 24 * 60 * 60 * 1000;
 
 /**
@@ -34,6 +35,7 @@ export const makeWorkdir = async (log: Log): Promise<Workdir> => {
   const remove = async (): Promise<void> => {
     forget();
     await endProcessesOf(dir);
+    await removeOutside(dir);
     if (isKept) {
       await writeFile(path.join(dir, keptFile), '');
       log(`logs and data are kept in ${dir} for a day`);
@@ -66,6 +68,7 @@ export const sweepDeadRuns = async (log: Log): Promise<void> => {
     if (ended.length > 0) {
       log(`ended ${ended.length} processes that an earlier run left behind (${dir})`);
     }
+    await removeOutside(dir);
     if (!(await isKeptStill(dir))) {
       await rm(dir, { recursive: true, force: true });
     }
@@ -81,6 +84,33 @@ const isDead = async (dir: string): Promise<boolean> => {
   const owner = await readFile(path.join(dir, ownerFile), 'utf8').catch(() => '');
   const [pid] = owner.split(' ');
   return owner !== '' && identityOf(Number(pid)) !== owner;
+};
+
+// Files that had to stand elsewhere, one path a line; see `noteOutside`.
+const removeOutside = async (dir: string): Promise<void> => {
+  const list = await readFile(path.join(dir, outsideFile), 'utf8').catch(() => '');
+  for (const file of list.split('\n').filter(path.isAbsolute)) {
+    await rm(file, { force: true });
+  }
+};
+
+/** Notes files made outside of the work directory, so that its end, or the sweep after a crash, removes them. */
+export const noteOutside = async (dir: string, files: readonly string[]): Promise<void> => {
+  await appendFile(path.join(workdirOf(dir), outsideFile), `${files.join('\n')}\n`);
+};
+
+// Harness parts may be given folders below the work directory.
+const workdirOf = (dir: string): string => {
+  const { index, name } = uniqueNameOf(dir);
+  return dir.slice(0, index + name.length);
+};
+
+const uniqueNameOf = (dir: string): { index: number; name: string } => {
+  const found = /\/vbs-[^/]+/.exec(dir);
+  if (!found) {
+    throw new Error(`${dir} is not in a work directory made by makeWorkdir`);
+  }
+  return { index: found.index, name: found[0] };
 };
 
 const isKeptStill = async (dir: string): Promise<boolean> => {
@@ -100,7 +130,7 @@ export const identityOf = (pid: number): string | undefined => {
   }
 };
 
-/** Pids that are provably of that work directory: marked by their environment, or living in its mounts. */
+/** Pids that are provably of that folder in or at a work directory: marked by their environment, or living in its mounts. */
 export const processesOf = (dir: string): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -109,22 +139,26 @@ export const processesOf = (dir: string): number[] =>
 
 const isMarked = (pid: number, dir: string): boolean => {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${workdirMark}=${dir}`);
+    return readFileSync(`/proc/${pid}/environ`, 'utf8')
+      .split('\0')
+      .some((entry) => `${entry}/`.startsWith(`${workdirMark}=${dir}/`));
   } catch {
     return false;
   }
 };
 
 // QEMU gets a clean environment from libvirt, but stays in the mount namespace where
-// libvirt's folders are ours. The fourth field is the mounted folder's own path.
+// libvirt's folders are ours. The fourth field is the mounted folder's own path inside its
+// file system, so only the part from the work directory's unique name on is compared.
 const livesInMountsOf = (pid: number, dir: string): boolean => {
   try {
     if (readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync('/proc/self/ns/mnt')) {
       return false;
     }
+    const unique = dir.slice(uniqueNameOf(dir).index);
     return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
       .split('\n')
-      .some((line) => line.split(' ')[3]?.includes(`/${path.basename(dir)}/`));
+      .some((line) => `${line.split(' ')[3]}/`.includes(`${unique}/`));
   } catch {
     return false;
   }
