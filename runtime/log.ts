@@ -31,20 +31,20 @@ const DEEPEST = 6;
 
 /** The only maker of loggers. One JSON object a line, ISO time, level as a word, secret-looking fields masked. */
 export function createLog({ level, name, stream }: LogOptions): Log {
-  return pino(
+  const logger = pino(
     {
       level,
       base: { name },
       timestamp: stdTimeFunctions.isoTime,
       formatters: {
         level: (label) => ({ level: label }),
-        bindings: (fields) => masked(fields, 0),
         log: (fields) => masked(fields, 0),
       },
       serializers: { err: (error) => masked(stdSerializers.err(error), 0) },
     },
     stream ?? destination({ dest: 1, sync: true }),
-  ) satisfies Logger;
+  );
+  return masking(logger);
 }
 
 /** A log that says nothing. */
@@ -55,6 +55,17 @@ export const silentLog: Log = {
   error() {},
   child: () => silentLog,
 };
+
+/** pino does not run the bindings of a child through the formatters. */
+function masking(logger: Logger): Log {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    child: (fields) => masking(logger.child(masked({ ...fields }, 0))),
+  };
+}
 
 function masked(fields: Record<string, unknown>, depth: number): Record<string, unknown> {
   const entries = Object.entries(fields).map(([key, value]) => [
