@@ -88,7 +88,7 @@ export class Guest {
 
   /** The guest's device with that serial now, if any. */
   async findDisk(serial: string): Promise<string | undefined> {
-    const { stdout } = await this.run(`grep -lx '${serial}' /sys/block/*/serial`);
+    const { stdout } = await this.run(`grep -slx '${serial}' /sys/block/*/serial 2>/dev/null`);
     const name = /\/sys\/block\/([^/]+)\//.exec(stdout)?.[1];
     return name ? `/dev/${name}` : undefined;
   }
@@ -103,7 +103,7 @@ export class Guest {
   async write(serial: string, offset: number, bytes: Uint8Array): Promise<void> {
     const device = await this.waitForDisk(serial);
     const text = Buffer.from(bytes).toString('base64');
-    // The text goes in by standard input of a here-document: an argument has a limit of 128 KiB.
+    // A here-document, because an argument has a limit of 128 KiB.
     await this.#succeed(
       `base64 -d <<'END' | dd of=${device} bs=64k oflag=seek_bytes seek=${offset} conv=notrunc,fsync\n${text}\nEND`,
     );

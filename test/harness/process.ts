@@ -10,7 +10,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Receives one line of progress for a person. */
-export type Log = (line: string) => void;
+export type Log = (line: string) => unknown;
 
 /** The environment variable that says to which work directory a process belongs. */
 export const workdirMark = 'VBS_WORKDIR';

@@ -9,7 +9,6 @@ export interface GuestAnswer {
   readonly stdout: string;
 }
 
-const charactersPerLine = 512;
 const pauseBetweenPingsMs = 250;
 
 /** One connection to one boot of a guest; not to be used after `close`. */
@@ -46,10 +45,8 @@ export class SerialLine {
     this.#count += 1;
     const id = `${process.pid}-${Date.now().toString(36)}-${this.#count}`;
     const answered = new Promise<GuestAnswer>((resolve) => this.#waiting.set(id, resolve));
-    const lines = Buffer.from(command)
-      .toString('base64')
-      .match(new RegExp(`.{1,${charactersPerLine}}`, 'g'));
-    this.#socket?.write(['', `RUN ${id}`, ...(lines ?? []), `END ${id}`, ''].join('\n'));
+    const text = Buffer.from(command).toString('base64');
+    this.#socket?.write(`\nRUN ${id} ${text.length}\n${text}\n`);
     const timer = new AbortController();
     const late = sleep(timeoutMs, undefined, { signal: timer.signal });
     try {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The whole guest: loads virtio, then answers commands on its second serial port.
 #
-#   host:   one line "RUN id", lines of base64, one line "END id"
+#   host:   one line "RUN id length", then base64 of that many characters
 #   guest:  one line "@id exit-code base64-of-stdout-and-stderr"
 #
 # Each command runs by itself in the background, so that one that hangs on a disk
@@ -31,21 +31,20 @@ start() {
 # busybox' read forgets what it has read so far when a child of its own shell ends. So
 # this shell is not process 1, to which orphans fall, and leaves its commands orphaned.
 listen() {
-  while read -r word id; do
+  while read -r word id length; do
     [ "$word" = RUN ] || continue
-    : >/run/"$id"
-    while read -r line rest && [ "$line" != END ]; do
-      echo "$line" >>/run/"$id"
-    done
+    # Not head: it reads ahead into the next command.
+    dd bs="$length" count=1 iflag=fullblock of=/run/"$id" 2>/dev/null
     (answer "$id" &)
   done
 }
 
 answer() {
-  sh -c "$(base64 -d </run/"$1")" >/run/"$1".out 2>&1 </dev/null
+  base64 -d </run/"$1" >/run/"$1".sh
+  sh /run/"$1".sh >/run/"$1".out 2>&1 </dev/null
   code=$?
   text=$(base64 -w 0 </run/"$1".out)
-  rm -f /run/"$1" /run/"$1".out
+  rm -f /run/"$1" /run/"$1".sh /run/"$1".out
   until mkdir /run/lock 2>/dev/null; do usleep 5000; done
   printf '\n@%s %s %s\n' "$1" "$code" "$text" >/dev/ttyS1
   rmdir /run/lock
