@@ -3,141 +3,12 @@
 import { randomUUID } from 'node:crypto';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
-import type { Row } from '../profiles/row.ts';
-import { wholeOf } from './cells.ts';
-import {
-  BackingNotFound,
-  Busy,
-  CannotLook,
-  Denied,
-  Mismatch,
-  NoSpace,
-  NotDone,
-  NotOurs,
-  PoolMissing,
-} from './errors.ts';
-import type { Backing, BackingState, Owner, Pool, PoolView } from './pool.ts';
-
-export interface PoolOptions {
-  /** The pool's name in the cluster. */
-  readonly name: string;
-  /** UID of the `kube-system` namespace: backings of other clusters are foreign. */
-  readonly clusterID: string;
-  /** When known: another pool in this place is PoolMissing. */
-  readonly identity?: string;
-  readonly extentBytes?: bigint;
-}
+import { find, identify, observe, type PoolOptions, type PoolWorld, roundUp } from './backings.ts';
+import { BackingNotFound, Busy, Denied, Mismatch, NoSpace, NotDone, NotOurs, PoolMissing } from './errors.ts';
+import type { Owner, Pool } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
-const STATES: readonly string[] = ['provisional', 'complete', 'dying'] satisfies readonly BackingState[];
-
-const isState = (text: string | undefined): text is BackingState => STATES.includes(text ?? '');
-
-interface Found extends Backing {
-  readonly allocatedBytes: bigint;
-}
-
-interface World {
-  readonly profile: BoundProfile;
-  readonly options: PoolOptions;
-  readonly extentBytes: bigint;
-}
-
-/** Rounds up to whole extents. */
-export const roundUp = (sizeBytes: bigint, extentBytes: bigint): bigint =>
-  ((sizeBytes + extentBytes - 1n) / extentBytes) * extentBytes;
-
-const identify = async ({ profile, options }: World, signal: AbortSignal): Promise<string> => {
-  const { outcome, rows } = await profile.call('identity', {}, signal);
-  const identity = rows[0]?.identity;
-  if (outcome === 'absent' || identity === undefined || identity === '') {
-    throw new PoolMissing(options.name, 'its place holds no pool; is its file system mounted?');
-  }
-  if (options.identity !== undefined && options.identity !== identity) {
-    throw new PoolMissing(options.name, `its place holds pool ${identity}, not ${options.identity}`);
-  }
-  return identity;
-};
-
-const clusterOf = async ({ profile }: World, row: Row, signal: AbortSignal): Promise<string | undefined> => {
-  if (row.cluster !== undefined || !profile.has('tags')) {
-    return row.cluster;
-  }
-  const { outcome, rows } = await profile.call('tags', { 'volume.id': row.volume }, signal);
-  return outcome === 'absent' ? undefined : rows[0]?.cluster;
-};
-
-const foundOf = async (world: World, row: Row, signal: AbortSignal): Promise<Found> => {
-  const { volume = '', state, path = '' } = row;
-  if (!isState(state)) {
-    throw new CannotLook(world.options.name, `${volume} has the unknown state ${state}`);
-  }
-  const clusterID = await clusterOf(world, row, signal);
-  const sizeBytes = wholeOf(row, 'size');
-  return {
-    volumeID: volume,
-    state,
-    sizeBytes,
-    path,
-    allocatedBytes: row.allocated === undefined ? sizeBytes : wholeOf(row, 'allocated'),
-    ...(clusterID === undefined ? {} : { clusterID }),
-    ...(clusterID === world.options.clusterID ? {} : { foreign: true }),
-  };
-};
-
-/** Everything with our name pattern. The pool is looked at before and after: its disk may go in between. */
-const lookAt = async (world: World, signal: AbortSignal, only?: string): Promise<readonly Found[]> => {
-  const before = await identify(world, signal);
-  const { rows } = await world.profile.call('volumes', {}, signal);
-  const wanted = rows.filter(({ volume }) => only === undefined || volume === only);
-  const found: Found[] = [];
-  for (const row of wanted) {
-    found.push(await foundOf(world, row, signal));
-  }
-  if ((await identify(world, signal)) !== before) {
-    throw new PoolMissing(world.options.name, 'another pool took its place');
-  }
-  return found;
-};
-
-/** The one backing of a volume. Throws NotOurs, and Mismatch when it is there in two states. */
-const find = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found | undefined> => {
-  const found = await lookAt(world, signal, volumeID);
-  const [first] = found;
-  if (found.length > 1) {
-    throw new Mismatch(volumeID, 'one backing', found.map(({ path }) => path).join(' and '));
-  }
-  if (first?.foreign) {
-    const owner = first.clusterID === undefined ? 'no cluster' : `cluster ${first.clusterID}`;
-    throw new NotOurs(first.path, `belongs to ${owner}`);
-  }
-  return first;
-};
-
-/** What a pool with thin or sparse volumes may still promise. Dying ones grow no more. */
-const freeOf = (freeBytes: bigint, found: readonly Found[]): bigint => {
-  const owed = found
-    .filter(({ state, sizeBytes, allocatedBytes }) => state !== 'dying' && sizeBytes > allocatedBytes)
-    .reduce((sum, { sizeBytes, allocatedBytes }) => sum + sizeBytes - allocatedBytes, 0n);
-  return freeBytes > owed ? freeBytes - owed : 0n;
-};
-
-const observe = async (world: World, signal: AbortSignal): Promise<PoolView> => {
-  const identity = await identify(world, signal);
-  const { rows } = await world.profile.call('capacity', {}, signal);
-  const capacity = rows[0] ?? {};
-  const found = await lookAt(world, signal);
-  return {
-    name: world.options.name,
-    identity,
-    totalBytes: wholeOf(capacity, 'total'),
-    freeBytes: freeOf(wholeOf(capacity, 'free'), found),
-    extentBytes: world.extentBytes,
-    backings: found.map(({ allocatedBytes: _, ...backing }) => backing),
-  };
-};
-
-const refuseFull = async (world: World, moreBytes: bigint, signal: AbortSignal): Promise<void> => {
+const refuseFull = async (world: PoolWorld, moreBytes: bigint, signal: AbortSignal): Promise<void> => {
   const { freeBytes } = await observe(world, signal);
   if (moreBytes > freeBytes) {
     throw new NoSpace(world.options.name, moreBytes, freeBytes);
@@ -152,13 +23,13 @@ const explain = (subject: string, wanted: string, { outcome, said }: CallResult)
   return outcome === 'denied' ? new Denied(subject, said) : new NotDone(subject, wanted, said);
 };
 
-const makeRoom = async (world: World, volumeID: string, signal: AbortSignal): Promise<void> => {
+const makeRoom = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
   await world.profile.call('retireProvisional', { 'volume.id': volumeID }, signal);
   await world.profile.call('free', { 'volume.id': volumeID }, signal);
 };
 
 const create = async (
-  world: World,
+  world: PoolWorld,
   wanted: { volumeID: string; sizeBytes: bigint; owner: Owner },
   signal: AbortSignal,
 ): Promise<void> => {
@@ -192,7 +63,7 @@ const create = async (
 };
 
 const complete = async (
-  world: World,
+  world: PoolWorld,
   volumeID: string,
   sizeBytes: bigint,
   signal: AbortSignal,
@@ -214,7 +85,7 @@ const complete = async (
   }
 };
 
-const retire = async (world: World, volumeID: string, signal: AbortSignal): Promise<void> => {
+const retire = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
   const before = await find(world, volumeID, signal);
   if (before === undefined || before.state === 'dying') {
     return;
@@ -227,7 +98,7 @@ const retire = async (world: World, volumeID: string, signal: AbortSignal): Prom
   }
 };
 
-const free = async (world: World, volumeID: string, signal: AbortSignal): Promise<void> => {
+const free = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
   const before = await find(world, volumeID, signal);
   if (before !== undefined && before.state !== 'dying') {
     throw new NotDone(volumeID, 'free', `it is ${before.state}: retire it first`);
@@ -240,7 +111,7 @@ const free = async (world: World, volumeID: string, signal: AbortSignal): Promis
 };
 
 const grow = async (
-  world: World,
+  world: PoolWorld,
   volumeID: string,
   sizeBytes: bigint,
   signal: AbortSignal,
@@ -264,7 +135,7 @@ const grow = async (
   }
 };
 
-const prepare = async (world: World, signal: AbortSignal): Promise<string> => {
+const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { name, identity = randomUUID() } = world.options;
   const { outcome } = await world.profile.call('identity', {}, signal);
   if (outcome === 'absent') {
@@ -284,7 +155,7 @@ const prepare = async (world: World, signal: AbortSignal): Promise<string> => {
 };
 
 export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool => {
-  const world: World = { profile, options, extentBytes: options.extentBytes ?? DEFAULT_EXTENT_BYTES };
+  const world: PoolWorld = { profile, options, extentBytes: options.extentBytes ?? DEFAULT_EXTENT_BYTES };
   const turns = createLocks();
   const change = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     turns.hold(options.name, signal, work);

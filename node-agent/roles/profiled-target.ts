@@ -5,11 +5,11 @@
 
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
-import type { Row } from '../profiles/row.ts';
 import type { Values } from '../profiles/values.ts';
-import { flagOf, wholeOf } from './cells.ts';
+import { wholeOf } from './cells.ts';
 import { Busy, ExportNotFound, Mismatch, NotDone } from './errors.ts';
-import type { Chap, Export, ExportSpec, Target } from './target.ts';
+import { DEFAULT_IQN_PREFIX, type Found, iqnOf, LUN, look, scsiIdOf, type TargetWorld } from './exports.ts';
+import type { Chap, ExportSpec, Target } from './target.ts';
 
 export interface TargetOptions {
   /** `host:port` of this server, as hypervisors reach it. */
@@ -22,87 +22,13 @@ export interface TargetOptions {
   readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-export const DEFAULT_IQN_PREFIX = 'iqn.2026-11.dev.vbs';
-export const LUN = 1;
 const CREATE_TRIES = 3;
 const CUT_TRIES = 20;
-const VOLUME_ID = /^vol[0-9a-f]{17}$/;
 
-export const iqnOf = (volumeID: string, prefix: string = DEFAULT_IQN_PREFIX): string =>
-  `${prefix}:${volumeID}`;
-
-/** A second name for the LUN beside its serial, so that neither follows the target's number. */
-const scsiIdOf = (serial: string): string => `VBS${serial}`;
-
-/** An Export with what only this procedure needs. */
-interface Found extends Export {
-  readonly tid: bigint;
-  readonly luns: readonly bigint[];
-}
-
-interface World {
-  readonly profile: BoundProfile;
-  readonly prefix: string;
-  readonly settleMs: number;
-  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-}
-
-const isReady = (target: Row, lun: Row | undefined, volumeID: string): boolean =>
-  target.state === 'ready' &&
-  lun !== undefined &&
-  lun.path !== '' &&
-  lun.path !== 'None' &&
-  (lun.online === undefined || flagOf(lun, 'online')) &&
-  (lun.type === undefined || lun.type === 'disk') &&
-  lun.serial === volumeID &&
-  (lun.scsiID === undefined || lun.scsiID === scsiIdOf(volumeID));
-
-const unique = (names: readonly (string | undefined)[]): readonly string[] => [
-  ...new Set(names.filter((name) => name !== undefined)),
-];
-
-const foundOf = (target: Row, rows: readonly Row[], volumeID: string): Found => {
-  const { iqn = '' } = target;
-  const ofKind = (kind: string) => rows.filter((row) => row.kind === kind && row.iqn === iqn);
-  const luns = ofKind('lun');
-  const lun = luns.find((row) => wholeOf(row, 'lun') === BigInt(LUN));
-  return {
-    volumeID,
-    iqn,
-    lun: LUN,
-    tid: wholeOf(target, 'tid'),
-    luns: luns.map((row) => wholeOf(row, 'lun')),
-    ready: isReady(target, lun, volumeID),
-    readOnly: lun?.readOnly !== undefined && flagOf(lun, 'readOnly'),
-    allowed: unique(ofKind('access').map(({ initiator }) => initiator)),
-    chapUsers: unique(ofKind('account').map(({ user }) => user)),
-    sessions: unique(ofKind('session').map(({ initiator }) => initiator)),
-    ...(lun?.path === undefined ? {} : { path: lun.path }),
-    ...(lun?.serial === undefined ? {} : { serial: lun.serial }),
-  };
-};
-
-interface Look {
-  readonly ours: readonly Found[];
-  /** Of every target there is, foreign ones too. */
-  readonly tids: readonly bigint[];
-}
-
-const look = async ({ profile, prefix }: World, signal: AbortSignal): Promise<Look> => {
-  const { rows } = await profile.call('show', {}, signal);
-  const targets = rows.filter(({ kind }) => kind === 'target');
-  const ours = targets.flatMap((target) => {
-    const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
-    const isOurs = VOLUME_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
-    return isOurs ? [foundOf(target, rows, volumeID)] : [];
-  });
-  return { ours, tids: targets.map((target) => wholeOf(target, 'tid')) };
-};
-
-const find = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found | undefined> =>
+const find = async (world: TargetWorld, volumeID: string, signal: AbortSignal): Promise<Found | undefined> =>
   (await look(world, signal)).ours.find((found) => found.volumeID === volumeID);
 
-const get = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found> => {
+const get = async (world: TargetWorld, volumeID: string, signal: AbortSignal): Promise<Found> => {
   const found = await find(world, volumeID, signal);
   if (found === undefined) {
     throw new ExportNotFound(volumeID);
@@ -110,7 +36,7 @@ const get = async (world: World, volumeID: string, signal: AbortSignal): Promise
   return found;
 };
 
-const change = (world: World, verb: string, values: Values, signal: AbortSignal): Promise<CallResult> =>
+const change = (world: TargetWorld, verb: string, values: Values, signal: AbortSignal): Promise<CallResult> =>
   world.profile.call(verb, values, signal);
 
 const at = ({ tid, iqn }: Found): Values => ({ tid, iqn });
@@ -119,7 +45,7 @@ const at = ({ tid, iqn }: Found): Values => ({ tid, iqn });
  * A number may be taken between look and change, and the daemon has one error for a taken number and a taken name:
  * so look again, and keep whatever target has the name.
  */
-const ensureTarget = async (world: World, volumeID: string, signal: AbortSignal): Promise<Found> => {
+const ensureTarget = async (world: TargetWorld, volumeID: string, signal: AbortSignal): Promise<Found> => {
   let said = '';
   for (let tries = 0; tries < CREATE_TRIES; tries += 1) {
     const { ours, tids } = await look(world, signal);
@@ -127,7 +53,8 @@ const ensureTarget = async (world: World, volumeID: string, signal: AbortSignal)
     if (found !== undefined) {
       return found;
     }
-    const tid = tids.reduce<bigint>((highest, one) => Math.max(one, highest), 0n) + 1n;
+    const highest = tids.toSorted((a, b) => Number(a - b)).at(-1) ?? 0n;
+    const tid = highest + 1n;
     const values = { tid, iqn: iqnOf(volumeID, world.prefix) };
     ({ said } = await change(world, 'createTarget', values, signal));
   }
@@ -141,7 +68,12 @@ const ensureTarget = async (world: World, volumeID: string, signal: AbortSignal)
 const isAsAsked = (found: Found, spec: ExportSpec): boolean =>
   found.ready && found.path === spec.path && found.serial === spec.serial && found.readOnly === spec.readOnly;
 
-const open = async (world: World, volumeID: string, spec: ExportSpec, signal: AbortSignal): Promise<void> => {
+const open = async (
+  world: TargetWorld,
+  volumeID: string,
+  spec: ExportSpec,
+  signal: AbortSignal,
+): Promise<void> => {
   const before = await ensureTarget(world, volumeID, signal);
   if (isAsAsked(before, spec)) {
     return;
@@ -169,7 +101,7 @@ const open = async (world: World, volumeID: string, spec: ExportSpec, signal: Ab
 };
 
 const allow = async (
-  world: World,
+  world: TargetWorld,
   wanted: { volumeID: string; initiator: string; chap: Chap },
   signal: AbortSignal,
 ): Promise<void> => {
@@ -196,15 +128,24 @@ const allow = async (
   }
 };
 
-const takeOff = async (world: World, found: Found, entry: string, signal: AbortSignal): Promise<string> => {
+const takeOff = async (
+  world: TargetWorld,
+  found: Found,
+  entry: string,
+  signal: AbortSignal,
+): Promise<string> => {
   const { said } = entry.startsWith('iqn.')
     ? await change(world, 'deny', { ...at(found), initiator: entry }, signal)
     : await change(world, 'denyAddress', { ...at(found), address: entry }, signal);
   return said;
 };
 
+/**
+ * Accounts are the daemon's, not the target's: one that another target still needs stays, since without an account
+ * that target would ask nobody for a password.
+ */
 const dropAccount = async (
-  world: World,
+  world: TargetWorld,
   found: Found | undefined,
   user: string,
   signal: AbortSignal,
@@ -213,18 +154,25 @@ const dropAccount = async (
   if (found?.chapUsers.includes(user)) {
     await change(world, 'unbindAccount', { ...at(found), ...values }, signal);
   }
-  const { rows } = await world.profile.call('accounts', {}, signal);
-  if (rows.some((row) => row.user === user)) {
-    const { said } = await change(world, 'deleteAccount', values, signal);
-    const after = await world.profile.call('accounts', {}, signal);
-    if (after.rows.some((row) => row.user === user)) {
-      throw new NotDone(user, 'removing the account', said);
-    }
+  const exists = async () => {
+    const { rows } = await world.profile.call('accounts', {}, signal);
+    return rows.some((row) => row.user === user);
+  };
+  const { ours, bound } = await look(world, signal);
+  if (ours.some(({ iqn, chapUsers }) => iqn === found?.iqn && chapUsers.includes(user))) {
+    throw new NotDone(user, 'unbinding the account', '');
+  }
+  if (bound.includes(user) || !(await exists())) {
+    return;
+  }
+  const { said } = await change(world, 'deleteAccount', values, signal);
+  if (await exists()) {
+    throw new NotDone(user, 'removing the account', said);
   }
 };
 
 const deny = async (
-  world: World,
+  world: TargetWorld,
   wanted: { volumeID: string; initiator: string; user: string },
   signal: AbortSignal,
 ): Promise<void> => {
@@ -241,7 +189,12 @@ const deny = async (
   }
 };
 
-const cutOnce = async (world: World, found: Found, initiator: string, signal: AbortSignal): Promise<void> => {
+const cutOnce = async (
+  world: TargetWorld,
+  found: Found,
+  initiator: string,
+  signal: AbortSignal,
+): Promise<void> => {
   const { rows } = await world.profile.call('connections', at(found), signal);
   for (const row of rows.filter((one) => one.initiator === initiator)) {
     const values = { ...at(found), session: wholeOf(row, 'session'), connection: wholeOf(row, 'connection') };
@@ -250,7 +203,12 @@ const cutOnce = async (world: World, found: Found, initiator: string, signal: Ab
 };
 
 /** Gone means: in two looks, `settleMs` apart. A login that was half through when access went off needs that long to show. */
-const cut = async (world: World, volumeID: string, initiator: string, signal: AbortSignal): Promise<void> => {
+const cut = async (
+  world: TargetWorld,
+  volumeID: string,
+  initiator: string,
+  signal: AbortSignal,
+): Promise<void> => {
   let clean = 0;
   for (let tries = 0; tries < CUT_TRIES; tries += 1) {
     const found = await find(world, volumeID, signal);
@@ -278,7 +236,7 @@ const refuseSessions = (found: Found | undefined): void => {
   }
 };
 
-const close = async (world: World, volumeID: string, signal: AbortSignal): Promise<void> => {
+const close = async (world: TargetWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
   const before = await find(world, volumeID, signal);
   if (before === undefined) {
     return;
@@ -317,7 +275,7 @@ const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
 
 export const profiledTarget = (profile: BoundProfile, options: TargetOptions): Target => {
   const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, settleMs = 500, wait = pause } = options;
-  const world: World = { profile, prefix, settleMs, wait };
+  const world: TargetWorld = { profile, prefix, settleMs, wait };
   const turns = createLocks();
   const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     turns.hold('target', signal, work);
