@@ -173,8 +173,12 @@ export const runCommand = async (
   return output.stdout;
 };
 
-type Cleanup = () => Promise<void>;
+/** Why a run ends early: a person pressed Ctrl-C, or it was terminated or crashed. */
+export type EarlyEnd = 'interrupted' | 'failed';
+
+type Cleanup = (reason: EarlyEnd) => Promise<void>;
 const cleanups: Cleanup[] = [];
+const interruptions: (() => void)[] = [];
 const cleanupLimitMs = 20_000;
 
 /**
@@ -192,38 +196,63 @@ export const onEarlyEnd = (cleanup: Cleanup): (() => void) => {
   };
 };
 
-const runCleanups = async (): Promise<void> => {
+/**
+ * Waits for Ctrl-C or SIGTERM, which then is the wish for an orderly end and not an
+ * early one. For programs that stay up until their user has seen enough.
+ */
+export const untilInterrupted = async (): Promise<void> => {
+  catchExits();
+  // A pending promise alone would not keep the process alive.
+  const alive = setInterval(() => {}, 60_000);
+  await new Promise<void>((resolve) => interruptions.push(resolve));
+  clearInterval(alive);
+};
+
+const runCleanups = async (reason: EarlyEnd): Promise<void> => {
   for (let cleanup = cleanups.pop(); cleanup; cleanup = cleanups.pop()) {
-    await cleanup().catch((error: unknown) => process.stderr.write(`cleanup failed: ${String(error)}\n`));
+    await cleanup(reason).catch((error: unknown) =>
+      process.stderr.write(`cleanup failed: ${String(error)}\n`),
+    );
   }
 };
 
-const endEarly = async (exitCode: number): Promise<void> => {
-  await Promise.race([runCleanups(), sleep(cleanupLimitMs)]);
+const endEarly = async (reason: EarlyEnd, exitCode: number): Promise<void> => {
+  await Promise.race([runCleanups(reason), sleep(cleanupLimitMs)]);
   process.exit(exitCode);
 };
 
 let isCatching = false;
 let isEnding = false;
 
+const end = (reason: EarlyEnd, exitCode: number): void => {
+  if (isEnding) {
+    process.exit(exitCode); // asked twice: at once
+  }
+  isEnding = true;
+  void endEarly(reason, exitCode);
+};
+
+const endOrInterrupt = (reason: EarlyEnd, exitCode: number): void => {
+  const waiting = interruptions.splice(0);
+  if (waiting.length === 0) {
+    end(reason, exitCode);
+  }
+  for (const resolve of waiting) {
+    resolve();
+  }
+};
+
 const catchExits = (): void => {
   if (isCatching) {
     return;
   }
   isCatching = true;
-  const end = (exitCode: number): void => {
-    if (isEnding) {
-      process.exit(exitCode); // asked twice: at once
-    }
-    isEnding = true;
-    void endEarly(exitCode);
-  };
-  process.on('SIGINT', () => end(130));
-  process.on('SIGTERM', () => end(143));
-  process.on('SIGHUP', () => end(129));
+  process.on('SIGINT', () => endOrInterrupt('interrupted', 130));
+  process.on('SIGTERM', () => endOrInterrupt('failed', 143));
+  process.on('SIGHUP', () => end('interrupted', 129));
   process.on('uncaughtException', (error) => {
     process.stderr.write(`${error.stack ?? error.message}\n`);
-    end(1);
+    end('failed', 1);
   });
   process.on('exit', () => {
     for (const child of children) {

@@ -26,11 +26,11 @@ const keptForMs = 24 * 60 * 60 * 1000;
 
 /**
  * Makes `<tmp>/vbs-XXXXXX`, mode 0700. On an early end of this process its processes are
- * ended and the folder is kept for a look at its logs.
+ * ended; the folder is kept for a look at its logs unless a person interrupted us.
  */
 export const makeWorkdir = async (log: Log): Promise<Workdir> => {
   const dir = await mkdtemp(path.join(await realpath(os.tmpdir()), prefix));
-  await writeFile(path.join(dir, ownerFile), identityOf(process.pid) ?? '');
+  await writeFile(path.join(dir, ownerFile), `${pidNamespace()} ${identityOf(process.pid)}`);
   let isKept = false;
   const remove = async (): Promise<void> => {
     forget();
@@ -46,8 +46,8 @@ export const makeWorkdir = async (log: Log): Promise<Workdir> => {
   const keep = (): void => {
     isKept = true;
   };
-  const forget = onEarlyEnd(async () => {
-    keep();
+  const forget = onEarlyEnd(async (reason) => {
+    isKept ||= reason === 'failed';
     await remove();
   });
   return { dir, keep, remove };
@@ -82,9 +82,12 @@ const isDead = async (dir: string): Promise<boolean> => {
     return false;
   }
   const owner = await readFile(path.join(dir, ownerFile), 'utf8').catch(() => '');
-  const [pid] = owner.split(' ');
-  return owner !== '' && identityOf(Number(pid)) !== owner;
+  const [namespace, pid] = owner.split(' ');
+  // Of a run in another container that shares this folder we cannot know.
+  return namespace === pidNamespace() && owner !== `${namespace} ${identityOf(Number(pid))}`;
 };
+
+const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid');
 
 // Files that had to stand elsewhere, one path a line; see `noteOutside`.
 const removeOutside = async (dir: string): Promise<void> => {
