@@ -20,16 +20,21 @@ export interface Locks {
 interface Line {
   tail: Promise<void>;
   waiting: number;
-  stuck: string | undefined;
+  stuck: LockStuck | undefined;
+  /** Tells those who wait already that the command ahead of them hangs. */
+  readonly alarms: Set<(stuck: LockStuck) => void>;
 }
 
-const aborted = (signal: AbortSignal): { promise: Promise<never>; stop: () => void } => {
-  let stop = () => {};
-  const promise = new Promise<never>((_, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    stop = () => signal.removeEventListener('abort', onAbort);
-  });
+/** Rejects when the caller gives up or the command ahead hangs. */
+const interrupted = (line: Line, signal: AbortSignal): { promise: Promise<never>; stop: () => void } => {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  line.alarms.add(reject);
+  const stop = () => {
+    signal.removeEventListener('abort', onAbort);
+    line.alarms.delete(reject);
+  };
   return { promise, stop };
 };
 
@@ -37,7 +42,12 @@ export const createLocks = (): Locks => {
   const lines = new Map<string, Line>();
 
   const enter = (lock: string): Line => {
-    const line = lines.get(lock) ?? { tail: Promise.resolve(), waiting: 0, stuck: undefined };
+    const line = lines.get(lock) ?? {
+      tail: Promise.resolve(),
+      waiting: 0,
+      stuck: undefined,
+      alarms: new Set(),
+    };
     lines.set(lock, line);
     line.waiting += 1;
     return line;
@@ -48,14 +58,26 @@ export const createLocks = (): Locks => {
       lines.delete(lock);
     }
   };
-  const refuseStuck = (lock: string, line: Line): void => {
-    if (line.stuck !== undefined) {
-      throw new LockStuck(lock, line.stuck);
+  const refuseStuck = ({ stuck }: Line): void => {
+    if (stuck !== undefined) {
+      throw stuck;
+    }
+  };
+  const raise = (lock: string, line: Line, overdue: CommandTimeout): void => {
+    const stuck = new LockStuck(lock, overdue.message);
+    line.stuck = stuck;
+    for (const alarm of line.alarms) {
+      alarm(stuck);
     }
   };
 
   /** Runs the work; the turn ends with it, or with the overdue command it left behind. */
-  const take = async <T>(line: Line, release: () => void, work: () => Promise<T>): Promise<T> => {
+  const take = async <T>(
+    lock: string,
+    line: Line,
+    release: () => void,
+    work: () => Promise<T>,
+  ): Promise<T> => {
     try {
       const result = await work();
       release();
@@ -65,7 +87,7 @@ export const createLocks = (): Locks => {
       if (overdue === undefined) {
         release();
       } else {
-        line.stuck = overdue.message;
+        raise(lock, line, overdue);
         void overdue.ended.then(() => {
           line.stuck = undefined;
           release();
@@ -86,17 +108,17 @@ export const createLocks = (): Locks => {
         leave(lock, line);
       };
       line.tail = before.then(() => turn.promise);
-      const abort = aborted(signal);
+      const interrupt = interrupted(line, signal);
       try {
-        refuseStuck(lock, line);
-        await Promise.race([before, abort.promise]);
+        refuseStuck(line);
+        await Promise.race([before, interrupt.promise]);
       } catch (error) {
         void before.then(release);
         throw error;
       } finally {
-        abort.stop();
+        interrupt.stop();
       }
-      return take(line, release, work);
+      return take(lock, line, release, work);
     },
   };
 };

@@ -31,6 +31,7 @@ const refuse = (instance: Instance, wanted: string, { outcome, said }: CallResul
     case 'denied':
       return new Denied(name, said);
     case 'busy':
+    case 'unreachable':
       return new Busy(name, said);
     default:
       return new NotDone(name, wanted, said);

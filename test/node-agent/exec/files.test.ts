@@ -1,0 +1,52 @@
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { errorCode, hostFiles } from '../../../node-agent/exec/files.ts';
+
+const test = suite<{ dir: string }>('files');
+
+test.before.each(async (context) => {
+  context.dir = await mkdtemp(join(tmpdir(), 'vbs-test-'));
+});
+test.after.each(({ dir }) => rm(dir, { recursive: true }));
+
+const codeOf = (work: Promise<unknown>) => work.then(() => undefined, errorCode);
+
+test('an atomic write leaves one file with its mode', async ({ dir }) => {
+  const path = join(dir, 'a');
+  await hostFiles.writeAtomic(path, 'one', 0o600);
+  await hostFiles.writeAtomic(path, 'two', 0o600);
+  assert.is(await hostFiles.read(path), 'two');
+  assert.is((await stat(path)).mode & 0o777, 0o600);
+  assert.equal(await readdir(dir), ['a']);
+});
+
+test('extend makes, grows and never shrinks', async ({ dir }) => {
+  const path = join(dir, 'a');
+  await hostFiles.extend(path, 4096n);
+  await hostFiles.extend(path, 8192n);
+  await hostFiles.extend(path, 8192n);
+  assert.is(await codeOf(hostFiles.extend(path, 4096n)), 'EINVAL');
+  const { kind, sizeBytes, allocatedBytes } = await hostFiles.stat(path);
+  assert.equal([kind, sizeBytes, allocatedBytes], ['file', 8192n, 0n]);
+});
+
+test('a glob finds what is there and fails where it cannot look', async ({ dir }) => {
+  await mkdir(join(dir, 'x1'));
+  await mkdir(join(dir, 'x2'));
+  await writeFile(join(dir, 'x1', 'state'), '');
+  assert.equal(await hostFiles.glob(join(dir, 'x*', 'state')), [join(dir, 'x1', 'state')]);
+  assert.equal(await hostFiles.glob(join(dir, 'y*')), []);
+  assert.is(await codeOf(hostFiles.glob(join(dir, 'gone', '*'))), 'ENOENT');
+  assert.is(await codeOf(hostFiles.glob(join(dir, 'gone', '*', 'state'))), 'ENOENT');
+});
+
+test('a file too large to be an answer is refused', async ({ dir }) => {
+  const path = join(dir, 'a');
+  await hostFiles.extend(path, 2n * 1024n * 1024n);
+  assert.is(await codeOf(hostFiles.read(path)), 'EFBIG');
+});
+
+test.run();
