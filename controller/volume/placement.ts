@@ -76,6 +76,14 @@ function candidatesOf(world: PlacementWorld, found: VolumeClass): readonly Candi
     );
 }
 
+/** Most free first; by name where equal. */
+function byFreeBytes(a: Candidate, b: Candidate): number {
+  if (a.freeBytes === b.freeBytes) {
+    return `${a.server}/${a.pool}`.localeCompare(`${b.server}/${b.pool}`);
+  }
+  return a.freeBytes > b.freeBytes ? -1 : 1;
+}
+
 /** Chooses the fitting pool with the most space left, by name where equal. */
 export function place(world: PlacementWorld): Placement {
   const found = classOf(world);
@@ -98,14 +106,10 @@ export function place(world: PlacementWorld): Placement {
   }
   const fitting = candidates
     .filter(({ freeBytes, neededBytes }) => freeBytes >= neededBytes)
-    .sort((a, b) =>
-      a.freeBytes === b.freeBytes
-        ? `${a.server}/${a.pool}`.localeCompare(`${b.server}/${b.pool}`)
-        : Number(b.freeBytes > a.freeBytes) * 2 - 1,
-    );
+    .toSorted(byFreeBytes);
   const [best] = fitting;
   if (best === undefined) {
-    const most = candidates.reduce((top, { freeBytes }) => (freeBytes > top ? freeBytes : top), 0n);
+    const most = candidates.toSorted(byFreeBytes)[0]?.freeBytes ?? 0n;
     const needed = candidates[0]?.neededBytes ?? 0n;
     return waiting(
       'NoSpace',

@@ -67,7 +67,7 @@ function volumeMoves(state: State, rules: Rules): Move[] {
   const moves: Move[] = fresh
     ? [{ name: `C volume: ${plan.why}`, next: writeVolume(state, 'controller', next) }]
     : [];
-  if ((state.todo['depose'] ?? 0) > 0) {
+  if ((state.todo.depose ?? 0) > 0) {
     const basis = state.controller[0] === '=' ? state.volume : state.controller[0];
     moves.push({
       name: `a controller is deposed while it writes (${plan.why})`,

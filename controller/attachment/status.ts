@@ -1,0 +1,189 @@
+// What a person reads on an Attachment. Computed from the same look at the world as the plan.
+import { type Attachment, connectionAt, exportAt, instanceLabel } from '../../api/attachment.ts';
+import type { Claim } from '../../api/conditions.ts';
+import type { HostView, VolumeServer } from '../../api/hosts.ts';
+import { type Grant, grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import { bind, type HypervisorView } from '../binding.ts';
+import { doubt, type FactSource, no, summarized, unsure, yes } from '../claims.ts';
+import { isUsable } from '../volume/plan.ts';
+import type { AttachmentWorld } from './plan.ts';
+
+export interface AttachmentScene extends AttachmentWorld {
+  readonly servers: readonly HostView<VolumeServer>[];
+  /** All Attachments of the volume, to name the one that holds it. */
+  readonly siblings: readonly Attachment[];
+}
+
+type Hosts = readonly (HypervisorView | HostView<VolumeServer>)[];
+
+function sourceOf(name: string | undefined, hosts: Hosts): FactSource | undefined {
+  const view = hosts.find(({ host }) => host.metadata.name === name);
+  return view === undefined
+    ? undefined
+    : { host: view.host.metadata.name, freshness: view.freshness, bootID: view.host.status?.agent?.bootID };
+}
+
+function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
+  const { attachment, volume, siblings, hypervisors } = scene;
+  const type = 'Admitted';
+  if (grant !== undefined) {
+    return yes(type, 'Granted', `grant ${grant.epoch} on ${grant.hypervisor}`);
+  }
+  const { name } = attachment.spec.volumeRef;
+  if (volume === undefined) {
+    return no(type, 'VolumeNotFound', `there is no Volume ${name} in this namespace yet`);
+  }
+  const { volumeUID } = attachment.status ?? {};
+  if (volumeUID !== undefined && volumeUID !== volume.metadata.uid) {
+    return no(
+      type,
+      'VolumeReplaced',
+      `Volume ${name} was deleted and made anew; delete this Attachment and create another`,
+    );
+  }
+  if (isDeleting(volume)) {
+    return no(type, 'VolumeDeleting', `Volume ${name} is being deleted`);
+  }
+  const [held] = grantsOf(volume);
+  if (held !== undefined) {
+    const holder = siblings.find(({ metadata }) => held.attachments.includes(metadata.uid));
+    const by = holder === undefined ? held.hypervisor : `Attachment ${holder.metadata.name}`;
+    return no(
+      type,
+      'VolumeInUse',
+      `Volume ${name} is held by ${by}; this Attachment follows when it is free`,
+    );
+  }
+  if (!isUsable(volume)) {
+    return no(type, 'VolumeNotReady', `Volume ${name} is not ready; see its Ready condition`);
+  }
+  const binding = bind(attachment, hypervisors);
+  return binding.kind === 'waiting'
+    ? no(type, binding.reason, binding.message)
+    : no(type, 'WaitingForVolume', `waiting for Volume ${name}`);
+}
+
+function exported({ attachment, servers }: AttachmentScene, grant: Grant | undefined): Claim {
+  const type = 'Exported';
+  const fact = grant === undefined ? undefined : exportAt(attachment, grant.epoch);
+  if (grant === undefined) {
+    return no(type, 'NotAdmitted', 'no grant');
+  }
+  const source = sourceOf(attachment.status?.server, servers);
+  if (fact === undefined) {
+    return source?.freshness === 'fresh'
+      ? no(type, 'Exporting', `${attachment.status?.server} opens the target`)
+      : unsure(type, 'HostSilent', `waiting for ${attachment.status?.server}, which does not answer`);
+  }
+  if (fact.state === 'Withdrawn') {
+    return no(type, 'Withdrawn', 'the target is closed to this grant');
+  }
+  const doubts = doubt(type, source, fact.bootID);
+  if (doubts !== undefined || fact.state === undefined) {
+    return doubts ?? no(type, fact.problem?.reason ?? 'Exporting', fact.problem?.message ?? '');
+  }
+  return yes(type, 'Exported', `${fact.iqn} at ${fact.portals?.join(', ')}`);
+}
+
+/** Connected and Attached, from the same fact. */
+function connected(
+  { attachment, hypervisors }: AttachmentScene,
+  grant: Grant | undefined,
+): readonly [Claim, Claim] {
+  const both = (make: (type: string) => Claim): readonly [Claim, Claim] => [
+    make('Connected'),
+    make('Attached'),
+  ];
+  const fact = grant === undefined ? undefined : connectionAt(attachment, grant.epoch);
+  if (grant === undefined) {
+    return both((type) => no(type, 'NotAdmitted', 'no grant'));
+  }
+  const source = sourceOf(grant.hypervisor, hypervisors);
+  if (fact === undefined) {
+    return source?.freshness === 'fresh'
+      ? both((type) => no(type, 'Attaching', `${grant.hypervisor} plugs the disk in`))
+      : both((type) => unsure(type, 'HostSilent', `waiting for ${grant.hypervisor}, which does not answer`));
+  }
+  if (fact.state === 'Released') {
+    return both((type) => no(type, 'Released', `${grant.hypervisor} has given the disk up`));
+  }
+  const silent = doubt('Connected', source, fact.bootID);
+  if (silent !== undefined) {
+    return both((type) => ({ ...silent, type }));
+  }
+  if (fact.state === undefined) {
+    const { reason, message } = fact.problem ?? { reason: 'Attaching', message: '' };
+    return both((type) => no(type, reason, message));
+  }
+  const label = `${fact.device ?? 'disk'} of ${instanceLabel(attachment)} on ${grant.hypervisor}`;
+  return [
+    yes('Connected', 'Connected', `${grant.hypervisor} is logged in`),
+    fact.state === 'Attached'
+      ? yes('Attached', 'Attached', label)
+      : no('Attached', fact.problem?.reason ?? 'Attaching', fact.problem?.message ?? ''),
+  ];
+}
+
+/** Claimed only for a grant which is cut off. */
+function fenced({ attachment }: AttachmentScene, grant: Grant | undefined): Claim[] {
+  if (grant?.state !== 'Fencing') {
+    return [];
+  }
+  return exportAt(attachment, grant.epoch)?.state === 'Withdrawn'
+    ? [yes('Fenced', 'Fenced', `${grant.hypervisor} is cut off at the target`)]
+    : [no('Fenced', 'Fencing', `waiting until ${attachment.status?.server} has cut ${grant.hypervisor} off`)];
+}
+
+function detaching(
+  { attachment, hypervisors }: AttachmentScene,
+  grant: Grant | undefined,
+): Omit<Claim, 'type'> {
+  const status = 'False';
+  if (grant === undefined) {
+    const { server } = attachment.status ?? {};
+    return {
+      status,
+      reason: 'Detaching',
+      message: server === undefined ? '' : `waiting until ${server} has closed the target`,
+    };
+  }
+  const fact = connectionAt(attachment, grant.epoch);
+  if (fact?.state !== 'Released') {
+    const view = hypervisors.find(({ host }) => host.metadata.name === grant.hypervisor);
+    if (view?.freshness !== 'fresh' && grant.state !== 'Fencing') {
+      const how = 'bring it back, or set spec.detachPolicy: Fence to cut it off';
+      return {
+        status,
+        reason: 'HypervisorSilent',
+        message: `waiting for ${grant.hypervisor}, which does not answer; ${how}`,
+      };
+    }
+    if (fact?.problem !== undefined) {
+      return { status, ...fact.problem };
+    }
+    return {
+      status,
+      reason: 'Detaching',
+      message: `waiting until ${grant.hypervisor} has given the disk up`,
+    };
+  }
+  const problem = exportAt(attachment, grant.epoch)?.problem;
+  const message = `waiting until ${attachment.status?.server} has closed the target`;
+  return problem === undefined ? { status, reason: 'Detaching', message } : { status, ...problem };
+}
+
+export function attachmentClaims(scene: AttachmentScene): readonly Claim[] {
+  const grant = grantFor(scene.volume, scene.attachment.metadata.uid);
+  const stages = [
+    admitted(scene, grant),
+    exported(scene, grant),
+    ...connected(scene, grant),
+    ...fenced(scene, grant),
+  ];
+  if (isDeleting(scene.attachment)) {
+    return summarized(stages, detaching(scene, grant));
+  }
+  const behind = stages.find(({ type, status }) => type !== 'Fenced' && status !== 'True');
+  const { status, reason, message } = behind ?? yes('Ready', 'Attached', stages[3]?.message ?? '');
+  return summarized(stages, { status, reason, message });
+}

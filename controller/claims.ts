@@ -1,0 +1,86 @@
+// What a status says, told apart from how it is stored. Claims are computed from one look at the world.
+import type { Claim, Condition } from '../api/conditions.ts';
+import type { Freshness } from '../api/hosts.ts';
+import { setCondition } from '../runtime/conditions.ts';
+
+export const yes = (type: string, reason: string, message: string): Claim => ({
+  type,
+  status: 'True',
+  reason,
+  message,
+});
+export const no = (type: string, reason: string, message: string): Claim => ({
+  type,
+  status: 'False',
+  reason,
+  message,
+});
+export const unsure = (type: string, reason: string, message: string): Claim => ({
+  type,
+  status: 'Unknown',
+  reason,
+  message,
+});
+
+/** What a person must change before anything can go on. A missing reference or a full pool is not of these. */
+const STALLING = new Set([
+  'DataMissing',
+  'NotOurs',
+  'Mismatch',
+  'DeviceInUse',
+  'VolumeReplaced',
+  'Unsupported',
+]);
+
+/** Steps which normally last less than a second: not worth a write while they last. */
+const PASSING = new Set(['Provisioning', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing']);
+
+/** Adds kstatus' Reconciling and Stalled to the stages and their summary. */
+export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>): readonly Claim[] {
+  const { status, reason, message } = ready;
+  const stalled = status !== 'True' && STALLING.has(reason);
+  const moving = status !== 'True' && !stalled;
+  return [
+    { type: 'Ready', status, reason, message },
+    moving ? yes('Reconciling', reason, message) : no('Reconciling', stalled ? reason : 'Settled', ''),
+    stalled ? yes('Stalled', reason, message) : no('Stalled', 'NotStalled', ''),
+    ...stages,
+  ];
+}
+
+export const isPassing = (claims: readonly Claim[]): boolean =>
+  claims.some(({ type, reason }) => type === 'Ready' && PASSING.has(reason));
+
+/** The claims as conditions. Answers the same array when nothing changed; types no longer claimed are dropped. */
+export function conditionsOf(
+  old: readonly Condition[],
+  claims: readonly Claim[],
+  seen: { readonly generation: number; readonly now: Date },
+): readonly Condition[] {
+  const types = new Set(claims.map(({ type }) => type));
+  const kept = old.every(({ type }) => types.has(type)) ? old : old.filter(({ type }) => types.has(type));
+  return claims.reduce<readonly Condition[]>(
+    (conditions, claim) =>
+      setCondition(conditions, { ...claim, observedGeneration: seen.generation }, seen.now),
+    kept,
+  );
+}
+
+export interface FactSource {
+  /** The host which reported, for people. */
+  readonly host: string;
+  readonly freshness: Freshness;
+  /** The boot which the host is in now. */
+  readonly bootID: string | undefined;
+}
+
+/** Why facts of that boot prove nothing now; undefined when they do. */
+export function doubt(type: string, source: FactSource | undefined, factBootID: string): Claim | undefined {
+  if (source === undefined || source.freshness !== 'fresh') {
+    const host = source?.host ?? 'the host';
+    return unsure(type, 'HostSilent', `${host} does not answer; this was last seen before it fell silent`);
+  }
+  return source.bootID === factBootID
+    ? undefined
+    : unsure(type, 'HostRebooted', `${source.host} has rebooted; waiting for what it sees now`);
+}

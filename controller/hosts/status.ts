@@ -1,0 +1,45 @@
+// What a person reads on a VolumeServer or Hypervisor.
+import type { Claim } from '../../api/conditions.ts';
+import type { Freshness, Hypervisor, VolumeServer } from '../../api/hosts.ts';
+import { no, unsure, yes } from '../claims.ts';
+
+export interface HostScene {
+  readonly host: Hypervisor | VolumeServer;
+  readonly freshness: Freshness;
+}
+
+function safe({ host }: HostScene): Claim {
+  const { agent } = host.status ?? {};
+  const [problem] = agent?.problems ?? [];
+  if (agent === undefined) {
+    return unsure('HostSafe', 'NotReported', 'the agent has not reported yet');
+  }
+  return problem === undefined
+    ? yes('HostSafe', 'Safe', 'nothing stands against using this host')
+    : no('HostSafe', problem.reason, problem.message);
+}
+
+export function hostClaims(scene: HostScene): readonly Claim[] {
+  const { host, freshness } = scene;
+  const safety = safe(scene);
+  if (freshness !== 'fresh') {
+    const message = `no heartbeat from ${host.metadata.name}; start its agent, or see whether the host is up`;
+    return [unsure('Ready', 'HostSilent', message), safety];
+  }
+  return [
+    safety.status === 'True' ? yes('Ready', 'Heard', 'the agent answers') : { ...safety, type: 'Ready' },
+    safety,
+  ];
+}
+
+/**
+ * Remembers the boot in which a hypervisor was fenced, until it reports another boot or no disk of ours. Undefined: nothing to remember.
+ */
+export function fencedBootID(host: Hypervisor): string | undefined {
+  const { agent, fencedBootID: before } = host.status ?? {};
+  if (host.spec?.fenced === true) {
+    return agent?.bootID ?? before;
+  }
+  const still = before !== undefined && agent?.bootID === before && (agent.disks ?? 0) > 0;
+  return still ? before : undefined;
+}

@@ -1,0 +1,114 @@
+// The one place where the controller writes a status: its own fields and its conditions in one patch, and none when
+// nothing changed. What only tells of a step under way is held back a moment, since it is usually over by then.
+import type { Claim } from '../api/conditions.ts';
+import { findCondition } from '../api/conditions.ts';
+import { sameJson } from '../api/equal.ts';
+import { MANAGERS } from '../api/names.ts';
+import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
+import type { Api } from '../runtime/api.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Condition } from '../runtime/conditions.ts';
+import type { EventRecorder } from '../runtime/events.ts';
+import { patchStatusBlock } from '../runtime/patch.ts';
+import { conditionsOf, isPassing } from './claims.ts';
+
+interface WithStatus extends KubeObject {
+  readonly status?: { readonly conditions?: readonly Condition[]; readonly observedGeneration?: number };
+}
+
+export interface ReportDeps {
+  readonly api: Pick<Api, 'patch'>;
+  readonly clock: Clock;
+  readonly events: Pick<EventRecorder, 'record'>;
+}
+
+export interface Report<T extends WithStatus> {
+  readonly resource: Resource;
+  readonly object: T;
+  /** The controller's own fields as they shall be; undefined removes one. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly claims: readonly Claim[];
+  /** A decision which others wait for: written at once. */
+  readonly urgent: boolean;
+}
+
+/** How long a step may last before it is worth a write. */
+export const PATIENCE_MS = 1_500;
+
+export type Reported<T> =
+  | { readonly kind: 'written'; readonly object: T }
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'gone' }
+  /** Look again then: by that time the step is over, or worth telling. */
+  | { readonly kind: 'held-back'; readonly forMs: number };
+
+export class Reporter {
+  readonly #deps: ReportDeps;
+  /** Since when each object has had something to tell that can wait. */
+  readonly #waitingSince = new Map<string, number>();
+
+  constructor(deps: ReportDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws an ApiError with isConflict when the object was read too early. */
+  async report<T extends WithStatus>(report: Report<T>): Promise<Reported<T>> {
+    const { api, clock } = this.#deps;
+    const { resource, object, fields, claims, urgent } = report;
+    const old = object.status?.conditions ?? [];
+    const generation = object.metadata.generation ?? 0;
+    const conditions = conditionsOf(old, claims, { generation, now: clock.now() });
+    const owned = { ...fields, conditions, observedGeneration: generation };
+    if (isSame(object, owned)) {
+      this.#waitingSince.delete(keyFor(report));
+      return { kind: 'unchanged' };
+    }
+    const waitMs = urgent || !isPassing(claims) ? 0 : this.#leftMs(keyFor(report));
+    if (waitMs > 0) {
+      return { kind: 'held-back', forMs: waitMs };
+    }
+    const written = await patchStatusBlock<T>(api, {
+      resource,
+      object,
+      owned,
+      fieldManager: MANAGERS.controller,
+    });
+    this.#waitingSince.delete(keyFor(report));
+    if (written === undefined) {
+      return { kind: 'gone' };
+    }
+    this.#announce(object, old, claims);
+    return { kind: 'written', object: written };
+  }
+
+  forget(resource: Resource, object: KubeObject): void {
+    this.#waitingSince.delete(`${resource.kind} ${keyOf(object)}`);
+  }
+
+  #leftMs(key: string): number {
+    const now = this.#deps.clock.monotonicMs();
+    const since = this.#waitingSince.get(key) ?? now;
+    this.#waitingSince.set(key, since);
+    return Math.max(0, since + PATIENCE_MS - now);
+  }
+
+  /** An event for every change of Ready's reason that is more than a step under way. */
+  #announce(object: KubeObject, old: readonly Condition[], claims: readonly Claim[]): void {
+    const ready = claims.find(({ type }) => type === 'Ready');
+    const before = findCondition(old, 'Ready');
+    if (ready === undefined || (before?.reason === ready.reason && before.status === ready.status)) {
+      return;
+    }
+    if (!isPassing(claims)) {
+      const type = ready.status === 'True' ? 'Normal' : 'Warning';
+      this.#deps.events.record({ regarding: object, reason: ready.reason, message: ready.message, type });
+    }
+  }
+}
+
+const keyFor = ({ resource, object }: Report<WithStatus>): string => `${resource.kind} ${keyOf(object)}`;
+
+function isSame(object: WithStatus, owned: Readonly<Record<string, unknown>>): boolean {
+  const status = (object.status ?? {}) as Readonly<Record<string, unknown>>;
+  return Object.keys(owned).every((key) => sameJson(status[key], owned[key]));
+}

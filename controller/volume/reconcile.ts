@@ -1,0 +1,174 @@
+// One visit of one Volume and of all Attachments that name it: they exclude each other, so they share a key.
+import type { Attachment } from '../../api/attachment.ts';
+import { volumeIDFor } from '../../api/ids.ts';
+import { FINALIZER, MANAGERS } from '../../api/names.ts';
+import { keyOf } from '../../api/object.ts';
+import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
+import { grantsOf, type Volume } from '../../api/volume.ts';
+import type { Api } from '../../runtime/api.ts';
+import type { Log } from '../../runtime/log.ts';
+import type { Reconcile, Result } from '../../runtime/loop.ts';
+import { patchFinalizers } from '../../runtime/patch.ts';
+import { visitAttachment } from '../attachment/reconcile.ts';
+import { type Caches, hostViews, reservedIn } from '../caches.ts';
+import type { EnsureChapKey } from '../chap.ts';
+import type { Reporter } from '../report.ts';
+import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
+import { derivedFields, volumeClaims } from './status.ts';
+
+export interface VolumeDeps {
+  readonly api: Api;
+  readonly caches: Caches;
+  readonly reporter: Reporter;
+  readonly ensureChapKey: EnsureChapKey;
+  /** Drift check: nothing should happen, and if it does, it is found. */
+  readonly resyncMs: number;
+}
+
+export interface VisitContext {
+  readonly deps: VolumeDeps;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** `again`: something was done, look once more. Else how soon to look if nothing happens. */
+export type Visited = { readonly kind: 'again' } | { readonly kind: 'settled'; readonly afterMs: number };
+
+const again: Visited = { kind: 'again' };
+/** More steps than any object needs in a row; the queue goes on where a visit stops. */
+const MOST_STEPS = 12;
+
+export function volumeReconciler(deps: VolumeDeps): Reconcile {
+  return async (key, { log, signal }) => {
+    const context = { deps, log, signal };
+    for (let step = 0; step < MOST_STEPS; step += 1) {
+      const visited = await visitOnce(key, context);
+      if (visited.kind === 'settled') {
+        return { requeueAfterMs: visited.afterMs } satisfies Result;
+      }
+    }
+    return { requeueAfterMs: 0 };
+  };
+}
+
+async function visitOnce(key: string, context: VisitContext): Promise<Visited> {
+  const { caches, resyncMs } = context.deps;
+  const results: Visited[] = [];
+  const volume = caches.volumes.get(key);
+  if (volume !== undefined) {
+    results.push(await visitVolume(volume, context));
+  }
+  for (const attachment of caches.attachments.byIndex('volume', key)) {
+    results.push(await visitAttachment(attachment, context));
+  }
+  if (results.some(({ kind }) => kind === 'again')) {
+    return again;
+  }
+  const soonest = results.map((result) => (result.kind === 'settled' ? result.afterMs : resyncMs));
+  return { kind: 'settled', afterMs: Math.min(resyncMs, ...soonest) };
+}
+
+async function visitVolume(volume: Volume, context: VisitContext): Promise<Visited> {
+  const { deps, log, signal } = context;
+  const world = await observe(volume, deps, signal);
+  const plan = planVolume(world);
+  switch (plan.kind) {
+    case 'add-finalizer':
+      return keepFinalizers(volume, [...(volume.metadata.finalizers ?? []), FINALIZER], context);
+    case 'remove-finalizer':
+      log.info({ volumeID: volume.status?.volumeID }, 'Letting the Volume go');
+      return keepFinalizers(
+        volume,
+        volume.metadata.finalizers?.filter((one) => one !== FINALIZER) ?? [],
+        context,
+      );
+    case 'write':
+      log.info({ why: plan.why }, 'Writing the Volume');
+      if (plan.grant !== undefined) {
+        await deps.ensureChapKey(volume.status?.server ?? '', plan.grant.hypervisor, signal);
+      }
+      return report(world, plan, context);
+    case 'settled':
+      return report(world, plan, context);
+  }
+}
+
+/** The only look outside the caches: Attachments named in a grant and not cached may be gone, or just not seen yet. */
+async function observe(
+  volume: Volume,
+  { api, caches }: VolumeDeps,
+  signal: AbortSignal,
+): Promise<VolumeWorld> {
+  const key = keyOf(volume);
+  const attachments = caches.attachments.byIndex('volume', key);
+  const missing = grantsOf(volume)
+    .flatMap(({ attachments: uids }) => uids)
+    .filter((uid) => !attachments.some(({ metadata }) => metadata.uid === uid));
+  const alive = missing.length === 0 ? [] : await liveUIDs(api, volume.metadata.namespace ?? '', signal);
+  return {
+    volume,
+    attachments,
+    goneAttachments: new Set(missing.filter((uid) => !alive.includes(uid))),
+    classes: caches.classes.list(),
+    servers: hostViews(caches.servers, caches.heartbeats),
+    hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
+    reservedBytes: reservedIn(caches, key),
+    volumeID: freeVolumeID(volume, caches),
+  };
+}
+
+async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promise<readonly string[]> {
+  const { items } = await api.list<Attachment>(ATTACHMENTS, { namespace }, { signal });
+  return items.map(({ metadata }) => metadata.uid);
+}
+
+function freeVolumeID({ metadata }: Volume, { volumes }: Caches): string {
+  for (let attempt = 0; ; attempt += 1) {
+    const candidate = volumeIDFor(metadata.uid, attempt);
+    const holders = volumes.byIndex('volumeID', candidate);
+    if (holders.every((holder) => holder.metadata.uid === metadata.uid)) {
+      return candidate;
+    }
+  }
+}
+
+async function keepFinalizers(
+  volume: Volume,
+  finalizers: readonly string[],
+  { deps }: VisitContext,
+): Promise<Visited> {
+  const { api, caches } = deps;
+  const object = await patchFinalizers<Volume>(api, {
+    resource: VOLUMES,
+    object: volume,
+    finalizers,
+    fieldManager: MANAGERS.controller,
+  });
+  if (object === undefined || !finalizers.includes(FINALIZER)) {
+    return { kind: 'settled', afterMs: deps.resyncMs };
+  }
+  caches.volumes.written(object);
+  return again;
+}
+
+async function report(world: VolumeWorld, plan: VolumePlan, { deps }: VisitContext): Promise<Visited> {
+  const change = plan.kind === 'write' ? plan.change : {};
+  const volume: Volume = { ...world.volume, status: { ...world.volume.status, ...change } };
+  const after = { ...world, volume };
+  const reported = await deps.reporter.report({
+    resource: VOLUMES,
+    object: world.volume,
+    fields: { ...change, ...derivedFields(after) },
+    claims: volumeClaims(after),
+    urgent: plan.kind === 'write',
+  });
+  switch (reported.kind) {
+    case 'written':
+      deps.caches.volumes.written(reported.object);
+      return again;
+    case 'held-back':
+      return { kind: 'settled', afterMs: reported.forMs };
+    default:
+      return { kind: 'settled', afterMs: deps.resyncMs };
+  }
+}

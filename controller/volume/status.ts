@@ -1,0 +1,133 @@
+// What a person reads on a Volume. Computed from the same look at the world as the plan.
+import { instanceLabel } from '../../api/attachment.ts';
+import type { Claim } from '../../api/conditions.ts';
+import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
+import { formatBytes, parseBytes } from '../../api/quantity.ts';
+import { backendOf, grantsOf, isDeleting, type Volume } from '../../api/volume.ts';
+import { doubt, type FactSource, no, summarized, unsure, yes } from '../claims.ts';
+import { place } from './placement.ts';
+import type { VolumeWorld } from './plan.ts';
+
+function serverOf({ volume, servers }: VolumeWorld): FactSource | undefined {
+  const view = servers.find(({ host }) => host.metadata.name === volume.status?.server);
+  return view === undefined
+    ? undefined
+    : { host: view.host.metadata.name, freshness: view.freshness, bootID: view.host.status?.agent?.bootID };
+}
+
+function placed(world: VolumeWorld): Claim {
+  const { status } = world.volume;
+  if (status?.placement !== undefined) {
+    return yes('Placed', 'Placed', `on ${status.server}, pool ${status.pool}`);
+  }
+  const placement = place(world);
+  return placement.kind === 'waiting'
+    ? no('Placed', placement.reason, placement.message)
+    : no('Placed', 'Placing', `choosing ${placement.server}`);
+}
+
+function provisioned(world: VolumeWorld): Claim {
+  const { volume } = world;
+  const backend = backendOf(volume);
+  if (volume.status?.placement === undefined) {
+    return no('Provisioned', 'NotPlaced', 'no server was chosen yet');
+  }
+  if (backend === undefined) {
+    const { server } = volume.status;
+    return serverOf(world)?.freshness === 'fresh'
+      ? no('Provisioned', 'Provisioning', `${server} makes the backing store`)
+      : unsure('Provisioned', 'HostSilent', `waiting for ${server}, which does not answer`);
+  }
+  if (backend.absentAt !== undefined) {
+    return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
+  }
+  const doubts = doubt('Provisioned', serverOf(world), backend.bootID);
+  if (doubts !== undefined) {
+    return doubts;
+  }
+  if (backend.problem !== undefined) {
+    return no('Provisioned', backend.problem.reason, backend.problem.message);
+  }
+  return backend.everProvisioned === true
+    ? yes(
+        'Provisioned',
+        'Provisioned',
+        `${formatBytes(BigInt(backend.sizeBytes ?? '0'))} on ${volume.status.server}`,
+      )
+    : no('Provisioned', 'Provisioning', `${volume.status.server} makes the backing store`);
+}
+
+/** Claimed only while the size wanted is above the size allocated. */
+function resized({ volume }: VolumeWorld): Claim[] {
+  const { sizeBytes, everProvisioned } = backendOf(volume) ?? {};
+  if (
+    sizeBytes === undefined ||
+    everProvisioned !== true ||
+    BigInt(sizeBytes) >= parseBytes(volume.spec.size)
+  ) {
+    return [];
+  }
+  return grantsOf(volume).length > 0
+    ? [no('Resized', 'WaitingForDetach', `grows to ${volume.spec.size} when it is detached`)]
+    : [no('Resized', 'Resizing', `growing to ${volume.spec.size}`)];
+}
+
+function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
+  const [grant] = grantsOf(volume);
+  const status = 'False';
+  if (grant !== undefined) {
+    const holder = attachments.find(({ metadata }) => grant.attachments.includes(metadata.uid));
+    const message =
+      holder === undefined || isDeleting(holder)
+        ? `waiting until ${grant.hypervisor} has given the disk up`
+        : `in use by Attachment ${holder.metadata.name} (instance ${instanceLabel(holder)} on ${grant.hypervisor}); delete it first`;
+    return { status, reason: 'InUse', message };
+  }
+  const problem = backendOf(volume)?.problem;
+  return problem === undefined
+    ? {
+        status,
+        reason: 'Removing',
+        message: `waiting until ${volume.status?.server ?? 'the server'} has removed the data`,
+      }
+    : { status, ...problem };
+}
+
+export function volumeClaims(world: VolumeWorld): readonly Claim[] {
+  const stages = [placed(world), provisioned(world)];
+  if (isDeleting(world.volume)) {
+    return summarized(stages, deleting(world));
+  }
+  const behind = stages.find(({ status }) => status !== 'True');
+  const { status, reason, message } = behind ?? yes('Ready', 'Provisioned', stages[1]?.message ?? '');
+  return summarized([...stages, ...resized(world)], { status, reason, message });
+}
+
+/** The controller's fields which follow from others. */
+export function derivedFields({
+  volume,
+  attachments,
+}: VolumeWorld): Pick<VolumeStatus, 'capacity' | 'attachedTo'> {
+  return { capacity: capacityOf(volume), attachedTo: attachedTo(volume, attachments) } as Pick<
+    VolumeStatus,
+    'capacity' | 'attachedTo'
+  >;
+}
+
+function capacityOf(volume: Volume): string | undefined {
+  const { everProvisioned, sizeBytes } = backendOf(volume) ?? {};
+  return everProvisioned === true && sizeBytes !== undefined
+    ? formatBytes(BigInt(sizeBytes))
+    : volume.status?.capacity;
+}
+
+function attachedTo(volume: Volume, attachments: VolumeWorld['attachments']): string | undefined {
+  const [grant] = grantsOf(volume);
+  const holder = attachments.find(({ metadata }) => grant?.attachments.includes(metadata.uid) === true);
+  if (grant === undefined) {
+    return undefined;
+  }
+  return holder === undefined
+    ? grant.hypervisor
+    : `${grant.hypervisor}/${instanceLabel(holder)}`.slice(0, 128);
+}
