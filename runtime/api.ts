@@ -4,6 +4,9 @@ import { Credentials } from './credentials.ts';
 import { Door, type RequestSeen } from './door.ts';
 import { ApiError, apiErrorOf } from './errors.ts';
 import type { Log } from './log.ts';
+import { collectionPath, namespaceFor, objectPath, queryOf, type Ref } from './paths.ts';
+
+export type { Ref } from './paths.ts';
 
 /** The door to the API server: what the rest of the product may ask of it. */
 export interface Api {
@@ -28,11 +31,6 @@ export interface Api {
     query: WatchQuery,
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<T>>;
-}
-
-export interface Ref {
-  readonly name: string;
-  readonly namespace?: string;
 }
 
 /** An object to be created: no UID, no resourceVersion yet. */
@@ -249,36 +247,4 @@ function absentIfNotFound(error: unknown): undefined {
     return undefined;
   }
   throw error;
-}
-
-function collectionPath({ group, version, plural }: Resource, namespace: string | undefined): string {
-  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
-  return namespace === undefined
-    ? `${root}/${plural}`
-    : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
-}
-
-function objectPath(resource: Resource, ref: Ref): string {
-  // An empty name would address the whole collection: a DELETE of everything.
-  if (ref.name === '') {
-    throw new TypeError(`no name given for one of ${resource.plural}`);
-  }
-  return `${collectionPath(resource, namespaceFor(resource, ref))}/${encodeURIComponent(ref.name)}`;
-}
-
-function namespaceFor(resource: Resource, { namespace }: Pick<Ref, 'namespace'>): string | undefined {
-  if (resource.namespaced && (namespace === undefined || namespace === '')) {
-    throw new TypeError(`no namespace given for one of ${resource.plural}`);
-  }
-  return resource.namespaced ? namespace : undefined;
-}
-
-function queryOf(parameters: Readonly<Record<string, string | number | boolean | undefined>>): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) {
-    if (value !== undefined) {
-      query.set(name, String(value));
-    }
-  }
-  return query.size === 0 ? '' : `?${query}`;
 }

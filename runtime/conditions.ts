@@ -1,14 +1,6 @@
-/** metav1.Condition, as every kind of ours carries it. */
-export interface Condition {
-  readonly type: string;
-  readonly status: 'True' | 'False' | 'Unknown';
-  /** CamelCase, from a closed set. */
-  readonly reason: string;
-  /** A sentence for a person. */
-  readonly message: string;
-  readonly observedGeneration?: number;
-  readonly lastTransitionTime: string;
-}
+import type { Condition } from '../api/conditions.ts';
+
+export type { Condition } from '../api/conditions.ts';
 
 export type ConditionUpdate = Omit<Condition, 'lastTransitionTime'>;
 

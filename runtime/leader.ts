@@ -1,6 +1,6 @@
 import type { Api } from './api.ts';
 import type { Clock } from './clock.ts';
-import { LeaseHolder } from './lease.ts';
+import { type LeaseEvents, LeaseHolder } from './lease.ts';
 import type { Log } from './log.ts';
 
 export interface LeaderOptions {
@@ -19,50 +19,77 @@ export interface LeaderOptions {
 
 /**
  * Waits to be elected, then runs `lead` once. Its signal fires when leadership is in doubt or on a stop; on a stop
- * the lease is released only after `lead` has ended. `lost`: the caller should exit and start afresh.
+ * the lease is released only after `lead` has ended. `lost`: the caller must exit and start afresh; it is told at the
+ * latest when another may lead, even if `lead` has not ended by then. Rejects with what `lead` threw.
  */
 export async function runLeader(
   options: LeaderOptions,
   signal: AbortSignal,
   lead: (signal: AbortSignal) => Promise<void>,
 ): Promise<'lost' | 'stopped'> {
-  const { api, namespace, name, holder, clock, log, onLeading = () => {} } = options;
-  const lease = new LeaseHolder({
-    api,
-    namespace,
-    name,
-    holder,
-    clock,
-    log,
-    leaseDurationMs: options.leaseDurationMs ?? 15_000,
-    renewDeadlineMs: options.renewDeadlineMs ?? 10_000,
-    retryMs: options.retryMs ?? 2_000,
-    takeOverStale: true,
+  const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryMs = 2_000, clock } = options;
+  const times = { leaseDurationMs, renewDeadlineMs, retryMs };
+  const lease = new LeaseHolder({ ...options, ...times, takeOverStale: true });
+  const term = new Term(options, lead);
+  const ended = lease.run(AbortSignal.any([signal, term.over]), term);
+  let cancel = () => {};
+  const othersMayLead = new Promise<void>((resolve) => {
+    term.lost.addEventListener('abort', () => {
+      cancel = clock.after(leaseDurationMs - renewDeadlineMs, resolve);
+    });
   });
-  const once = new AbortController();
-  let lost = false;
-  let failure: { readonly error: unknown } | undefined;
-  await lease.run(AbortSignal.any([signal, once.signal]), {
-    onHeld: async (held) => {
-      log.info({ lease: name, holder }, 'Leading');
-      onLeading(true);
-      await lead(held)
-        .catch((error) => {
-          failure = { error };
-        })
-        .finally(() => {
-          onLeading(false);
-          once.abort();
-        });
-    },
-    onLost: () => {
-      lost = true;
-      once.abort();
-    },
-    onContender: (leader) => log.info({ lease: name, leader }, 'Waiting for the lease'),
-  });
-  if (failure !== undefined && !lost && !signal.aborted) {
-    throw failure.error;
+  await Promise.race([ended, othersMayLead]);
+  cancel();
+  if (term.lost.aborted) {
+    return 'lost';
   }
-  return lost ? 'lost' : 'stopped';
+  if (term.failure !== undefined && !signal.aborted) {
+    throw term.failure.error;
+  }
+  return 'stopped';
+}
+
+/** The one time that this process leads. */
+class Term implements LeaseEvents {
+  failure: { readonly error: unknown } | undefined;
+  readonly #options: LeaderOptions;
+  readonly #lead: (signal: AbortSignal) => Promise<void>;
+  readonly #over = new AbortController();
+  readonly #lost = new AbortController();
+
+  constructor(options: LeaderOptions, lead: (signal: AbortSignal) => Promise<void>) {
+    this.#options = options;
+    this.#lead = lead;
+  }
+
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async onHeld(held: AbortSignal): Promise<void> {
+    const { log, name, holder, onLeading } = this.#options;
+    log.info({ lease: name, holder }, 'Leading');
+    onLeading?.(true);
+    try {
+      await this.#lead(held);
+    } catch (error) {
+      this.failure = { error };
+    } finally {
+      onLeading?.(false);
+      this.#over.abort();
+    }
+  }
+
+  onLost(): void {
+    this.#lost.abort();
+    this.#over.abort();
+  }
+
+  onContender(leader: string): void {
+    this.#options.log.info({ lease: this.#options.name, leader }, 'Waiting for the lease');
+  }
 }

@@ -70,6 +70,7 @@ export class LeaseHolder {
   #seenRecord = '';
   #seenChangeMs = 0;
   #contender: string | undefined;
+  #unreachable = false;
 
   constructor(options: LeaseOptions) {
     if (options.renewDeadlineMs >= options.leaseDurationMs || options.retryMs >= options.renewDeadlineMs) {
@@ -93,12 +94,21 @@ export class LeaseHolder {
 
   async #tryToTake(signal: AbortSignal, events: LeaseEvents): Promise<Grip | undefined> {
     try {
-      return await this.#within(signal, (limit) => this.#take(limit, events));
+      const grip = await this.#within(signal, (limit) => this.#take(limit, events));
+      this.#unreachable = false;
+      return grip;
     } catch (error) {
-      if (!signal.aborted && !(error instanceof ApiError && (error.isConflict || error.isAlreadyExists))) {
-        this.#options.log.warn({ err: error, lease: this.#options.name }, 'Cannot reach the lease');
-      }
+      this.#complain(error, signal);
       return undefined;
+    }
+  }
+
+  /** Once per outage. Losing a race is no trouble. */
+  #complain(error: unknown, signal: AbortSignal): void {
+    const lostRace = error instanceof ApiError && (error.isConflict || error.isAlreadyExists);
+    if (!signal.aborted && !lostRace && !this.#unreachable) {
+      this.#unreachable = true;
+      this.#options.log.warn({ err: error, lease: this.#options.name }, 'Cannot reach the lease, trying on');
     }
   }
 

@@ -4,9 +4,9 @@ import { Backoff } from './backoff.ts';
 import { type ChangeHandler, ObjectCache, versionOf } from './cache.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type Deadline, startDeadline } from './deadline.ts';
-import { ApiError } from './errors.ts';
 import { listAll } from './list.ts';
 import type { Log } from './log.ts';
+import { collect, mustListAgain, pauseAskedBy, refusesStreaming } from './watch-rules.ts';
 
 export interface ReflectorMetrics {
   watchEvent(resource: string, type: WatchEvent<KubeObject>['type']): void;
@@ -242,8 +242,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   #pauseAfter(error: unknown, lastedMs: number): number {
-    if (error instanceof ApiError && error.retryAfterMs !== undefined) {
-      return error.retryAfterMs * (1 + this.#random() / 10);
+    const askedMs = pauseAskedBy(error);
+    if (askedMs !== undefined) {
+      return askedMs * (1 + this.#random() / 10);
     }
     return error === undefined && lastedMs >= SHORTEST_WATCH_MS ? 0 : this.#backoff.next();
   }
@@ -283,29 +284,4 @@ export class Reflector<T extends KubeObject> {
 interface Failure {
   readonly how: 'failed' | 'gone' | 'silent';
   readonly error: unknown;
-}
-
-/** Takes one event of the initial list; true when it was the last. */
-function collect<T extends KubeObject>({ type, object }: WatchEvent<T>, objects: Map<string, T>): boolean {
-  if (type === 'BOOKMARK') {
-    return object.metadata.annotations?.['k8s.io/initial-events-end'] === 'true';
-  }
-  if (type === 'DELETED') {
-    objects.delete(keyOf(object));
-  } else {
-    objects.set(keyOf(object), object);
-  }
-  return false;
-}
-
-/** Compacted, or from another life of the database: a restored one counts from an earlier number. */
-function mustListAgain(error: unknown): boolean {
-  return (
-    error instanceof ApiError &&
-    (error.isGone || error.causes.some(({ reason }) => reason === 'ResourceVersionTooLarge'))
-  );
-}
-
-function refusesStreaming(error: unknown): boolean {
-  return error instanceof ApiError && [400, 422, 500].includes(error.status);
 }

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Condition, setCondition } from '../../runtime/conditions.ts';
+import type { Condition } from '../../api/conditions.ts';
+import { setCondition } from '../../runtime/conditions.ts';
 
 const test = suite('conditions');
 

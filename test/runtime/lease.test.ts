@@ -260,6 +260,23 @@ test('a leader leads once; losing the lease ends it', async () => {
   assert.equal(gauge, [true, false]);
 });
 
+test('losing the lease is told before another may lead, even when the work does not end', async () => {
+  const { clock, server } = aWorld();
+  const door = server.door();
+  let outcome = '';
+  void runLeader(
+    { api: door.api, ...REF, holder: 'a', clock, log: silentLog },
+    new AbortController().signal,
+    () => new Promise(() => {}),
+  ).then((how) => {
+    outcome = how;
+  });
+  await clock.advance(5_000);
+  door.cut = true;
+  await clock.advance(15_000);
+  assert.is(outcome, 'lost');
+});
+
 test('a leader that is stopped releases the lease after its work; one that fails says so', async () => {
   const { clock, server, record } = aWorld();
   const lead = (work: (signal: AbortSignal) => Promise<void>, stop: AbortSignal) =>

@@ -273,6 +273,13 @@ test('an own write shows at once, and older events do not undo it', async () => 
   assert.equal(since(), ['a@16']);
 });
 
+test('answers to own writes may overtake each other', async () => {
+  const { reflector, since } = await aSyncedReflector();
+  reflector.written(aThing('a', '15'));
+  reflector.written(aThing('a', '12'));
+  assert.equal(since(), ['a@15']);
+});
+
 test('versions are compared as numbers of any length', async () => {
   const { reflector, since } = await aSyncedReflector();
   reflector.written(aThing('a', '9'));
@@ -310,7 +317,7 @@ test('the deletion of a predecessor does not take an own new object away', async
 test('leaving the selection counts even behind an own write', async () => {
   const { server, reflector, since } = await aSyncedReflector({ fieldSelector: 'status.server=s1' });
   reflector.written(aThing('a', '15'));
-  server.last.send('DELETED', aThing('a', '15'));
+  server.last.send('DELETED', aThing('a', '12'));
   await settle();
   assert.equal(since(), ['a@15', '-a']);
 });
