@@ -1,6 +1,8 @@
 // The ground under the other integration tests: a real API server, a real target and a
 // real guest start, survive kill -9 and leave nothing behind.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { open, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
@@ -12,7 +14,7 @@ import { type Guest, startGuest } from '../harness/guest.ts';
 import { type Libvirtd, startLibvirtd } from '../harness/libvirtd.ts';
 import { loud } from '../harness/loud.ts';
 import { startTgtd, type Tgtd } from '../harness/tgtd.ts';
-import { makeWorkdir, processesOf, type Workdir } from '../harness/workdir.ts';
+import { makeWorkdir, processesOf, sweepDeadRuns, type Workdir } from '../harness/workdir.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 
@@ -200,3 +202,36 @@ host('is gone after stop', async ({ tgtd, libvirtd, workdir }) => {
 host.after(async ({ workdir }) => await workdir?.remove());
 
 host.run();
+
+const deadRun = suite('a run that died');
+
+const harness = (file: string): string => JSON.stringify(new URL(`../harness/${file}`, import.meta.url).href);
+const fatedRun = `
+import { startLibvirtd } from ${harness('libvirtd.ts')};
+import { startTgtd } from ${harness('tgtd.ts')};
+import { startGuest } from ${harness('guest.ts')};
+import { makeWorkdir } from ${harness('workdir.ts')};
+const { dir } = await makeWorkdir(() => {});
+const { controlPort } = await startTgtd({ dir, log() {} });
+const libvirtd = await startLibvirtd({ dir, log() {} });
+await startGuest({ libvirtd, name: 'orphan', log() {} });
+console.log(JSON.stringify({ dir, controlPort }));
+setInterval(() => {}, 1000);
+`;
+
+deadRun('is swept away with its processes, sockets and files by the next one', async () => {
+  const run = spawn(process.execPath, ['--input-type=module', '-e', fatedRun], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(run.stdout, 'data');
+  const { dir, controlPort } = JSON.parse(String(line));
+  run.kill('SIGKILL');
+  await once(run, 'exit');
+  assert.ok(processesOf(dir).length > 0, 'QEMU outlives the run');
+  await sweepDeadRuns(log);
+  assert.equal(processesOf(dir), []);
+  assert.not.ok(await exists(dir));
+  assert.not.ok(await exists(`/var/run/tgtd/socket.${controlPort}`));
+});
+
+deadRun.run();
