@@ -314,6 +314,20 @@ test('a killed API server that comes back costs nothing', async () => {
   await until('the reflector follows again', isTrue);
 });
 
+test('an outage of the database is waited out', async () => {
+  await create('kept', 'database');
+  const { isTrue, gone } = await aReflector('database', aDoor());
+  const impatient = aDoor({ deadlineMs: 3_000 });
+  await cluster.killEtcd();
+  const write = impatient.create(MAPS, aMap('during', 'database'));
+  await failureOf(write);
+  await cluster.startEtcd();
+  await until('writes succeed again', () => change('kept', 'after').catch(() => undefined));
+  await create('after', 'database');
+  await until('the reflector has caught up', isTrue);
+  assert.equal(gone, []);
+});
+
 test('a reflector whose place was forgotten lists again and tells the real differences', async () => {
   for (const name of ['keeps', 'turns', 'vanishes', 'reborn']) {
     await create(name, 'gone');
