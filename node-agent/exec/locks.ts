@@ -38,9 +38,39 @@ const interrupted = (line: Line, signal: AbortSignal): { promise: Promise<never>
   return { promise, stop };
 };
 
+const refuseStuck = ({ stuck }: Line): void => {
+  if (stuck !== undefined) {
+    throw stuck;
+  }
+};
+
+/** Runs the work; the turn ends with it, or with the overdue command it left behind. */
+const take = async <T>(lock: string, line: Line, release: () => void, work: () => Promise<T>): Promise<T> => {
+  try {
+    const result = await work();
+    release();
+    return result;
+  } catch (error) {
+    const overdue = findTimeout(error);
+    if (overdue === undefined) {
+      release();
+    } else {
+      const stuck = new LockStuck(lock, overdue.message);
+      line.stuck = stuck;
+      for (const alarm of line.alarms) {
+        alarm(stuck);
+      }
+      void overdue.ended.then(() => {
+        line.stuck = undefined;
+        release();
+      });
+    }
+    throw error;
+  }
+};
+
 export const createLocks = (): Locks => {
   const lines = new Map<string, Line>();
-
   const enter = (lock: string): Line => {
     const line = lines.get(lock) ?? {
       tail: Promise.resolve(),
@@ -58,45 +88,6 @@ export const createLocks = (): Locks => {
       lines.delete(lock);
     }
   };
-  const refuseStuck = ({ stuck }: Line): void => {
-    if (stuck !== undefined) {
-      throw stuck;
-    }
-  };
-  const raise = (lock: string, line: Line, overdue: CommandTimeout): void => {
-    const stuck = new LockStuck(lock, overdue.message);
-    line.stuck = stuck;
-    for (const alarm of line.alarms) {
-      alarm(stuck);
-    }
-  };
-
-  /** Runs the work; the turn ends with it, or with the overdue command it left behind. */
-  const take = async <T>(
-    lock: string,
-    line: Line,
-    release: () => void,
-    work: () => Promise<T>,
-  ): Promise<T> => {
-    try {
-      const result = await work();
-      release();
-      return result;
-    } catch (error) {
-      const overdue = findTimeout(error);
-      if (overdue === undefined) {
-        release();
-      } else {
-        raise(lock, line, overdue);
-        void overdue.ended.then(() => {
-          line.stuck = undefined;
-          release();
-        });
-      }
-      throw error;
-    }
-  };
-
   return {
     hold: async (lock, signal, work) => {
       signal.throwIfAborted();
