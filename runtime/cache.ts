@@ -210,8 +210,8 @@ export function versionOf(resourceVersion: string | undefined): bigint | undefin
   return resourceVersion !== undefined && /^\d+$/.test(resourceVersion) ? BigInt(resourceVersion) : undefined;
 }
 
-/** managedFields are half of a small object and of no use here. */
-function frozen<T extends KubeObject>(object: T): T {
+/** As objects are kept: frozen, and without managedFields, which are half of a small object and of no use here. */
+export function frozen<T extends KubeObject>(object: T): T {
   if (Object.isFrozen(object) && Object.isFrozen(object.metadata)) {
     return object;
   }

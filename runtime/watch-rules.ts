@@ -1,5 +1,6 @@
 import { type KubeObject, keyOf } from '../api/object.ts';
 import type { WatchEvent } from './api.ts';
+import { frozen } from './cache.ts';
 import { ApiError } from './errors.ts';
 
 /** Whatever a server asks for, we look again within a minute. */
@@ -16,7 +17,7 @@ export function collect<T extends KubeObject>(
   if (type === 'DELETED') {
     objects.delete(keyOf(object));
   } else {
-    objects.set(keyOf(object), object);
+    objects.set(keyOf(object), frozen(object));
   }
   return false;
 }
