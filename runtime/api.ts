@@ -105,7 +105,7 @@ export interface ApiSettings {
   readonly silenceMs?: number;
 }
 
-/** An Api over HTTP. `close` ends idle connections; requests after it fail. */
+/** An Api over HTTP. `close` breaks all its connections. */
 export function createApi(settings: ApiSettings): Api & { close(): Promise<void> } {
   const clock = settings.clock ?? systemClock;
   const credentials = new Credentials({
