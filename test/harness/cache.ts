@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Log } from './process.ts';
@@ -35,6 +35,7 @@ export const ensureCached = async ({ target, log, build }: CacheEntry): Promise<
     if (await exists(target)) {
       return target;
     }
+    await removeUnfinished(target);
     const dir = await mkdtemp(`${target}.tmp-`);
     try {
       await build(dir);
@@ -44,6 +45,16 @@ export const ensureCached = async ({ target, log, build }: CacheEntry): Promise<
     }
     return target;
   });
+};
+
+// Left by a crash: whoever holds the lock is the only builder.
+const removeUnfinished = async (target: string): Promise<void> => {
+  const parent = path.dirname(target);
+  for (const name of await readdir(parent)) {
+    if (name.startsWith(`${path.basename(target)}.tmp-`)) {
+      await rm(path.join(parent, name), { recursive: true, force: true });
+    }
+  }
 };
 
 /** Whether the path is there, whatever it is. */

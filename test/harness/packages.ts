@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
-import { type Log, onEarlyEnd, runCommand } from './process.ts';
+import { onEarlyEnd } from './early-end.ts';
+import { type Log, runCommand } from './process.ts';
 
 /** What a private libvirt, QEMU, iSCSI target, guest and control plane need. */
 export const labPackages: readonly string[] = [

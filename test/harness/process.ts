@@ -8,6 +8,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { catchExits } from './early-end.ts';
 
 /** Receives one line of progress for a person. */
 export type Log = (line: string) => unknown;
@@ -39,6 +40,12 @@ export interface RunningProcess {
 
 const children = new Set<ChildProcess>();
 
+process.on('exit', () => {
+  for (const child of children) {
+    child.kill('SIGKILL');
+  }
+});
+
 /**
  * Starts a program in a session of its own (a Ctrl-C at the terminal reaches only us),
  * tied to our life by the kernel: when this process dies in any way, so does it.
@@ -64,6 +71,7 @@ export const startProcess = async (options: ProcessOptions): Promise<RunningProc
     });
   });
   await once(child, 'spawn');
+  child.unref(); // a test that forgets to stop it must still be able to end
   children.add(child);
   catchExits();
   return running(child, { name, logFile, exited });
@@ -76,10 +84,12 @@ const running = (
   const pid = child.pid ?? 0;
   const isRunning = () => child.exitCode === null && child.signalCode === null;
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    child.ref();
     child.kill(signal);
     await exited;
   };
   const stop = async (graceMs = 5000): Promise<void> => {
+    child.ref();
     child.kill('SIGTERM');
     const late = setTimeout(() => child.kill('SIGKILL'), graceMs);
     await exited;
@@ -171,92 +181,4 @@ export const runCommand = async (
     );
   }
   return output.stdout;
-};
-
-/** Why a run ends early: a person pressed Ctrl-C, or it was terminated or crashed. */
-export type EarlyEnd = 'interrupted' | 'failed';
-
-type Cleanup = (reason: EarlyEnd) => Promise<void>;
-const cleanups: Cleanup[] = [];
-const interruptions: (() => void)[] = [];
-const cleanupLimitMs = 20_000;
-
-/**
- * Registers work for an early end (signal or crash); the newest runs first. Returns a
- * function that takes the registration back, for the orderly end.
- */
-export const onEarlyEnd = (cleanup: Cleanup): (() => void) => {
-  catchExits();
-  cleanups.push(cleanup);
-  return () => {
-    const index = cleanups.indexOf(cleanup);
-    if (index >= 0) {
-      cleanups.splice(index, 1);
-    }
-  };
-};
-
-/**
- * Waits for Ctrl-C or SIGTERM, which then is the wish for an orderly end and not an
- * early one. For programs that stay up until their user has seen enough.
- */
-export const untilInterrupted = async (): Promise<void> => {
-  catchExits();
-  // A pending promise alone would not keep the process alive.
-  const alive = setInterval(() => {}, 60_000);
-  await new Promise<void>((resolve) => interruptions.push(resolve));
-  clearInterval(alive);
-};
-
-const runCleanups = async (reason: EarlyEnd): Promise<void> => {
-  for (let cleanup = cleanups.pop(); cleanup; cleanup = cleanups.pop()) {
-    await cleanup(reason).catch((error: unknown) =>
-      process.stderr.write(`cleanup failed: ${String(error)}\n`),
-    );
-  }
-};
-
-const endEarly = async (reason: EarlyEnd, exitCode: number): Promise<void> => {
-  await Promise.race([runCleanups(reason), sleep(cleanupLimitMs)]);
-  process.exit(exitCode);
-};
-
-let isCatching = false;
-let isEnding = false;
-
-const end = (reason: EarlyEnd, exitCode: number): void => {
-  if (isEnding) {
-    process.exit(exitCode); // asked twice: at once
-  }
-  isEnding = true;
-  void endEarly(reason, exitCode);
-};
-
-const endOrInterrupt = (reason: EarlyEnd, exitCode: number): void => {
-  const waiting = interruptions.splice(0);
-  if (waiting.length === 0) {
-    end(reason, exitCode);
-  }
-  for (const resolve of waiting) {
-    resolve();
-  }
-};
-
-const catchExits = (): void => {
-  if (isCatching) {
-    return;
-  }
-  isCatching = true;
-  process.on('SIGINT', () => endOrInterrupt('interrupted', 130));
-  process.on('SIGTERM', () => endOrInterrupt('failed', 143));
-  process.on('SIGHUP', () => end('interrupted', 129));
-  process.on('uncaughtException', (error) => {
-    process.stderr.write(`${error.stack ?? error.message}\n`);
-    end('failed', 1);
-  });
-  process.on('exit', () => {
-    for (const child of children) {
-      child.kill('SIGKILL');
-    }
-  });
 };

@@ -7,7 +7,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exists } from './cache.ts';
-import { type Log, onEarlyEnd, workdirMark } from './process.ts';
+import { onEarlyEnd } from './early-end.ts';
+import { type Log, workdirMark } from './process.ts';
 
 export interface Workdir {
   /** Absolute, without symbolic links, short enough for unix sockets below it. */
