@@ -1,0 +1,217 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { RunCommand } from '../../../node-agent/exec/command.ts';
+import { type Files, hostFiles } from '../../../node-agent/exec/files.ts';
+import { bind } from '../../../node-agent/profiles/bind.ts';
+import { loadProfile } from '../../../node-agent/profiles/load.ts';
+import {
+  Busy,
+  CannotLook,
+  Mismatch,
+  NoSpace,
+  NotDone,
+  NotOurs,
+  PoolMissing,
+} from '../../../node-agent/roles/errors.ts';
+import type { Pool } from '../../../node-agent/roles/pool.ts';
+import { profiledPool } from '../../../node-agent/roles/profiled-pool.ts';
+
+const MIB = 1024n * 1024n;
+const ID = 'vol0123456789abcdef0';
+const CLUSTER = '0b1c9f5e-4a55-4c6b-9a0e-3b2f1f6f7a01';
+const owner = { clusterID: CLUSTER, namespace: 'default', name: 'db' };
+const { signal } = new AbortController();
+const profile = await loadProfile(
+  join(import.meta.dirname, '../../../node-agent/profiles/shipped/file.yaml'),
+  'pool',
+);
+
+/** A fallocate that allocates nothing: sizes are what these tests are about. */
+const fallocate: RunCommand = async () => ({ exitCode: 0, stdout: '', stderr: '' });
+
+class Crash extends Error {}
+
+/** Files that die for good at the n-th change, before it takes effect; looks do not count. */
+const dyingFiles = (at: number): Files => {
+  let changes = 0;
+  let dead = false;
+  const changing = new Set(['write', 'writeAtomic', 'rename', 'unlink', 'extend', 'sync']);
+  return new Proxy(hostFiles, {
+    get: (target, name: keyof Files) => {
+      const real = target[name] as (...args: never[]) => Promise<unknown>;
+      return async (...args: never[]) => {
+        changes += changing.has(name) ? 1 : 0;
+        dead ||= changes > at;
+        if (dead) {
+          throw new Crash('power cut');
+        }
+        return real(...args);
+      };
+    },
+  });
+};
+
+const poolOn = (dir: string, files: Files = hostFiles, more: object = {}, run = fallocate): Pool =>
+  profiledPool(bind(profile, { run, files, params: { dir } }), { name: 'p', clusterID: CLUSTER, ...more });
+
+const test = suite<{ dir: string; pool: Pool }>('a pool of files');
+
+test.before.each(async (context) => {
+  context.dir = await mkdtemp(join(tmpdir(), 'vbs-test-'));
+  context.pool = poolOn(context.dir);
+  await context.pool.prepare(signal);
+});
+test.after.each(({ dir }) => rm(dir, { recursive: true, force: true }));
+
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+const only = async (pool: Pool) => {
+  const { backings } = await pool.observe(signal);
+  assert.ok(backings.length <= 1);
+  return backings[0];
+};
+
+test('a place is made a pool once, keeps its identity, and never when something is in it', async ({
+  dir,
+  pool,
+}) => {
+  const identity = await pool.prepare(signal);
+  assert.is(await pool.prepare(signal), identity);
+  assert.is((await pool.observe(signal)).identity, identity);
+  await rm(join(dir, '.vbs-pool'));
+  await writeFile(join(dir, 'photos'), '');
+  assert.instance(await failure(pool.prepare(signal)), NotOurs);
+  assert.equal(await readdir(dir), ['photos']);
+});
+
+test('another pool in its place is a missing pool', async ({ dir }) => {
+  const stranger = poolOn(dir, hostFiles, { identity: '11111111-2222-4333-8444-555555555555' });
+  assert.instance(await failure(stranger.observe(signal)), PoolMissing);
+  assert.instance(await failure(stranger.create(ID, MIB, owner, signal)), PoolMissing);
+});
+
+test('sizes are rounded up to the extent, and free space is what is not yet promised', async ({ pool }) => {
+  const before = await pool.observe(signal);
+  await pool.create(ID, 1n, owner, signal);
+  const after = await pool.observe(signal);
+  assert.is(after.backings[0]?.sizeBytes, MIB);
+  assert.ok(before.freeBytes - after.freeBytes >= MIB - 64n * 1024n);
+});
+
+test('files that are no volumes are left alone', async ({ dir, pool }) => {
+  for (const name of ['notes.txt', 'vol1.raw', `${ID}.raw.bak`, `${ID}.json`, 'vol0123456789ABCDEF0.raw']) {
+    await writeFile(join(dir, name), '');
+  }
+  assert.equal((await pool.observe(signal)).backings, []);
+});
+
+test('a volume whose owner is unknown, unreadable or another is foreign', async ({ dir, pool }) => {
+  await pool.create(ID, MIB, owner, signal);
+  const tags = join(dir, `${ID}.json`);
+  await writeFile(tags, '{"cluster":"11111111-2222-4333-8444-555555555555"}');
+  assert.is((await only(pool))?.foreign, true);
+  assert.instance(await failure(pool.complete(ID, MIB, signal)), NotOurs);
+  await rm(tags);
+  assert.is((await only(pool))?.foreign, true);
+  assert.instance(await failure(pool.retire(ID, signal)), NotOurs);
+  await writeFile(tags, '{"clus');
+  assert.instance(await failure(pool.observe(signal)), CannotLook);
+});
+
+test('a volume in two states is touched by nobody', async ({ dir, pool }) => {
+  await pool.create(ID, MIB, owner, signal);
+  await pool.complete(ID, MIB, signal);
+  await writeFile(join(dir, `${ID}.dying`), 'x');
+  assert.instance(await failure(pool.retire(ID, signal)), Mismatch);
+  assert.instance(await failure(pool.free(ID, signal)), Mismatch);
+  assert.is((await pool.observe(signal)).backings.length, 2);
+});
+
+test('nothing is freed that was not retired, nor made while its last backing goes', async ({ pool }) => {
+  await pool.create(ID, MIB, owner, signal);
+  assert.instance(await failure(pool.free(ID, signal)), NotDone);
+  await pool.complete(ID, MIB, signal);
+  assert.instance(await failure(pool.free(ID, signal)), NotDone);
+  await pool.retire(ID, signal);
+  assert.instance(await failure(pool.create(ID, MIB, owner, signal)), Busy);
+  await pool.free(ID, signal);
+  assert.is(await only(pool), undefined);
+});
+
+test('a backing smaller than asked is never completed', async ({ pool }) => {
+  await pool.create(ID, MIB, owner, signal);
+  assert.instance(await failure(pool.complete(ID, 2n * MIB, signal)), Mismatch);
+  assert.is((await only(pool))?.state, 'provisional');
+});
+
+test('a disk that fills up while space is taken leaves nothing behind', async ({ dir }) => {
+  const full: RunCommand = async () => ({
+    exitCode: 1,
+    stdout: '',
+    stderr: 'fallocate: fallocate failed: No space left on device',
+  });
+  const pool = poolOn(dir, hostFiles, {}, full);
+  assert.instance(await failure(pool.create(ID, MIB, owner, signal)), NoSpace);
+  assert.equal(await readdir(dir), ['.vbs-pool']);
+});
+
+test('a file system that cannot allocate gets a sparse file', async ({ dir }) => {
+  const unable: RunCommand = async () => ({
+    exitCode: 1,
+    stdout: '',
+    stderr: 'fallocate: fallocate failed: Operation not supported',
+  });
+  const pool = poolOn(dir, hostFiles, {}, unable);
+  await pool.create(ID, MIB, owner, signal);
+  assert.is((await only(pool))?.sizeBytes, MIB);
+});
+
+const life: readonly ((pool: Pool) => Promise<void>)[] = [
+  (pool) => pool.create(ID, MIB, owner, signal),
+  (pool) => pool.complete(ID, MIB, signal),
+  (pool) => pool.grow(ID, 2n * MIB, signal),
+  (pool) => pool.retire(ID, signal),
+  (pool) => pool.free(ID, signal),
+];
+
+test('a crash before any change of any step is finished by doing the step again', async ({ dir }) => {
+  const states = ['provisional', 'complete', 'complete', 'dying', undefined];
+  for (const [index, step] of life.entries()) {
+    for (let at = 0; ; at += 1) {
+      await rm(dir, { recursive: true, force: true });
+      const place = await mkdtemp(dir);
+      const healthy = poolOn(place);
+      await healthy.prepare(signal);
+      for (const earlier of life.slice(0, index)) {
+        await earlier(healthy);
+      }
+      const crashed = await failure(step(poolOn(place, dyingFiles(at))));
+      await step(poolOn(place));
+      const after = await only(poolOn(place));
+      assert.is(after?.state, states[index], `step ${index}, change ${at}`);
+      assert.is(after?.foreign, undefined);
+      if (after === undefined) {
+        assert.equal(await readdir(place), ['.vbs-pool']);
+      }
+      await rm(place, { recursive: true });
+      if (crashed === undefined) {
+        assert.ok(at > 0);
+        break;
+      }
+    }
+  }
+});
+
+test('the owner is written with the volume', async ({ dir, pool }) => {
+  await pool.create(ID, MIB, owner, signal);
+  const tags: unknown = JSON.parse(await readFile(join(dir, `${ID}.json`), 'utf8'));
+  assert.equal(tags, { cluster: CLUSTER, namespace: 'default', name: 'db' });
+});
+
+test.run();
