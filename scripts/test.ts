@@ -47,6 +47,7 @@ const { values, positionals } = parseArgs({
 });
 
 const log = (line: string): void => console.log(`# ${line}`);
+let stopped: NodeJS.Signals | undefined;
 
 const main = async (): Promise<void> => {
   const files = await findTestFiles(path.resolve(values.dir));
@@ -56,7 +57,7 @@ const main = async (): Promise<void> => {
   const unit = files.filter(({ tier }) => tier === 'unit');
   const integration = files.filter(({ tier }) => tier === 'integration');
   const outcomes = await runAll(unit, unitFilesAtOnce);
-  if (integration.length > 0) {
+  if (integration.length > 0 && !stopped) {
     outcomes.push(...(await runIntegration(integration)));
   }
   const sum = (pick: (outcome: Outcome) => number): number =>
@@ -66,8 +67,11 @@ const main = async (): Promise<void> => {
   if (skipped > 0) {
     console.log(`\n${skipped} skipped, in the files marked above`);
   }
+  if (stopped) {
+    console.log(`\nstopped by ${stopped}: not all files were run`);
+  }
   console.log(`\n${sum((outcome) => outcome.passed)} passed, ${failed} failed`);
-  process.exitCode = failed > 0 ? 1 : 0;
+  process.exitCode = failed > 0 || stopped ? 1 : 0;
 };
 
 const findTestFiles = async (dir: string): Promise<TestFile[]> => {
@@ -108,7 +112,7 @@ const runAll = async (files: readonly TestFile[], atOnce: number): Promise<Outco
   const waiting = [...files];
   const outcomes: Outcome[] = [];
   const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
+    for (let next = waiting.shift(); next && !stopped; next = waiting.shift()) {
       outcomes.push(await runFile(next));
     }
   };
@@ -211,13 +215,17 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const running = new Set<ReturnType<typeof spawn>>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
+    stopped = signal;
     for (const child of running) {
       child.kill(signal);
     }
-    process.exitCode = 1;
-    setTimeout(() => process.exit(1), graceMs).unref();
   });
 }
+process.on('exit', () => {
+  for (const child of running) {
+    child.kill('SIGKILL');
+  }
+});
 
 try {
   await main();
