@@ -87,7 +87,6 @@ interface Bound {
   readonly options: BindOptions;
   readonly settings: ReadonlyMap<string, string>;
   readonly locks: Locks;
-  readonly lock: string;
 }
 
 const scopeOf = ({ profile, settings }: Bound, shape: VerbShape, given: Values): StepScope => {
@@ -188,13 +187,18 @@ const look = async (
   }
 };
 
+/** A parameter that the verb does not have counts as empty here. */
+const lockOf = ({ format }: Profile, values: StepScope['values']): string =>
+  render(expandLets(format.lock ?? format.name, format.let ?? {}), (name) => values.get(name) ?? '') ??
+  format.name;
+
 const callVerb = async (
   bound: Bound,
   verb: string,
   values: Values,
   signal: AbortSignal,
 ): Promise<CallResult> => {
-  const { profile, options, locks, lock } = bound;
+  const { profile, options, locks } = bound;
   const shape = ROLES[profile.role].verbs[verb];
   if (shape === undefined || profile.format.verbs[verb] === undefined) {
     throw new TypeError(`profile ${profile.name} has no verb ${verb}`);
@@ -203,7 +207,7 @@ const callVerb = async (
   const fields = { profile: profile.name, verb };
   const log = options.log ?? SILENT;
   const work = () =>
-    locks.hold(lock, signal, () => {
+    locks.hold(lockOf(profile, scope.values), signal, () => {
       log[shape.look === true ? 'debug' : 'info'](fields, 'Running verb');
       return runSteps(bound, verb, scope, signal);
     });
@@ -217,16 +221,11 @@ const callVerb = async (
   }
 };
 
-const lockOf = (profile: Profile, settings: ReadonlyMap<string, string>): string => {
-  const template = expandLets(profile.format.lock ?? profile.name, profile.format.let ?? {});
-  return render(template, (name) => settings.get(name)) ?? profile.name;
-};
-
 /** Throws a ProfileError for settings that the profile does not have or that do not fit. */
 export const bind = (profile: Profile, options: BindOptions): BoundProfile => {
   const settings = settle(profile, options.params);
   const locks = options.locks ?? createLocks();
-  const bound: Bound = { profile, options, settings, locks, lock: lockOf(profile, settings) };
+  const bound: Bound = { profile, options, settings, locks };
   const has = (verb: string) => profile.format.verbs[verb] !== undefined;
   return {
     name: profile.name,

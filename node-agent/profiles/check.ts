@@ -244,8 +244,12 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const problems: Problem[] = [];
   const role = ROLES[profile.role];
   checkTop(profile, role, problems);
-  const settings = { profile, types: typesOf(profile, {}), problems };
-  checkTemplate(settings, ['lock'], profile.lock ?? '', false);
+  const anyVerb = Object.assign(
+    {},
+    ...Object.values(role.verbs).map(({ params }) => params),
+  ) as VerbShape['params'];
+  const types = typesOf(profile, anyVerb === undefined ? {} : { params: anyVerb });
+  checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
   return problems;
 };

@@ -157,19 +157,20 @@ const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> =
 export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool => {
   const world: PoolWorld = { profile, options, extentBytes: options.extentBytes ?? DEFAULT_EXTENT_BYTES };
   const turns = createLocks();
-  const change = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+  const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     turns.hold(options.name, signal, work);
   return {
     name: options.name,
     can: { growOnline: profile.can.growOnline === true },
-    prepare: (signal) => change(signal, () => prepare(world, signal)),
-    observe: (signal) => observe(world, signal),
+    prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
+    // In turn as well: a volume whose owner's file goes in the middle of a look would be shown as foreign.
+    observe: (signal) => inTurn(signal, () => observe(world, signal)),
     create: (volumeID, sizeBytes, owner, signal) =>
-      change(signal, () => create(world, { volumeID, sizeBytes, owner }, signal)),
+      inTurn(signal, () => create(world, { volumeID, sizeBytes, owner }, signal)),
     complete: (volumeID, sizeBytes, signal) =>
-      change(signal, () => complete(world, volumeID, sizeBytes, signal)),
-    retire: (volumeID, signal) => change(signal, () => retire(world, volumeID, signal)),
-    free: (volumeID, signal) => change(signal, () => free(world, volumeID, signal)),
-    grow: (volumeID, sizeBytes, signal) => change(signal, () => grow(world, volumeID, sizeBytes, signal)),
+      inTurn(signal, () => complete(world, volumeID, sizeBytes, signal)),
+    retire: (volumeID, signal) => inTurn(signal, () => retire(world, volumeID, signal)),
+    free: (volumeID, signal) => inTurn(signal, () => free(world, volumeID, signal)),
+    grow: (volumeID, sizeBytes, signal) => inTurn(signal, () => grow(world, volumeID, sizeBytes, signal)),
   };
 };

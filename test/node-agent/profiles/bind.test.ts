@@ -146,6 +146,18 @@ test('an overdue look is CannotLook, and the next verb of that tool does not sta
   assert.is(started, 2);
 });
 
+test('one machine that hangs stops no other', async () => {
+  const never = Promise.withResolvers<typeof ok>();
+  const run: RunCommand = async ({ args }) =>
+    args.includes(UUID) ? never.promise : { ...ok, stdout: '<domain/>' };
+  const virsh = bind(await shipped('libvirt-virsh', 'vmm'), { run, files: hostFiles });
+  const hanging = virsh.call('detach', { 'instance.uuid': UUID, 'volume.id': ID, device: 'vdb' }, signal);
+  const other = { 'instance.uuid': UUID.replace('7', '8'), 'volume.id': ID, device: 'vdb' };
+  assert.is((await virsh.call('detach', other, signal)).outcome, 'ok');
+  never.resolve(ok);
+  await hanging;
+});
+
 test('a change stops at the first step that fails, and goes on where the profile says it may', async () => {
   const text = `profile: 1
 role: initiator

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -85,9 +85,12 @@ test('a place is made a pool once, keeps its identity, and never when something 
   assert.is(await pool.prepare(signal), identity);
   assert.is((await pool.observe(signal)).identity, identity);
   await rm(join(dir, '.vbs-pool'));
+  await mkdir(join(dir, 'lost+found'));
+  await pool.prepare(signal);
+  await rm(join(dir, '.vbs-pool'));
   await writeFile(join(dir, 'photos'), '');
   assert.instance(await failure(pool.prepare(signal)), NotOurs);
-  assert.equal(await readdir(dir), ['photos']);
+  assert.equal(await readdir(dir), ['lost+found', 'photos']);
 });
 
 test('another pool in its place is a missing pool', async ({ dir }) => {
