@@ -36,6 +36,7 @@ import type { Instance, Vmm } from '../../node-agent/roles/vmm.ts';
 import { vmmInitiator } from '../../node-agent/roles/vmm-initiator.ts';
 import { type Guest, startGuest } from '../harness/guest.ts';
 import { type Libvirtd, startLibvirtd } from '../harness/libvirtd.ts';
+import { loud } from '../harness/loud.ts';
 import { startTgtd, type Tgtd } from '../harness/tgtd.ts';
 import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
 
@@ -148,32 +149,34 @@ const sessionsGone = (volumeID: string) =>
 
 const test = suite('the roles against the real tools');
 
-test.before(async () => {
-  const workdir = await makeWorkdir(log);
-  const dir = workdir.dir;
-  const pools = path.join(dir, 'pool');
-  await mkdir(pools);
-  const [tgtd, libvirtd] = await Promise.all([startTgtd({ dir, log }), startLibvirtd({ dir, log })]);
-  const guest = await startGuest({ libvirtd, name: 'vm1', log });
-  const events: CommandEvent[] = [];
-  const locks = createLocks();
-  const load = async (name: string, role: RoleName, params: Settings): Promise<BoundProfile> =>
-    bind(await loadProfile(path.join(shipped, `${name}.yaml`), role), {
-      run: createRunCommand(dir),
-      files: hostFiles,
-      params,
-      locks,
-      directory: dir,
-      onCommand: (event) => events.push(event),
-    });
-  const pool = profiledPool(await load('file', 'pool', { dir: pools }), { name: 'p', clusterID: CLUSTER });
-  const tgt = await load('tgt', 'target', { controlPort: tgtd.controlPort });
-  const target = profiledTarget(tgt, { portals: [tgtd.portal] });
-  const vmm = profiledVmm(await load('libvirt-virsh', 'vmm', { uri: libvirtd.uri }));
-  const initiator = vmmInitiator(await load('qemu', 'initiator', {}));
-  await pool.prepare(signal);
-  world = { workdir, tgtd, libvirtd, guest, events, pool, target, vmm, initiator };
-});
+test.before(
+  loud(async () => {
+    const workdir = await makeWorkdir(log);
+    const dir = workdir.dir;
+    const pools = path.join(dir, 'pool');
+    await mkdir(pools);
+    const [tgtd, libvirtd] = await Promise.all([startTgtd({ dir, log }), startLibvirtd({ dir, log })]);
+    const guest = await startGuest({ libvirtd, name: 'vm1', log });
+    const events: CommandEvent[] = [];
+    const locks = createLocks();
+    const load = async (name: string, role: RoleName, params: Settings): Promise<BoundProfile> =>
+      bind(await loadProfile(path.join(shipped, `${name}.yaml`), role), {
+        run: createRunCommand(dir),
+        files: hostFiles,
+        params,
+        locks,
+        directory: dir,
+        onCommand: (event) => events.push(event),
+      });
+    const pool = profiledPool(await load('file', 'pool', { dir: pools }), { name: 'p', clusterID: CLUSTER });
+    const tgt = await load('tgt', 'target', { controlPort: tgtd.controlPort });
+    const target = profiledTarget(tgt, { portals: [tgtd.portal] });
+    const vmm = profiledVmm(await load('libvirt-virsh', 'vmm', { uri: libvirtd.uri }));
+    const initiator = vmmInitiator(await load('qemu', 'initiator', {}));
+    await pool.prepare(signal);
+    world = { workdir, tgtd, libvirtd, guest, events, pool, target, vmm, initiator };
+  }),
+);
 
 test.after(async () => {
   await world?.libvirtd.stop();
