@@ -7,6 +7,8 @@ export interface ConnectionMemory {
   readonly volumeID: string;
   /** The grant it connected for, or is about to. */
   readonly epoch: number;
+  /** The VM it was, or is about to be, plugged into. */
+  readonly instanceUUID: string;
   /** The highest epoch given up for ever. */
   readonly released: number;
 }

@@ -13,7 +13,7 @@ export interface ConnectionWorld {
   readonly memory: ConnectionMemory | undefined;
   /** The VM named; undefined means that the VMM listed its VMs and has none such. */
   readonly instance: Instance | undefined;
-  /** Our disk in any running VM of this host; undefined means that all running VMs were looked at. */
+  /** Our disk in the VM named or in the one remembered; undefined means that neither has it, or does not run. */
   readonly disk: { readonly instance: Instance; readonly disk: VmDisk } | undefined;
   /** Something of the grant is left on the host beside the disk: a session, a node record, a secret. */
   readonly residue: boolean;
@@ -134,6 +134,7 @@ const remembered = (
   volumeName: spec.volumeRef.name,
   volumeID: status?.volumeID ?? memory?.volumeID ?? '',
   epoch,
+  instanceUUID: memory?.instanceUUID ?? '',
   released: memory?.released ?? 0,
 });
 

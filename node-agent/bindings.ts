@@ -1,0 +1,82 @@
+// Joins the configured profiles to the roles of this host.
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { AgentConfig, RoleConfig } from './config.ts';
+import { createRunCommand } from './exec/command.ts';
+import { errorCode, type Files } from './exec/files.ts';
+import { createLocks } from './exec/locks.ts';
+import type { ProfileFact } from './host/facts.ts';
+import { type BoundProfile, bind } from './profiles/bind.ts';
+import { loadProfile, type Profile } from './profiles/load.ts';
+import type { RoleName } from './profiles/vocabulary.ts';
+
+const SHIPPED = path.join(import.meta.dirname, 'profiles', 'shipped');
+
+export interface BindingDeps {
+  readonly config: AgentConfig;
+  readonly files: Files;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export type BindRole = (role: RoleName, config: RoleConfig) => Promise<BoundProfile>;
+
+/** Throws ProfileError with file and line for a profile that must not be used. */
+export function binder({ config, files, log, metrics }: BindingDeps): BindRole {
+  const locks = createLocks();
+  const directory = path.join(config.stateDir, 'tmp');
+  const run = createRunCommand(directory);
+  return async (role, { profile: name, params }) => {
+    const profile = await findProfile([...config.profileDirectories, SHIPPED], name, role);
+    return bind(profile, {
+      run,
+      files,
+      params,
+      locks,
+      log,
+      directory,
+      onCommand: ({ tool, verb, outcome, durationMs }) =>
+        metrics.commanded({ tool, verb, outcome }, durationMs),
+    });
+  };
+}
+
+async function findProfile(directories: readonly string[], name: string, role: RoleName): Promise<Profile> {
+  for (const directory of directories) {
+    try {
+      return await loadProfile(path.join(directory, `${name}.yaml`), role);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') {
+        throw error;
+      }
+    }
+  }
+  throw new Error(`there is no profile ${name}.yaml in ${directories.join(', ')}`);
+}
+
+/** What the host's status says of a profile in use; several pools are one row with one hash. */
+export async function profileFacts(
+  bound: readonly (readonly [role: string, profile: BoundProfile])[],
+  signal: AbortSignal,
+): Promise<readonly ProfileFact[]> {
+  const byRole = new Map<string, BoundProfile[]>();
+  for (const [role, profile] of bound) {
+    byRole.set(role, [...(byRole.get(role) ?? []), profile]);
+  }
+  const facts: ProfileFact[] = [];
+  for (const [role, profiles] of byRole) {
+    const names = [...new Set(profiles.map(({ name }) => name))];
+    const hashes = [...new Set(profiles.map(({ hash }) => hash))];
+    const version = await profiles[0]?.version(signal).catch(() => undefined);
+    const [only = ''] = hashes;
+    facts.push({
+      role,
+      name: names.join('+').slice(0, 63),
+      hash: hashes.length === 1 ? only : createHash('sha256').update(hashes.join('')).digest('hex'),
+      ...(version === undefined ? {} : { toolVersion: version.version.slice(0, 128) }),
+    });
+  }
+  return facts;
+}

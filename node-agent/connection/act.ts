@@ -1,0 +1,72 @@
+// Carries out one step of the connection plan.
+import { exportAt } from '../../api/attachment.ts';
+import { LUN } from '../../api/names.ts';
+import { ReportedProblem } from '../problems.ts';
+import { Mismatch } from '../roles/errors.ts';
+import type { Connection } from '../roles/initiator.ts';
+import type { Instance } from '../roles/vmm.ts';
+import type { ConnectionStep, ConnectionWorld } from './plan.ts';
+import { grantUUIDOf, type HostVisit, initiatorOf } from './visit.ts';
+
+type OutsideStep = Exclude<ConnectionStep, { readonly kind: 'detach' }>;
+
+export async function actOnConnection(
+  visit: HostVisit,
+  world: ConnectionWorld,
+  step: OutsideStep,
+): Promise<void> {
+  const { deps, signal } = visit;
+  const { volumeID = '', epoch = 0 } = world.attachment.status ?? {};
+  switch (step.kind) {
+    case 'remember':
+      await deps.memories.put(step.memory.attachmentUID, step.memory);
+      return;
+    case 'attach':
+      await attach(visit, world, step.instance);
+      return;
+    case 'disconnect':
+      await deps.initiator.disconnect(await connectionOf(visit, world), signal);
+      await deps.vmm.cleanResidue(grantUUIDOf(volumeID, epoch), signal);
+  }
+}
+
+async function connectionOf(
+  { deps, signal }: HostVisit,
+  { attachment }: ConnectionWorld,
+): Promise<Connection> {
+  const { volumeID = '', epoch = 0, server = '' } = attachment.status ?? {};
+  const { iqn, lun = LUN, portals } = exportAt(attachment, epoch) ?? {};
+  const [portal] = portals ?? [];
+  if (iqn === undefined || portal === undefined) {
+    throw new ReportedProblem('NotExported', 'the volume server names no target or no portal');
+  }
+  const chap = await deps.chapOf({ server, hypervisor: deps.host, volumeID, epoch }, signal);
+  return { volumeID, iqn, lun, portal, initiator: initiatorOf(deps), chap };
+}
+
+/** Log in, check who answers, and only then give the disk to the VM. */
+async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instance): Promise<void> {
+  const { deps, signal } = visit;
+  const { attachment } = world;
+  const { volumeID = '', epoch = 0 } = attachment.status ?? {};
+  const connection = await connectionOf(visit, world);
+  const locator = await deps.initiator.connect(connection, signal);
+  const { serial, sizeBytes } = await deps.initiator.verify(connection, signal);
+  const promised = exportAt(attachment, epoch)?.sizeBytes;
+  if (serial !== volumeID || sizeBytes.toString() !== promised) {
+    await deps.initiator.disconnect(connection, signal);
+    throw new Mismatch(connection.iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
+  }
+  const disks = await deps.vmm.disks(instance, signal);
+  await deps.vmm.attach(
+    instance,
+    {
+      volumeID,
+      device: deps.vmm.freeDevice(instance, disks, attachment.spec.device),
+      readOnly: attachment.spec.readOnly === true,
+      locator,
+      grantUUID: grantUUIDOf(volumeID, epoch),
+    },
+    signal,
+  );
+}

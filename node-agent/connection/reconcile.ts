@@ -1,0 +1,239 @@
+// One visit of one Attachment on its hypervisor. Observe, decide, act, observe again.
+import { type Attachment, type ConnectionFact, connectionAt } from '../../api/attachment.ts';
+import { sameJson } from '../../api/equal.ts';
+import { MANAGERS } from '../../api/names.ts';
+import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
+import type { Volume } from '../../api/volume.ts';
+import type { Reconcile, Result } from '../../runtime/loop.ts';
+import { patchStatusBlock } from '../../runtime/patch.ts';
+import { problemOf } from '../problems.ts';
+import { InstanceAmbiguous } from '../roles/errors.ts';
+import type { Instance, VmDisk } from '../roles/vmm.ts';
+import type { Problem } from '../volume/plan.ts';
+import { actOnConnection } from './act.ts';
+import type { ConnectionMemory } from './memory.ts';
+import { type ConnectionWorld, planConnection, planLeftover } from './plan.ts';
+import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
+
+const MOST_STEPS = 16;
+const RETRY_MS = 2_000;
+/** A guest lets go within a moment or not at all: look soon at first. */
+const DETACH_LOOK_MS = 100;
+
+/** Keys are those of Attachments, or `memory/UID` for one that is remembered and no longer shown. */
+export function connectionReconciler(deps: HypervisorDeps): Reconcile {
+  return async (key, { log, signal }) => {
+    const visit = { deps, log, signal };
+    const attachment = deps.attachments.get(key);
+    if (attachment !== undefined) {
+      return visitAttachment(visit, key);
+    }
+    for (const memory of deps.memories.list()) {
+      if (`${memory.namespace}/${memory.name}` === key) {
+        return visitLeftover(visit, memory);
+      }
+    }
+    return {};
+  };
+}
+
+async function visitAttachment(visit: HostVisit, key: string): Promise<Result> {
+  const { deps } = visit;
+  for (let step = 0; step < MOST_STEPS; step += 1) {
+    const attachment = deps.attachments.get(key);
+    if (attachment === undefined) {
+      return {};
+    }
+    const result = await visitOnce(visit, attachment);
+    if (result !== 'again') {
+      return result;
+    }
+  }
+  return { requeueAfterMs: RETRY_MS };
+}
+
+async function visitOnce(visit: HostVisit, attachment: Attachment): Promise<Result | 'again'> {
+  const { deps, log } = visit;
+  const name = attachment.metadata.name;
+  try {
+    const world = await observe(visit, attachment);
+    const plan = planConnection(world);
+    if (plan.kind === 'report') {
+      await writeFact(deps, attachment, plan.fact);
+      return { requeueAfterMs: plan.fact?.problem === undefined ? deps.resyncMs : RETRY_MS };
+    }
+    if (plan.step.kind === 'detach') {
+      return await letGo(visit, world, attachment);
+    }
+    log.info({ attachment: name, step: plan.step.kind, why: plan.why }, 'Changing the connection');
+    await actOnConnection(visit, world, plan.step);
+    return 'again';
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    log.warn({ attachment: name, err: error }, 'The connection could not be seen or changed');
+    await writeFact(deps, attachment, factWith(deps, attachment, problem));
+    return { requeueAfterMs: RETRY_MS };
+  }
+}
+
+/** Asks the guest, and looks again soon; a guest that does not answer is asked again now and then, and told about. */
+async function letGo(visit: HostVisit, world: ConnectionWorld, attachment: Attachment): Promise<Result> {
+  const { deps, log } = visit;
+  const volumeID = attachment.status?.volumeID ?? '';
+  const now = deps.clock.monotonicMs();
+  const asked = deps.askedAtMs.get(volumeID);
+  const sinceMs = asked === undefined ? 0 : now - asked;
+  if (asked === undefined || sinceMs > 10_000) {
+    log.info({ attachment: attachment.metadata.name }, 'Asking the guest to let the disk go');
+    deps.askedAtMs.set(volumeID, now);
+    if (world.disk !== undefined) {
+      await deps.vmm.detach(world.disk.instance, volumeID, visit.signal);
+    }
+    if (asked !== undefined) {
+      const instance = world.disk?.instance.name ?? '';
+      const message = `the guest of ${instance} does not let the disk go; unmount it there, or restart the VM`;
+      await writeFact(
+        deps,
+        attachment,
+        factWith(deps, attachment, { reason: 'DetachBlockedByGuest', message }),
+      );
+    }
+  }
+  return { requeueAfterMs: sinceMs < 2_000 ? DETACH_LOOK_MS : RETRY_MS };
+}
+
+async function observe({ deps, signal }: HostVisit, attachment: Attachment): Promise<ConnectionWorld> {
+  const { volumeID = '', epoch = 0 } = attachment.status ?? {};
+  const memory = deps.memories.get(attachment.metadata.uid);
+  const instances = await deps.lookAtInstances();
+  const instance = named(instances, attachment);
+  const disk = await findDisk({ deps, instances, signal }, volumeID, [instance?.uuid, memory?.instanceUUID]);
+  if (disk === undefined) {
+    deps.askedAtMs.delete(volumeID);
+  }
+  const residue = await hasResidue(deps, volumeID, epoch, signal);
+  return { attachment, memory, instance, disk, residue, bootID: deps.bootID };
+}
+
+function named(instances: readonly Instance[], { spec }: Attachment): Instance | undefined {
+  const { name, uuid } = spec.instance;
+  const found = instances.filter((one) => (uuid === undefined ? one.name === name : one.uuid === uuid));
+  if (found.length > 1) {
+    throw new InstanceAmbiguous(
+      name ?? uuid ?? '',
+      found.map((one) => one.uuid),
+    );
+  }
+  return found[0];
+}
+
+interface Search {
+  readonly deps: HypervisorDeps;
+  readonly instances: readonly Instance[];
+  readonly signal: AbortSignal;
+}
+
+/** The disk in any of these VMs. A VM that is stopped or undefined holds none; one in an unclear state is looked at, and may throw. */
+async function findDisk(
+  { deps, instances, signal }: Search,
+  volumeID: string,
+  uuids: readonly (string | undefined)[],
+): Promise<{ instance: Instance; disk: VmDisk } | undefined> {
+  const places = instances.filter(({ uuid, state }) => uuids.includes(uuid) && state !== 'Stopped');
+  for (const instance of places) {
+    const disk = (await deps.vmm.disks(instance, signal)).find((one) => one.volumeID === volumeID);
+    if (disk !== undefined) {
+      return { instance, disk };
+    }
+  }
+  return undefined;
+}
+
+async function hasResidue(
+  { vmm, initiator }: HypervisorDeps,
+  volumeID: string,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [secrets, connections] = await Promise.all([vmm.residue(signal), initiator.observe(signal)]);
+  return (
+    secrets.some(({ grantUUID }) => grantUUID === grantUUIDOf(volumeID, epoch)) ||
+    connections.some((one) => one.volumeID === volumeID)
+  );
+}
+
+/** A problem never unsays what was true for ever, nor that the disk was last seen attached. */
+function factWith(
+  deps: HypervisorDeps,
+  attachment: Attachment,
+  problem: Problem,
+): ConnectionFact | undefined {
+  const epoch = attachment.status?.epoch;
+  if (epoch === undefined) {
+    return undefined;
+  }
+  const before = connectionAt(attachment, epoch);
+  if (before?.state === 'Released') {
+    return before;
+  }
+  const memory = deps.memories.get(attachment.metadata.uid);
+  if ((memory?.released ?? 0) >= epoch) {
+    return { epoch, bootID: deps.bootID, state: 'Released' };
+  }
+  return before?.bootID === deps.bootID ? { ...before, problem } : { epoch, bootID: deps.bootID, problem };
+}
+
+async function writeFact(
+  { api, attachments }: HypervisorDeps,
+  attachment: Attachment,
+  fact: ConnectionFact | undefined,
+): Promise<void> {
+  const told = attachment.status?.connection;
+  const isFinal = told?.epoch === fact?.epoch && told?.state === 'Released';
+  if (fact === undefined || isFinal || sameJson(fact, told)) {
+    return;
+  }
+  const written = await patchStatusBlock<Attachment>(api, {
+    resource: ATTACHMENTS,
+    object: attachment,
+    owned: { connection: fact },
+    fieldManager: MANAGERS.hypervisor,
+  });
+  if (written !== undefined) {
+    attachments.written(written);
+  }
+}
+
+/** An Attachment that is remembered here and no longer shown: what may be done is decided by live reads alone. */
+async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promise<Result> {
+  const { deps, log, signal } = visit;
+  const { namespace, name, volumeID, volumeName } = memory;
+  const live = await deps.api.get<Attachment>(ATTACHMENTS, { namespace, name }, { signal });
+  const volume = await deps.api.get<Volume>(VOLUMES, { namespace, name: volumeName }, { signal });
+  const instances = await deps.lookAtInstances();
+  const plan = planLeftover({
+    memory,
+    attachment: live?.metadata.uid === memory.attachmentUID ? live : undefined,
+    volume: volume?.status?.volumeID === volumeID ? volume : undefined,
+    disk: await findDisk({ deps, instances, signal }, volumeID, [memory.instanceUUID]),
+    residue: await hasResidue(deps, volumeID, memory.epoch, signal),
+  });
+  if (plan.kind === 'keep') {
+    return { requeueAfterMs: deps.resyncMs };
+  }
+  log.info({ volumeID, step: plan.step.kind, why: plan.why }, 'Clearing up after an Attachment that is gone');
+  switch (plan.step.kind) {
+    case 'forget':
+      await deps.memories.remove(memory.attachmentUID);
+      return {};
+    case 'detach':
+      await deps.vmm.detach(plan.step.instance, volumeID, signal);
+      return { requeueAfterMs: RETRY_MS };
+    default:
+      await deps.vmm.cleanResidue(grantUUIDOf(volumeID, memory.epoch), signal);
+      return { requeueAfterMs: DETACH_LOOK_MS };
+  }
+}

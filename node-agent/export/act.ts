@@ -1,0 +1,57 @@
+// Carries out one step of the export plan.
+import type { Grant } from '../../api/volume.ts';
+import type { ServerVisit } from '../volume/reconcile.ts';
+import type { ExportStep, ExportWorld } from './plan.ts';
+
+type OutsideStep = Exclude<ExportStep, { readonly kind: 'report' | 'report-revision' }>;
+
+export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: OutsideStep): Promise<void> {
+  const { deps, volumeID, signal } = visit;
+  const { target } = deps;
+  switch (step.kind) {
+    case 'remember':
+      await deps.memories.put(volumeID, step.memory);
+      return;
+    case 'open':
+      await target.open(
+        volumeID,
+        {
+          path: world.backing?.path ?? '',
+          serial: volumeID,
+          sizeBytes: world.backing?.sizeBytes ?? 0n,
+          readOnly: step.readOnly,
+        },
+        signal,
+      );
+      return;
+    case 'allow':
+      await target.allow(volumeID, step.grant.initiator, await chapOfGrant(visit, step.grant), signal);
+      return;
+    case 'deny': {
+      const user = await userOf(visit, world, step.grant);
+      await target.deny(volumeID, step.initiator, user, signal);
+      return;
+    }
+    case 'cut':
+      await target.cut(volumeID, step.initiator, signal);
+      return;
+    case 'close':
+      await target.close(volumeID, signal);
+  }
+}
+
+const chapOfGrant = ({ deps, volumeID, signal }: ServerVisit, { hypervisor, epoch }: Grant) =>
+  deps.chapOf({ server: deps.host, hypervisor, volumeID, epoch }, signal);
+
+/** Access must go off even when the key, and with it the account's name, cannot be had. */
+async function userOf(visit: ServerVisit, world: ExportWorld, grant: Grant | undefined): Promise<string> {
+  try {
+    return grant === undefined ? strangerOf(world) : (await chapOfGrant(visit, grant)).user;
+  } catch (error) {
+    visit.log.warn({ volumeID: visit.volumeID, err: error }, 'Denying without the name of the account');
+    return strangerOf(world);
+  }
+}
+
+/** Nobody knows whose access it is: some account of the target goes with it; the rest goes when the target does. */
+const strangerOf = ({ target }: ExportWorld): string => target?.chapUsers[0] ?? '';

@@ -1,0 +1,127 @@
+// What a host says of itself: its own block on its VolumeServer or Hypervisor object. Pure.
+import type { HypervisorAgent, PoolFact, ServerAgent } from '../../api/hosts.ts';
+import type { PoolView } from '../roles/pool.ts';
+import type { Export } from '../roles/target.ts';
+import type { Instance } from '../roles/vmm.ts';
+import type { Problem } from '../volume/plan.ts';
+
+export type ProfileFact = NonNullable<ServerAgent['profiles']>[number];
+type Leftover = NonNullable<ServerAgent['leftovers']>[number];
+
+/** What is the same for both roles of a host. */
+export interface HostFacts {
+  readonly bootID: string;
+  readonly version: string;
+  readonly clusterID: string;
+  readonly profiles: readonly ProfileFact[];
+  readonly problems: readonly Problem[];
+}
+
+export interface SeenPool {
+  readonly name: string;
+  readonly profile: string;
+  readonly view: PoolView | undefined;
+  readonly problem: Problem | undefined;
+}
+
+export interface ServerScene extends HostFacts {
+  readonly portals: readonly string[];
+  readonly pools: readonly SeenPool[];
+  readonly exports: readonly Export[];
+  /** volumeIDs that some object, or our own memory, accounts for. */
+  readonly accounted: ReadonlySet<string>;
+  /** What was said last. */
+  readonly before: ServerAgent | undefined;
+}
+
+const common = ({ bootID, version, clusterID, profiles, problems }: HostFacts) => ({
+  bootID,
+  version,
+  clusterID,
+  profiles: [...profiles],
+  problems: [...problems],
+});
+
+export function serverFacts(scene: ServerScene): ServerAgent {
+  return {
+    ...common(scene),
+    portals: [...scene.portals],
+    pools: scene.pools.map((pool) => poolFact(pool, scene.before)),
+    leftovers: serverLeftovers(scene),
+    wiping: scene.pools
+      .flatMap(({ view }) => view?.backings ?? [])
+      .filter(({ state, foreign }) => state === 'dying' && foreign !== true)
+      .map(({ volumeID }) => volumeID)
+      .sort(),
+  };
+}
+
+function poolFact({ name, profile, view, problem }: SeenPool, before: ServerAgent | undefined): PoolFact {
+  const told = before?.pools?.find((pool) => pool.name === name);
+  if (view === undefined) {
+    return { name, profile, ...(problem === undefined ? {} : { problem }) };
+  }
+  return {
+    name,
+    profile,
+    totalBytes: view.totalBytes.toString(),
+    freeBytes: steady(view, told?.freeBytes).toString(),
+    extentBytes: view.extentBytes.toString(),
+  };
+}
+
+/**
+ * Free space moves all the time where others use the file system too. A change of less than a hundredth of the pool
+ * is not told: placement leaves the last word to this server anyway.
+ */
+function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): bigint {
+  const before = BigInt(told ?? '-1');
+  const change = before > freeBytes ? before - freeBytes : freeBytes - before;
+  return before >= 0n && change * 100n < totalBytes ? before : freeBytes;
+}
+
+/** Provably of this cluster, and accounted for by nothing. Reported, never removed. */
+function serverLeftovers({ pools, exports, accounted }: ServerScene): Leftover[] {
+  const backings = pools.flatMap(({ name, view }) =>
+    (view?.backings ?? [])
+      .filter(
+        ({ volumeID, state, foreign }) => foreign !== true && state !== 'dying' && !accounted.has(volumeID),
+      )
+      .map(({ volumeID, state }) => ({
+        kind: 'Backing',
+        name: volumeID,
+        message: `${state}, in pool ${name}`,
+      })),
+  );
+  const targets = exports
+    .filter(({ volumeID }) => !accounted.has(volumeID))
+    .map(({ iqn }) => ({ kind: 'Export', name: iqn, message: 'no Volume accounts for this target' }));
+  return [...backings, ...targets].sort((a, b) => a.name.localeCompare(b.name)).slice(0, 256);
+}
+
+export interface HypervisorScene extends HostFacts {
+  readonly initiator: string;
+  readonly instances: readonly Instance[];
+  /** volumeIDs of our disks in running VMs, with the VM that holds each. */
+  readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
+  readonly accounted: ReadonlySet<string>;
+}
+
+export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
+  return {
+    ...common(scene),
+    initiator: scene.initiator,
+    disks: scene.disks.length,
+    instances: scene.instances
+      .map(({ name, uuid, state }) => ({ name, uuid, state }))
+      .sort((a, b) => a.uuid.localeCompare(b.uuid))
+      .slice(0, 1024),
+    leftovers: scene.disks
+      .filter(({ volumeID }) => !scene.accounted.has(volumeID))
+      .map(({ volumeID, instance }) => ({
+        kind: 'Disk',
+        name: volumeID,
+        message: `in instance ${instance}; no Attachment accounts for it`,
+      })),
+  };
+}

@@ -1,0 +1,131 @@
+// Looks at a hypervisor as a whole: reports it, and wakes the Attachments which a change concerns.
+import { sameJson } from '../../api/equal.ts';
+import type { Hypervisor } from '../../api/hosts.ts';
+import { MANAGERS } from '../../api/names.ts';
+import { keyOf } from '../../api/object.ts';
+import { HYPERVISORS } from '../../api/resources.ts';
+import type { Reconcile } from '../../runtime/loop.ts';
+import type { WorkQueue } from '../../runtime/workqueue.ts';
+import { profileFacts } from '../bindings.ts';
+import { type HypervisorDeps, initiatorOf } from '../connection/visit.ts';
+import { problemOf } from '../problems.ts';
+import type { BoundProfile } from '../profiles/bind.ts';
+import type { Program } from '../program.ts';
+import { InstanceNotFound, InstanceNotRunning } from '../roles/errors.ts';
+import type { Instance } from '../roles/vmm.ts';
+import type { Problem } from '../volume/plan.ts';
+import { hypervisorFacts, type ProfileFact } from './facts.ts';
+import { HostReporter } from './report.ts';
+
+export interface HypervisorWork {
+  readonly program: Program;
+  readonly deps: HypervisorDeps;
+  readonly queue: WorkQueue;
+  readonly bound: readonly (readonly [string, BoundProfile])[];
+}
+
+interface SeenHost {
+  readonly instances: readonly Instance[];
+  readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
+  readonly problem?: Problem;
+}
+
+/** One visit of the host; its key says nothing. */
+export function hypervisorVisitor(work: HypervisorWork): Reconcile {
+  const { program, deps, bound } = work;
+  const { api, config } = program;
+  const reporter = new HostReporter<Hypervisor>();
+  let profiles: readonly ProfileFact[] | undefined;
+  let before: SeenHost | undefined;
+  return async (_key, { signal }) => {
+    profiles ??= await profileFacts(bound, signal);
+    const seen = await seeHost(deps, before, signal);
+    wake(work, before !== undefined && !sameJson(before, seen));
+    before = seen;
+    const facts = hypervisorFacts({
+      bootID: program.bootID,
+      version: program.version,
+      clusterID: program.clusterID,
+      profiles,
+      problems: seen.problem === undefined ? [] : [seen.problem],
+      initiator: initiatorOf(deps),
+      instances: seen.instances,
+      disks: seen.disks,
+      accounted: accountedFor(deps, seen),
+    });
+    await reporter.report(
+      {
+        api,
+        resource: HYPERVISORS,
+        name: config.host,
+        fieldManager: MANAGERS.hypervisor,
+        facts: () => facts,
+      },
+      signal,
+    );
+    return { requeueAfterMs: config.observeSeconds * 1000 };
+  };
+}
+
+/** All Attachments after a change of the host; those which are remembered and no longer shown always. */
+function wake({ deps, queue }: HypervisorWork, changed: boolean): void {
+  const shown = deps.attachments.list();
+  if (changed) {
+    for (const attachment of shown) {
+      queue.add(keyOf(attachment));
+    }
+  }
+  const uids = new Set(shown.map(({ metadata }) => metadata.uid));
+  for (const { attachmentUID, namespace, name } of deps.attachments.hasSynced ? deps.memories.list() : []) {
+    if (!uids.has(attachmentUID)) {
+      queue.add(`${namespace}/${name}`);
+    }
+  }
+}
+
+/** Before the objects are known nothing can be called left over. */
+function accountedFor({ attachments }: HypervisorDeps, { disks }: SeenHost): ReadonlySet<string> {
+  const named = attachments.list().flatMap(({ status }) => status?.volumeID ?? []);
+  return new Set(attachments.hasSynced ? named : [...named, ...disks.map(({ volumeID }) => volumeID)]);
+}
+
+/** While the VMM does not answer, what was last seen stays said, with the problem beside it. */
+async function seeHost(
+  deps: HypervisorDeps,
+  before: SeenHost | undefined,
+  signal: AbortSignal,
+): Promise<SeenHost> {
+  try {
+    const instances = await deps.lookAtInstances();
+    return { instances, disks: await ourDisks(deps, instances, signal) };
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    const message = `the VMM does not answer: ${problem.message}`;
+    return { instances: [], disks: [], ...before, problem: { reason: 'VmmUnavailable', message } };
+  }
+}
+
+async function ourDisks(
+  { vmm }: HypervisorDeps,
+  instances: readonly Instance[],
+  signal: AbortSignal,
+): Promise<SeenHost['disks']> {
+  const found: { volumeID: string; instance: string }[] = [];
+  for (const instance of instances.filter(({ state }) => state === 'Running' || state === 'Paused')) {
+    try {
+      for (const { volumeID } of await vmm.disks(instance, signal)) {
+        if (volumeID !== undefined) {
+          found.push({ volumeID, instance: instance.name });
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof InstanceNotRunning || error instanceof InstanceNotFound)) {
+        throw error;
+      }
+    }
+  }
+  return found;
+}

@@ -1,0 +1,124 @@
+// Looks at a volume server as a whole: reports it, frees the space of removed volumes, forgets what is gone.
+import type { VolumeServer } from '../../api/hosts.ts';
+import { MANAGERS } from '../../api/names.ts';
+import { VOLUME_SERVERS } from '../../api/resources.ts';
+import type { Reconcile } from '../../runtime/loop.ts';
+import { profileFacts } from '../bindings.ts';
+import type { OpenPool } from '../pools.ts';
+import { problemOf } from '../problems.ts';
+import type { BoundProfile } from '../profiles/bind.ts';
+import type { Program } from '../program.ts';
+import type { Problem } from '../volume/plan.ts';
+import type { ServerDeps } from '../volume/reconcile.ts';
+import { type ProfileFact, type SeenPool, serverFacts } from './facts.ts';
+import { HostReporter } from './report.ts';
+
+export interface ServerWork {
+  readonly program: Program;
+  readonly deps: ServerDeps;
+  readonly pools: readonly OpenPool[];
+  readonly boundTarget: BoundProfile;
+  readonly isSynced: () => boolean;
+}
+
+/** One visit of the host; its key says nothing. */
+export function volumeServerVisitor(work: ServerWork): Reconcile {
+  const { program, deps, pools, boundTarget } = work;
+  const reporter = new HostReporter<VolumeServer>();
+  const bound = [...pools.map((open) => ['pool', open.bound] as const), ['target', boundTarget] as const];
+  let profiles: readonly ProfileFact[] | undefined;
+  return async (_key, { signal }) => {
+    profiles ??= await profileFacts(bound, signal);
+    const seen = await Promise.all(pools.map(seePool));
+    const { exports, problem } = await seeExports(deps);
+    const accounted = new Set([
+      ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
+      ...deps.memories.list().flatMap(({ items, volumeID }) => (items.length > 0 ? [volumeID] : [])),
+      // Before the objects are known nothing can be called left over.
+      ...(work.isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map((one) => one.volumeID) ?? [])),
+    ]);
+    const report = {
+      api: program.api,
+      resource: VOLUME_SERVERS,
+      name: program.config.host,
+      fieldManager: MANAGERS.server,
+      facts: (before: VolumeServer | undefined) =>
+        serverFacts({
+          bootID: program.bootID,
+          version: program.version,
+          clusterID: program.clusterID,
+          profiles: profiles ?? [],
+          problems: problem === undefined ? [] : [problem],
+          portals: deps.target.portals(),
+          pools: seen,
+          exports,
+          accounted,
+          before: before?.status?.agent,
+        }),
+    };
+    await reporter.report(report, signal);
+    const freed = await freeDying(work, seen, signal);
+    await forgetGone(work, seen);
+    return { requeueAfterMs: freed ? 0 : program.config.observeSeconds * 1000 };
+  };
+}
+
+async function seePool({ config, look }: OpenPool): Promise<SeenPool> {
+  try {
+    return { name: config.name, profile: config.profile, view: await look(), problem: undefined };
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    return { name: config.name, profile: config.profile, view: undefined, problem };
+  }
+}
+
+async function seeExports(
+  deps: ServerDeps,
+): Promise<{ exports: Awaited<ReturnType<ServerDeps['lookAtTarget']>>; problem?: Problem }> {
+  try {
+    return { exports: await deps.lookAtTarget() };
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    return { exports: [], problem: { reason: 'TargetUnavailable', message: problem.message } };
+  }
+}
+
+/** The dying name means that the removal was ordered: only the space is left to free. */
+async function freeDying(
+  { program, pools }: ServerWork,
+  seen: readonly SeenPool[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  let freed = false;
+  for (const [index, { view }] of seen.entries()) {
+    for (const backing of view?.backings ?? []) {
+      if (backing.state === 'dying' && backing.foreign !== true) {
+        program.log.info({ volumeID: backing.volumeID }, 'Freeing the space of a removed volume');
+        await pools[index]?.pool.free(backing.volumeID, signal);
+        freed = true;
+      }
+    }
+  }
+  return freed;
+}
+
+/** What is remembered of a volume goes when its object, its data and its grants are all gone. */
+async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPool[]): Promise<void> {
+  const isSeenWhole = seen.every(({ view }) => view !== undefined);
+  if (!isSynced() || !isSeenWhole) {
+    return;
+  }
+  for (const { volumeID, items } of deps.memories.list()) {
+    const exists = deps.volumes.byIndex('volumeID', volumeID).length > 0;
+    const stored = seen.some(({ view }) => view?.backings.some((backing) => backing.volumeID === volumeID));
+    if (!exists && !stored && items.length === 0) {
+      await deps.memories.remove(volumeID);
+    }
+  }
+}

@@ -1,0 +1,288 @@
+// The composition root of the agent: reads the configuration, builds its roles, holds the host's Lease, stops in order.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { HOST_LEASE, HOST_LEASE_LABEL, hostNamespace } from '../api/names.ts';
+import { LEASES } from '../api/resources.ts';
+import { type Api, createApi } from '../runtime/api.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { ConfigError } from '../runtime/errors.ts';
+import { EventRecorder } from '../runtime/events.ts';
+import { type Lease, LeaseHolder } from '../runtime/lease.ts';
+import { createLog, type Log } from '../runtime/log.ts';
+import { Metrics } from '../runtime/metrics.ts';
+import { installShutdown } from '../runtime/shutdown.ts';
+import { binder } from './bindings.ts';
+import { chapSource } from './chap.ts';
+import { type AgentConfig, loadAgentConfig } from './config.ts';
+import { hostFiles } from './exec/files.ts';
+import { hypervisorRole } from './hypervisor-role.ts';
+import { belongTo, liveClusterID, readIdentity, WrongCluster } from './identity.ts';
+import { ProfileError } from './profiles/problems.ts';
+import type { Program, Role } from './program.ts';
+import { RoleError } from './roles/errors.ts';
+import { profiledPool } from './roles/profiled-pool.ts';
+import { serverRole } from './server-role.ts';
+import { makeDirectory, RecordStore } from './store.ts';
+
+const clock = systemClock;
+const files = hostFiles;
+
+export async function runAgent(config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+  for (const directory of [config.stateDir, path.join(config.stateDir, 'tmp')]) {
+    await makeDirectory(files, directory);
+  }
+  const unlock = await lockHost(config.stateDir);
+  const metrics = new Metrics({ ofProcess: true });
+  const api = createApi({
+    kubeconfigPath: config.kubeconfig,
+    log,
+    clock,
+    userAgent: 'vbs-node-agent',
+    onRequest: (request) => metrics.requested(request),
+  });
+  try {
+    const { bootID, holder } = await readIdentity(files, config);
+    const own = await RecordStore.open<string>(files, `${config.stateDir}/host`);
+    const clusterID = await joinCluster({ api, config, own, log, signal });
+    const program: Program = {
+      config,
+      api,
+      clock,
+      log,
+      metrics,
+      files,
+      bindRole: binder({ config, files, log, metrics }),
+      chapOf: chapSource(api, config.host, await RecordStore.open<string>(files, `${config.stateDir}/keys`)),
+      bootID,
+      clusterID,
+      version: await ownVersion(),
+    };
+    const roles = [
+      ...(config.volumeServer === undefined ? [] : [await serverRole(program, config.volumeServer)]),
+      ...(config.hypervisor === undefined ? [] : [await hypervisorRole(program, config.hypervisor)]),
+    ];
+    if (roles.length === 0) {
+      throw new ConfigError(
+        'the configuration names neither volumeServer nor hypervisor: this agent has nothing to do',
+      );
+    }
+    await runRoles(program, roles, holder, signal);
+  } finally {
+    await api.close();
+    unlock();
+  }
+}
+
+/** Acts only as the holder of the host's Lease: a clone of this host, with the same credential, must not. */
+async function runRoles(
+  program: Program,
+  roles: readonly Role[],
+  holder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, api, log } = program;
+  const namespace = hostNamespace(config.host);
+  const events = new EventRecorder({
+    api,
+    component: 'vbs.dev/node-agent',
+    instance: config.host,
+    clock,
+    log,
+  });
+  const watching = new AbortController();
+  const watches = roles.map((role) => role.watch(watching.signal));
+  const recording = events.run(watching.signal);
+  const lease = new LeaseHolder({
+    api,
+    namespace,
+    name: HOST_LEASE,
+    holder,
+    leaseDurationMs: config.heartbeat.leaseSeconds * 1000,
+    renewDeadlineMs: config.heartbeat.renewSeconds * 1000,
+    retryMs: config.heartbeat.retrySeconds * 1000,
+    labels: { [HOST_LEASE_LABEL]: config.host },
+    takeOverStale: true,
+    releaseOnStop: false,
+    clock,
+    log,
+  });
+  const acting = actWhileOurs(program, roles, signal);
+  await lease.run(signal, {
+    onHeld: acting.held,
+    onContender: (other) => {
+      acting.stop();
+      const message = `another machine (${other}) acts as host ${config.host}; two machines must not share one identity: stop one of them`;
+      log.error({ other }, 'Another machine holds this host’s Lease; doing nothing');
+      void announce(api, namespace, (regarding) =>
+        events.record({ regarding, reason: 'DuplicateHost', message, type: 'Warning' }),
+      );
+    },
+  });
+  await acting.ended();
+  watching.abort();
+  await Promise.all([...watches, recording]);
+}
+
+interface Acting {
+  readonly held: (held: AbortSignal) => Promise<void>;
+  readonly stop: () => void;
+  readonly ended: () => Promise<void>;
+}
+
+/**
+ * Not being able to renew is no reason to stop: with the API server away the agent keeps its host's targets and disks alive
+ * from its copies. Only the sight of another holder is.
+ */
+function actWhileOurs({ log, config }: Program, roles: readonly Role[], signal: AbortSignal): Acting {
+  let current: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  const start = () => {
+    if (current !== undefined || signal.aborted) {
+      return;
+    }
+    log.info({ host: config.host, roles: roles.map(({ name }) => name) }, 'Acting for this host');
+    const abort = new AbortController();
+    const both = AbortSignal.any([abort.signal, signal]);
+    const done = Promise.all(roles.map((role) => role.act(both))).then(() => {});
+    current = { abort, done };
+  };
+  const stop = () => {
+    current?.abort.abort();
+    current = undefined;
+  };
+  let sawOther = false;
+  const timer = clock.after(config.offlineAfterSeconds * 1000, () => {
+    if (!sawOther) {
+      start();
+    }
+  });
+  signal.addEventListener('abort', timer, { once: true });
+  return {
+    held: async (held) => {
+      sawOther = false;
+      start();
+      await new Promise<void>((resolve) => held.addEventListener('abort', () => resolve(), { once: true }));
+    },
+    stop: () => {
+      sawOther = true;
+      stop();
+    },
+    ended: async () => {
+      await current?.done;
+    },
+  };
+}
+
+async function announce(api: Api, namespace: string, record: (lease: Lease) => void): Promise<void> {
+  const lease = await api.get<Lease>(LEASES, { name: HOST_LEASE, namespace }).catch(() => undefined);
+  if (lease !== undefined) {
+    record(lease);
+  }
+}
+
+interface Joining {
+  readonly api: Api;
+  readonly config: AgentConfig;
+  readonly own: RecordStore<string>;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Throws WrongCluster. With the API server away, a host that has joined before goes on. */
+async function joinCluster({ api, config, own, log, signal }: Joining): Promise<string> {
+  for (let waited = 0; ; waited += 1) {
+    try {
+      await belongTo(own, await liveClusterID(api, signal));
+      break;
+    } catch (error) {
+      const known = own.get('cluster');
+      if (error instanceof WrongCluster || signal.aborted) {
+        throw error;
+      }
+      if (known !== undefined && waited * 2 >= config.offlineAfterSeconds) {
+        break;
+      }
+      log.warn({ err: error }, 'Waiting for the API server');
+      await clock.sleep(2_000, signal);
+    }
+  }
+  return own.get('cluster') ?? '';
+}
+
+/** One agent per state directory; the kernel lets go of the name when the process ends, however it ends. */
+async function lockHost(stateDir: string): Promise<() => void> {
+  const name = createHash('sha256').update(path.resolve(stateDir)).digest('hex').slice(0, 32);
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', () =>
+      reject(new ConfigError(`another agent already runs with stateDir ${stateDir}; stop it first`)),
+    );
+    server.listen(`\0vbs-node-agent-${name}`, resolve);
+  });
+  server.unref();
+  return () => server.close();
+}
+
+async function ownVersion(): Promise<string> {
+  const text = await readFile(path.join(import.meta.dirname, '..', 'package.json'), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
+const USAGE = `usage: vbs-node-agent [run] --config FILE
+       vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
+`;
+
+/** On a person's order only: done at every start, it would turn a mount point whose disk is missing into an empty pool. */
+async function preparePools(config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+  const bindRole = binder({ config, files, log, metrics: new Metrics() });
+  for (const directory of [config.stateDir, path.join(config.stateDir, 'tmp')]) {
+    await makeDirectory(files, directory);
+  }
+  for (const pool of config.volumeServer?.pools ?? []) {
+    const bound = await bindRole('pool', pool);
+    const identity = await profiledPool(bound, { name: pool.name, clusterID: '' }).prepare(signal);
+    process.stdout.write(`pool ${pool.name} is ready (${identity})\n`);
+  }
+}
+
+/** What only a person can cure before the agent can start. */
+const isForPeople = (error: unknown): error is Error =>
+  error instanceof ConfigError ||
+  error instanceof ProfileError ||
+  error instanceof RoleError ||
+  error instanceof WrongCluster;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { config: { type: 'string' } },
+    allowPositionals: true,
+  });
+  const [command = 'run', ...more] = positionals;
+  if (values.config === undefined || !['run', 'prepare-pools'].includes(command) || more.length > 0) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  try {
+    const config = await loadAgentConfig(values.config);
+    const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
+    const { signal } = installShutdown({ log });
+    if (command === 'prepare-pools') {
+      await preparePools(config, log, signal);
+      return 0;
+    }
+    await runAgent(config, log, signal);
+    return 0;
+  } catch (error) {
+    if (isForPeople(error)) {
+      process.stderr.write(`vbs-node-agent: ${error.message}\n`);
+      return 2;
+    }
+    throw error;
+  }
+}
+
+if (import.meta.main) {
+  process.exitCode = await main();
+}

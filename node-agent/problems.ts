@@ -1,0 +1,27 @@
+// How a failure of the outside world reads in a status.
+import { CommandError } from './exec/command.ts';
+import { RoleError } from './roles/errors.ts';
+import type { Problem } from './volume/plan.ts';
+
+const LONGEST = 1000;
+
+/** A problem for a status: the same failure gives the same words, so that it is written once. Undefined: not the outside world's. */
+export function problemOf(error: unknown): Problem | undefined {
+  if (error instanceof RoleError) {
+    return { reason: error.reason, message: error.message.slice(0, LONGEST) };
+  }
+  if (error instanceof CommandError) {
+    return { reason: 'CommandFailed', message: error.message.slice(0, LONGEST) };
+  }
+  return error instanceof ReportedProblem ? { reason: error.reason, message: error.message } : undefined;
+}
+
+/** A problem which is not any role's: a missing CHAP key, a guest which does not let go. */
+export class ReportedProblem extends Error {
+  override readonly name = 'ReportedProblem';
+  readonly reason: string;
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,100 @@
+// The volume-server role of an agent, put together.
+import type { Attachment } from '../api/attachment.ts';
+import { ATTACHMENTS, VOLUMES } from '../api/resources.ts';
+import type { Volume } from '../api/volume.ts';
+import { Reflector } from '../runtime/reflector.ts';
+import { coalesced } from './coalesce.ts';
+import type { AgentConfig } from './config.ts';
+import { keepCopies } from './copies.ts';
+import { volumeServerVisitor } from './host/server.ts';
+import { lookAt, openPools } from './pools.ts';
+import { agentQueue, type Program, type Role, roleOf } from './program.ts';
+import { profiledTarget } from './roles/profiled-target.ts';
+import { RecordStore } from './store.ts';
+import type { ServerMemory } from './volume/memory.ts';
+import { type ServerDeps, serverReconciler } from './volume/reconcile.ts';
+
+type ServerConfig = NonNullable<AgentConfig['volumeServer']>;
+
+export async function serverRole(program: Program, config: ServerConfig): Promise<Role> {
+  const { api, clock, files, bootID, clusterID } = program;
+  const { host, stateDir, iqnPrefix, resyncSeconds } = program.config;
+  const pools = await openPools(program, config.pools);
+  const boundTarget = await program.bindRole('target', config.target);
+  const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
+  const { volumes, attachments } = await serverCaches(program);
+  const queue = agentQueue(program, 'server');
+  const hostQueue = agentQueue(program, 'volumeserver');
+  const addVolume = ({ status }: Volume | Attachment) => {
+    if (status?.volumeID !== undefined) {
+      queue.add(status.volumeID);
+    }
+  };
+  for (const cache of [volumes, attachments]) {
+    cache.onChange(
+      ({ object, old }: { readonly object?: Volume | Attachment; readonly old?: Volume | Attachment }) => {
+        const either = object ?? old;
+        if (either !== undefined) {
+          addVolume(either);
+        }
+      },
+    );
+  }
+  const deps: ServerDeps = {
+    api,
+    host,
+    clusterID,
+    bootID,
+    volumes,
+    attachments,
+    memories: await RecordStore.open<ServerMemory>(files, `${stateDir}/volumes`),
+    pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
+    lookAtPool: (name) => lookAt(pools, name),
+    target,
+    lookAtTarget: coalesced(() => target.observe(AbortSignal.timeout(60_000))),
+    chapOf: program.chapOf,
+    now: () => clock.now(),
+    resyncMs: resyncSeconds * 1000,
+    onRetired: () => hostQueue.add(host),
+  };
+  return roleOf(program, {
+    name: 'volume server',
+    caches: [volumes, attachments],
+    start: () => {
+      for (const { volumeID } of deps.memories.list()) {
+        queue.add(volumeID);
+      }
+      volumes.list().forEach(addVolume);
+      hostQueue.add(host);
+    },
+    loops: [
+      { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
+      {
+        name: 'volumeserver',
+        queue: hostQueue,
+        reconcile: volumeServerVisitor({
+          program,
+          deps,
+          pools,
+          boundTarget,
+          isSynced: () => volumes.hasSynced,
+        }),
+        concurrency: 1,
+      },
+    ],
+  });
+}
+
+/** Only what names this host. */
+async function serverCaches(program: Program) {
+  const { api, clock, log, metrics, files } = program;
+  const { host, stateDir } = program.config;
+  const selection = { api, clock, log, metrics, fieldSelector: `status.server=${host}` };
+  const volumes = new Reflector<Volume>({ ...selection, resource: VOLUMES });
+  const attachments = new Reflector<Attachment>({ ...selection, resource: ATTACHMENTS });
+  volumes.addIndex('volumeID', ({ status }) => (status?.volumeID === undefined ? [] : [status.volumeID]));
+  attachments.addIndex('volumeID', ({ status }) => (status?.volumeID === undefined ? [] : [status.volumeID]));
+  keepCopies(volumes, await RecordStore.open<Volume>(files, `${stateDir}/copies-volumes`), log);
+  keepCopies(attachments, await RecordStore.open<Attachment>(files, `${stateDir}/copies-exports`), log);
+  return { volumes, attachments };
+}

@@ -1,0 +1,248 @@
+// The whole of VBS on this machine, for the quickstart and for tests: a real control plane, the controller, one agent as
+// volume server over a private tgtd and one as hypervisor over a private libvirtd, each a process under its own identity.
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
+import { freePort } from './ports.ts';
+import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
+import { startTgtd, type Tgtd } from './tgtd.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+export const SERVER = 'server-1';
+export const HYPERVISOR = 'hypervisor-1';
+
+export interface SystemOptions {
+  /** A private work directory. */
+  readonly dir: string;
+  readonly log: Log;
+  readonly logLevel?: 'debug' | 'info';
+}
+
+export interface Program {
+  readonly name: string;
+  readonly configFile: string;
+  process: RunningProcess | undefined;
+}
+
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const system = new System(options);
+  try {
+    await system.start();
+    return system;
+  } catch (error) {
+    await system.stop();
+    throw error;
+  }
+}
+
+export class System {
+  readonly dir: string;
+  readonly poolDir: string;
+  readonly #options: SystemOptions;
+  #controlPlane: ControlPlane | undefined;
+  #tgtd: Tgtd | undefined;
+  #libvirtd: Libvirtd | undefined;
+  readonly programs = new Map<string, Program>();
+  /** Where the controller serves health and metrics. */
+  controllerPort = 0;
+
+  constructor(options: SystemOptions) {
+    this.#options = options;
+    this.dir = options.dir;
+    this.poolDir = path.join(options.dir, 'pool');
+  }
+
+  get controlPlane(): ControlPlane {
+    return started(this.#controlPlane, 'control plane');
+  }
+  get tgtd(): Tgtd {
+    return started(this.#tgtd, 'tgtd');
+  }
+  get libvirtd(): Libvirtd {
+    return started(this.#libvirtd, 'libvirtd');
+  }
+
+  async start(): Promise<void> {
+    await this.startParts();
+    await this.install();
+    await Promise.all(['controller', SERVER, HYPERVISOR].map((name) => this.run(name)));
+    await this.waitForHosts();
+  }
+
+  /** The components that are not ours. */
+  async startParts(): Promise<void> {
+    const { dir, log } = this.#options;
+    this.#controlPlane = await startControlPlane({ dir, log });
+    this.#tgtd = await startTgtd({ dir, log });
+    this.#libvirtd = await startLibvirtd({ dir, log });
+  }
+
+  /** What an administrator does once: CRDs, rights, policies, identities, configuration, a pool. */
+  async install(): Promise<void> {
+    const { controlPlane } = this;
+    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
+    await controlPlane.kubectl([
+      'apply',
+      '-f',
+      path.join(ROOT, 'deploy', 'controller.yaml'),
+      '-f',
+      path.join(ROOT, 'deploy', 'agents.yaml'),
+      '-f',
+      path.join(ROOT, 'deploy', 'admission'),
+    ]);
+    await controlPlane.kubectl([
+      'wait',
+      '--for=condition=Established',
+      '--timeout=60s',
+      ...(await crdNames()),
+    ]);
+    const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
+    for (const host of [SERVER, HYPERVISOR]) {
+      await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
+    }
+    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
+    await this.#configure();
+    await mkdir(this.poolDir, { mode: 0o700 });
+    await runCommand(process.execPath, [
+      path.join(ROOT, 'node-agent', 'main.ts'),
+      'prepare-pools',
+      '--config',
+      this.#file(SERVER),
+    ]);
+  }
+
+  async #configure(): Promise<void> {
+    const { controlPlane, dir } = this;
+    const kubeconfig = (namespace: string, serviceAccount: string, name: string) =>
+      controlPlane.kubeconfigFor({ namespace, serviceAccount, name });
+    const logLevel = this.#options.logLevel ?? 'info';
+    this.controllerPort = await freePort();
+    await this.#write('controller', {
+      kubeconfig: await kubeconfig('vbs-system', 'vbs-controller', 'vbs-controller'),
+      logLevel,
+      http: { port: this.controllerPort },
+      leaderElection: { leaseSeconds: 4, renewSeconds: 3, retrySeconds: 0.5 },
+    });
+    const agent = async (host: string, role: object) => ({
+      host,
+      kubeconfig: await kubeconfig(hostNamespace(host), AGENT_ACCOUNT, host),
+      stateDir: path.join(dir, host),
+      bootIDFile: await this.#bootID(host),
+      logLevel,
+      heartbeat: { leaseSeconds: 6, renewSeconds: 4, retrySeconds: 1 },
+      observeSeconds: 1,
+      resyncSeconds: 10,
+      offlineAfterSeconds: 4,
+      ...role,
+    });
+    await this.#write(
+      SERVER,
+      await agent(SERVER, {
+        volumeServer: {
+          pools: [{ name: 'main', profile: 'file', params: { dir: this.poolDir } }],
+          target: {
+            profile: 'tgt',
+            params: { controlPort: this.tgtd.controlPort },
+            portals: [this.tgtd.portal],
+          },
+        },
+      }),
+    );
+    await this.#write(
+      HYPERVISOR,
+      await agent(HYPERVISOR, {
+        hypervisor: {
+          initiator: { profile: 'qemu' },
+          vmm: { profile: 'libvirt-virsh', params: { uri: this.libvirtd.uri } },
+        },
+      }),
+    );
+  }
+
+  /** A boot ID of the host's own, so that a test can reboot it. */
+  async #bootID(host: string): Promise<string> {
+    const file = path.join(this.dir, `${host}.boot-id`);
+    await this.reboot(host);
+    return file;
+  }
+
+  /** From now on the host is in another boot. */
+  async reboot(host: string): Promise<void> {
+    await writeFile(path.join(this.dir, `${host}.boot-id`), `${crypto.randomUUID()}\n`);
+  }
+
+  #file(name: string): string {
+    return path.join(this.dir, `${name}.yaml`);
+  }
+
+  async #write(name: string, config: object): Promise<void> {
+    await writeFile(this.#file(name), stringify(config), { mode: 0o600 });
+    this.programs.set(name, { name, configFile: this.#file(name), process: undefined });
+  }
+
+  /** Starts one of our programs; nothing happens while it runs. */
+  async run(name: string): Promise<void> {
+    const program = started(this.programs.get(name), name);
+    if (program.process?.isRunning() === true) {
+      return;
+    }
+    const main = path.join(ROOT, name === 'controller' ? 'controller' : 'node-agent', 'main.ts');
+    program.process = await startProcess({
+      name,
+      command: [process.execPath, main, '--config', program.configFile],
+      dir: this.dir,
+    });
+  }
+
+  async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await this.programs.get(name)?.process?.kill(signal);
+  }
+
+  logFile(name: string): string {
+    return started(this.programs.get(name)?.process, name).logFile;
+  }
+
+  /** Until the controller calls both hosts Ready. */
+  async waitForHosts(timeoutMs = 60_000): Promise<void> {
+    for (const host of [`volumeserver/${SERVER}`, `hypervisor/${HYPERVISOR}`]) {
+      await waitFor({ what: `${host} to be Ready`, timeoutMs }, async () => {
+        await this.controlPlane.kubectl(['wait', '--for=condition=Ready', '--timeout=2s', host]);
+        return true;
+      });
+    }
+  }
+
+  /** Names of what is in the pool, its own marker apart. */
+  async poolContents(): Promise<readonly string[]> {
+    return (await readdir(this.poolDir))
+      .filter((name) => name !== '.vbs-pool' && name !== 'lost+found')
+      .sort();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.programs.values()].map(({ process: running }) => running?.stop(10_000)));
+    await this.#libvirtd?.stop();
+    await this.#tgtd?.stop();
+    await this.#controlPlane?.stop();
+  }
+}
+
+function started<T>(part: T | undefined, name: string): T {
+  if (part === undefined) {
+    throw new Error(`${name} was not started`);
+  }
+  return part;
+}
+
+async function crdNames(): Promise<readonly string[]> {
+  const files = await readdir(path.join(ROOT, 'crds'));
+  const names = await Promise.all(
+    files.map(
+      async (file) => /^ {2}name: (\S+)$/m.exec(await readFile(path.join(ROOT, 'crds', file), 'utf8'))?.[1],
+    ),
+  );
+  return names.flatMap((name) => (name === undefined ? [] : [`crd/${name}`]));
+}
