@@ -32,8 +32,14 @@ const STALLING = new Set([
   'Unsupported',
 ]);
 
-/** Steps which normally last less than a second: not worth a write while they last. */
-const PASSING = new Set(['Provisioning', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing']);
+/** How long each of these normally lasts at most, in milliseconds: not worth a write until then. */
+const PASSING: ReadonlyMap<string, number> = new Map([
+  ...['Provisioning', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing'].map(
+    (reason) => [reason, 1_500] as const,
+  ),
+  // A controller that has just begun to lead has heard nobody yet.
+  ['WaitingForHeartbeat', 30_000],
+]);
 
 /** Adds kstatus' Reconciling and Stalled to the stages and their summary. */
 export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>): readonly Claim[] {
@@ -48,8 +54,11 @@ export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>)
   ];
 }
 
-export const isPassing = (claims: readonly Claim[]): boolean =>
-  claims.some(({ type, reason }) => type === 'Ready' && PASSING.has(reason));
+/** How long what Ready says may go untold; zero for all that does not pass by itself. */
+export function patienceMs(claims: readonly Claim[]): number {
+  const ready = claims.find(({ type }) => type === 'Ready');
+  return PASSING.get(ready?.reason ?? '') ?? 0;
+}
 
 /** The claims as conditions. Answers the same array when nothing changed; types no longer claimed are dropped. */
 export function conditionsOf(
@@ -74,13 +83,25 @@ export interface FactSource {
   readonly bootID: string | undefined;
 }
 
+/** A host that is not heard; undefined when it is. */
+export function silence(type: string, source: FactSource | undefined): Claim | undefined {
+  const host = source?.host ?? 'the host';
+  switch (source?.freshness) {
+    case 'fresh':
+      return undefined;
+    case 'unknown':
+      return unsure(type, 'WaitingForHeartbeat', `waiting for the next heartbeat of ${host}`);
+    default:
+      return unsure(type, 'HostSilent', `${host} does not answer; this was last seen before it fell silent`);
+  }
+}
+
 /** Why facts of that boot prove nothing now; undefined when they do. */
 export function doubt(type: string, source: FactSource | undefined, factBootID: string): Claim | undefined {
-  if (source === undefined || source.freshness !== 'fresh') {
-    const host = source?.host ?? 'the host';
-    return unsure(type, 'HostSilent', `${host} does not answer; this was last seen before it fell silent`);
-  }
-  return source.bootID === factBootID
-    ? undefined
-    : unsure(type, 'HostRebooted', `${source.host} has rebooted; waiting for what it sees now`);
+  return (
+    silence(type, source) ??
+    (source?.bootID === factBootID
+      ? undefined
+      : unsure(type, 'HostRebooted', `${source?.host} has rebooted; waiting for what it sees now`))
+  );
 }

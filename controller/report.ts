@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Condition } from '../runtime/conditions.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import { patchStatusBlock } from '../runtime/patch.ts';
-import { conditionsOf, isPassing } from './claims.ts';
+import { conditionsOf, patienceMs } from './claims.ts';
 
 interface WithStatus extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[]; readonly observedGeneration?: number };
@@ -25,15 +25,10 @@ export interface ReportDeps {
 export interface Report<T extends WithStatus> {
   readonly resource: Resource;
   readonly object: T;
-  /** The controller's own fields as they shall be; undefined removes one. */
+  /** The controller's own fields as they shall be; undefined removes one. A change of these is written at once. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly claims: readonly Claim[];
-  /** A decision which others wait for: written at once. */
-  readonly urgent: boolean;
 }
-
-/** How long a step may last before it is worth a write. */
-export const PATIENCE_MS = 1_500;
 
 export type Reported<T> =
   | { readonly kind: 'written'; readonly object: T }
@@ -54,7 +49,7 @@ export class Reporter {
   /** Throws an ApiError with isConflict when the object was read too early. */
   async report<T extends WithStatus>(report: Report<T>): Promise<Reported<T>> {
     const { api, clock } = this.#deps;
-    const { resource, object, fields, claims, urgent } = report;
+    const { resource, object, fields, claims } = report;
     const old = object.status?.conditions ?? [];
     const generation = object.metadata.generation ?? 0;
     const conditions = conditionsOf(old, claims, { generation, now: clock.now() });
@@ -63,7 +58,7 @@ export class Reporter {
       this.#waitingSince.delete(keyFor(report));
       return { kind: 'unchanged' };
     }
-    const waitMs = urgent || !isPassing(claims) ? 0 : this.#leftMs(keyFor(report));
+    const waitMs = isSame(object, fields) ? this.#leftMs(keyFor(report), patienceMs(claims)) : 0;
     if (waitMs > 0) {
       return { kind: 'held-back', forMs: waitMs };
     }
@@ -85,11 +80,14 @@ export class Reporter {
     this.#waitingSince.delete(`${resource.kind} ${keyOf(object)}`);
   }
 
-  #leftMs(key: string): number {
+  #leftMs(key: string, patience: number): number {
+    if (patience === 0) {
+      return 0;
+    }
     const now = this.#deps.clock.monotonicMs();
     const since = this.#waitingSince.get(key) ?? now;
     this.#waitingSince.set(key, since);
-    return Math.max(0, since + PATIENCE_MS - now);
+    return Math.max(0, since + patience - now);
   }
 
   /** An event for every change of Ready's reason that is more than a step under way. */
@@ -99,7 +97,7 @@ export class Reporter {
     if (ready === undefined || (before?.reason === ready.reason && before.status === ready.status)) {
       return;
     }
-    if (!isPassing(claims)) {
+    if (patienceMs(claims) === 0) {
       const type = ready.status === 'True' ? 'Normal' : 'Warning';
       this.#deps.events.record({ regarding: object, reason: ready.reason, message: ready.message, type });
     }

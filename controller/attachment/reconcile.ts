@@ -37,7 +37,6 @@ export async function visitAttachment(attachment: Attachment, context: VisitCont
     object: attachment,
     fields: { ...change },
     claims: attachmentClaims({ ...scene, attachment: after }),
-    urgent: plan.kind === 'write',
   });
   switch (reported.kind) {
     case 'written':
@@ -75,6 +74,7 @@ async function keepFinalizers(
     fieldManager: MANAGERS.controller,
   });
   if (object === undefined || !finalizers.includes(FINALIZER)) {
+    deps.reporter.forget(ATTACHMENTS, attachment);
     return { kind: 'settled', afterMs: deps.resyncMs };
   }
   deps.caches.attachments.written(object);

@@ -4,7 +4,7 @@ import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import { type Grant, grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
-import { doubt, type FactSource, no, summarized, unsure, yes } from '../claims.ts';
+import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -71,9 +71,7 @@ function exported({ attachment, servers }: AttachmentScene, grant: Grant | undef
   }
   const source = sourceOf(attachment.status?.server, servers);
   if (fact === undefined) {
-    return source?.freshness === 'fresh'
-      ? no(type, 'Exporting', `${attachment.status?.server} opens the target`)
-      : unsure(type, 'HostSilent', `waiting for ${attachment.status?.server}, which does not answer`);
+    return silence(type, source) ?? no(type, 'Exporting', `${attachment.status?.server} opens the target`);
   }
   if (fact.state === 'Withdrawn') {
     return no(type, 'Withdrawn', 'the target is closed to this grant');
@@ -100,9 +98,9 @@ function connected(
   }
   const source = sourceOf(grant.hypervisor, hypervisors);
   if (fact === undefined) {
-    return source?.freshness === 'fresh'
-      ? both((type) => no(type, 'Attaching', `${grant.hypervisor} plugs the disk in`))
-      : both((type) => unsure(type, 'HostSilent', `waiting for ${grant.hypervisor}, which does not answer`));
+    return both(
+      (type) => silence(type, source) ?? no(type, 'Attaching', `${grant.hypervisor} plugs the disk in`),
+    );
   }
   if (fact.state === 'Released') {
     return both((type) => no(type, 'Released', `${grant.hypervisor} has given the disk up`));
@@ -150,7 +148,7 @@ function detaching(
   const fact = connectionAt(attachment, grant.epoch);
   if (fact?.state !== 'Released') {
     const view = hypervisors.find(({ host }) => host.metadata.name === grant.hypervisor);
-    if (view?.freshness !== 'fresh' && grant.state !== 'Fencing') {
+    if (view?.freshness !== 'fresh' && view?.freshness !== 'unknown' && grant.state !== 'Fencing') {
       const how = 'bring it back, or set spec.detachPolicy: Fence to cut it off';
       return {
         status,

@@ -42,11 +42,10 @@ function visitor<T extends Hypervisor | VolumeServer>(
       object: host,
       fields: fieldsOf(host),
       claims: hostClaims({ host, freshness }),
-      urgent: true,
     });
     if (reported.kind === 'written') {
       hosts.written(reported.object as T);
     }
-    return { requeueAfterMs: resyncMs };
+    return { requeueAfterMs: reported.kind === 'held-back' ? reported.forMs : resyncMs };
   };
 }

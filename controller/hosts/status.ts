@@ -22,7 +22,11 @@ function safe({ host }: HostScene): Claim {
 export function hostClaims(scene: HostScene): readonly Claim[] {
   const { host, freshness } = scene;
   const safety = safe(scene);
-  if (freshness !== 'fresh') {
+  if (freshness === 'unknown') {
+    const message = `waiting for the next heartbeat of ${host.metadata.name}`;
+    return [unsure('Ready', 'WaitingForHeartbeat', message), safety];
+  }
+  if (freshness === 'stale') {
     const message = `no heartbeat from ${host.metadata.name}; start its agent, or see whether the host is up`;
     return [unsure('Ready', 'HostSilent', message), safety];
   }

@@ -145,6 +145,7 @@ async function keepFinalizers(
     fieldManager: MANAGERS.controller,
   });
   if (object === undefined || !finalizers.includes(FINALIZER)) {
+    deps.reporter.forget(VOLUMES, volume);
     return { kind: 'settled', afterMs: deps.resyncMs };
   }
   caches.volumes.written(object);
@@ -160,7 +161,6 @@ async function report(world: VolumeWorld, plan: VolumePlan, { deps }: VisitConte
     object: world.volume,
     fields: { ...change, ...derivedFields(after) },
     claims: volumeClaims(after),
-    urgent: plan.kind === 'write',
   });
   switch (reported.kind) {
     case 'written':

@@ -4,7 +4,7 @@ import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes, parseBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, type Volume } from '../../api/volume.ts';
-import { doubt, type FactSource, no, summarized, unsure, yes } from '../claims.ts';
+import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
 
@@ -33,10 +33,10 @@ function provisioned(world: VolumeWorld): Claim {
     return no('Provisioned', 'NotPlaced', 'no server was chosen yet');
   }
   if (backend === undefined) {
-    const { server } = volume.status;
-    return serverOf(world)?.freshness === 'fresh'
-      ? no('Provisioned', 'Provisioning', `${server} makes the backing store`)
-      : unsure('Provisioned', 'HostSilent', `waiting for ${server}, which does not answer`);
+    return (
+      silence('Provisioned', serverOf(world)) ??
+      no('Provisioned', 'Provisioning', `${volume.status.server} makes the backing store`)
+    );
   }
   if (backend.absentAt !== undefined) {
     return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
