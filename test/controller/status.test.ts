@@ -1,0 +1,250 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Attachment } from '../../api/attachment.ts';
+import type { Claim } from '../../api/conditions.ts';
+import { type AttachmentScene, attachmentClaims } from '../../controller/attachment/status.ts';
+import { fencedBootID, hostClaims } from '../../controller/hosts/status.ts';
+import type { VolumeWorld } from '../../controller/volume/plan.ts';
+import { volumeClaims } from '../../controller/volume/status.ts';
+import {
+  admitted,
+  aGrant,
+  aHypervisor,
+  anAttachment,
+  aServer,
+  aVolume,
+  aWorld,
+  deleted,
+  exportedAt,
+  granted,
+  placed,
+  provisioned,
+} from '../builders/objects.ts';
+
+const test = suite('what a person reads');
+
+const ready = (claims: readonly Claim[]): string => {
+  const find = (type: string) => claims.find((claim) => claim.type === type);
+  const stalled = find('Stalled')?.status === 'True' ? ' Stalled' : '';
+  assert.is(find('Stalled')?.status === 'True' && find('Reconciling')?.status === 'True', false);
+  return `${find('Ready')?.status} ${find('Ready')?.reason}${stalled}`;
+};
+
+const problem = (reason: string) => ({
+  ...provisioned,
+  backend: {
+    placementEpoch: 1,
+    bootID: 'boot-s1',
+    everProvisioned: true,
+    problem: { reason, message: 'why' },
+  },
+});
+
+const volumes: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
+  ['not placed', { servers: [] }, 'False NoPool'],
+  ['being made', { volume: aVolume({ status: placed }) }, 'False Provisioning'],
+  ['complete', { volume: aVolume({ status: provisioned }) }, 'True Provisioned'],
+  ['data gone', { volume: aVolume({ status: problem('DataMissing') }) }, 'False DataMissing Stalled'],
+  ['a full pool needs no new spec', { volume: aVolume({ status: problem('NoSpace') }) }, 'False NoSpace'],
+  [
+    'server silent',
+    { volume: aVolume({ status: provisioned }), servers: [aServer('s1', { freshness: 'stale' })] },
+    'Unknown HostSilent',
+  ],
+  [
+    'server not listened to for long enough',
+    { volume: aVolume({ status: provisioned }), servers: [aServer('s1', { freshness: 'unknown' })] },
+    'Unknown WaitingForHeartbeat',
+  ],
+  [
+    'server in another boot',
+    { volume: aVolume({ status: provisioned }), servers: [aServer('s1', { agent: { bootID: 'new' } })] },
+    'Unknown HostRebooted',
+  ],
+  [
+    'in use while deleted',
+    {
+      volume: aVolume({ metadata: deleted, status: granted(aGrant()) }),
+      attachments: [anAttachment({ status: admitted })],
+    },
+    'False InUse',
+  ],
+  [
+    'being removed',
+    { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } }) },
+    'False Removing',
+  ],
+];
+
+for (const [name, world, expected] of volumes) {
+  test(`Volume: ${name}`, () => assert.is(ready(volumeClaims(aWorld(world))), expected));
+}
+
+test('Volume: growth waits for the detach and says so', () => {
+  const world = aWorld({ volume: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }) });
+  const claim = volumeClaims(world).find(({ type }) => type === 'Resized');
+  assert.is(claim?.reason, 'WaitingForDetach');
+});
+
+const attached: Attachment['status'] = {
+  ...admitted,
+  export: exportedAt(1),
+  connection: { epoch: 1, bootID: 'boot-h1', state: 'Attached', device: 'vdb' },
+};
+const held = aVolume({ status: granted(aGrant()) });
+const scene = (change: Partial<AttachmentScene>): AttachmentScene => ({
+  attachment: anAttachment({ status: attached }),
+  volume: held,
+  hypervisors: [aHypervisor()],
+  servers: [aServer()],
+  siblings: [],
+  ...change,
+});
+const other = aVolume({ status: granted(aGrant({ attachments: ['uid-other'] })) });
+
+const attachments: [name: string, change: Partial<AttachmentScene>, expected: string][] = [
+  ['attached', {}, 'True Attached'],
+  ['no Volume yet', { attachment: anAttachment(), volume: undefined }, 'False VolumeNotFound'],
+  [
+    'Volume not ready',
+    { attachment: anAttachment(), volume: aVolume({ status: placed }) },
+    'False VolumeNotReady',
+  ],
+  [
+    'Volume going',
+    { attachment: anAttachment(), volume: aVolume({ metadata: deleted, status: provisioned }) },
+    'False VolumeDeleting',
+  ],
+  [
+    'Volume made anew',
+    {
+      attachment: anAttachment({ status: { volumeUID: 'uid-old' } }),
+      volume: aVolume({ status: provisioned }),
+    },
+    'False VolumeReplaced Stalled',
+  ],
+  ['held by another', { attachment: anAttachment(), volume: other }, 'False VolumeInUse'],
+  [
+    'no such VM',
+    {
+      attachment: anAttachment({ spec: { instance: { name: 'x' } } }),
+      volume: aVolume({ status: provisioned }),
+    },
+    'False InstanceNotFound',
+  ],
+  ['target being opened', { attachment: anAttachment({ status: admitted }) }, 'False Exporting'],
+  [
+    'disk being plugged in',
+    { attachment: anAttachment({ status: { ...admitted, export: exportedAt(1) } }) },
+    'False Attaching',
+  ],
+  [
+    'device taken',
+    {
+      attachment: anAttachment({
+        status: {
+          ...admitted,
+          export: exportedAt(1),
+          connection: { epoch: 1, bootID: 'boot-h1', problem: { reason: 'DeviceInUse', message: '' } },
+        },
+      }),
+    },
+    'False DeviceInUse Stalled',
+  ],
+  [
+    'VM stopped',
+    {
+      attachment: anAttachment({
+        status: {
+          ...admitted,
+          export: exportedAt(1),
+          connection: { epoch: 1, bootID: 'boot-h1', problem: { reason: 'InstanceNotRunning', message: '' } },
+        },
+      }),
+    },
+    'False InstanceNotRunning',
+  ],
+  ['hypervisor silent', { hypervisors: [aHypervisor('h1', { freshness: 'stale' })] }, 'Unknown HostSilent'],
+  [
+    'hypervisor rebooted',
+    { hypervisors: [aHypervisor('h1', { agent: { bootID: 'new' } })] },
+    'Unknown HostRebooted',
+  ],
+  ['server silent', { servers: [aServer('s1', { freshness: 'stale' })] }, 'Unknown HostSilent'],
+  [
+    'facts of an earlier grant say nothing',
+    { volume: aVolume({ status: granted(aGrant({ epoch: 2 })) }) },
+    'False Exporting',
+  ],
+  [
+    'being detached',
+    { attachment: anAttachment({ metadata: deleted, status: attached }) },
+    'False Detaching',
+  ],
+  [
+    'held up by a silent hypervisor',
+    {
+      attachment: anAttachment({ metadata: deleted, status: attached }),
+      hypervisors: [aHypervisor('h1', { freshness: 'stale' })],
+    },
+    'False HypervisorSilent',
+  ],
+  [
+    'held up by the guest',
+    {
+      attachment: anAttachment({
+        metadata: deleted,
+        status: {
+          ...attached,
+          connection: {
+            epoch: 1,
+            bootID: 'boot-h1',
+            state: 'Attached',
+            problem: { reason: 'DetachBlockedByGuest', message: '' },
+          },
+        },
+      }),
+    },
+    'False DetachBlockedByGuest',
+  ],
+];
+
+for (const [name, change, expected] of attachments) {
+  test(`Attachment: ${name}`, () => assert.is(ready(attachmentClaims(scene(change))), expected));
+}
+
+test('Attachment: a cut shows as Fenced', () => {
+  const volume = aVolume({ status: granted(aGrant({ state: 'Fencing' })) });
+  const during = attachmentClaims(scene({ volume })).find(({ type }) => type === 'Fenced');
+  assert.is(`${during?.status} ${during?.reason}`, 'False Fencing');
+  const attachment = anAttachment({
+    status: { ...attached, export: { epoch: 1, bootID: 'b', state: 'Withdrawn' } },
+  });
+  const after = attachmentClaims(scene({ volume, attachment })).find(({ type }) => type === 'Fenced');
+  assert.is(`${after?.status} ${after?.reason}`, 'True Fenced');
+});
+
+test('hosts: heard, silent, unfit', () => {
+  const of = (view: Parameters<typeof hostClaims>[0]) =>
+    hostClaims(view).map(({ type, status, reason }) => `${type} ${status} ${reason}`);
+  assert.equal(of(aHypervisor()), ['Ready True Heard', 'HostSafe True Safe']);
+  assert.equal(of(aHypervisor('h1', { freshness: 'stale' })), [
+    'Ready Unknown HostSilent',
+    'HostSafe True Safe',
+  ]);
+  const unfit = aHypervisor('h1', { agent: { problems: [{ reason: 'VmmUnavailable', message: '' }] } });
+  assert.equal(of(unfit), ['Ready False VmmUnavailable', 'HostSafe False VmmUnavailable']);
+});
+
+test('hosts: a fence is remembered until another boot or no disk', () => {
+  const host = (spec: object, agent: object, fenced?: string) => {
+    const made = aHypervisor('h1', { spec, agent }).host;
+    return { ...made, status: { ...made.status, ...(fenced === undefined ? {} : { fencedBootID: fenced }) } };
+  };
+  assert.is(fencedBootID(host({ fenced: true }, { disks: 1 })), 'boot-h1');
+  assert.is(fencedBootID(host({}, { disks: 1 }, 'boot-h1')), 'boot-h1');
+  assert.is(fencedBootID(host({}, { disks: 0 }, 'boot-h1')), undefined);
+  assert.is(fencedBootID(host({}, { disks: 1, bootID: 'new' }, 'boot-h1')), undefined);
+});
+
+test.run();

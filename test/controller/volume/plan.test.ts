@@ -1,0 +1,270 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { planVolume, type VolumePlan, type VolumeWorld } from '../../../controller/volume/plan.ts';
+import {
+  admitted,
+  aGrant,
+  aHypervisor,
+  anAttachment,
+  aVolume,
+  aWorld,
+  deleted,
+  granted,
+  placed,
+  provisioned,
+} from '../../builders/objects.ts';
+
+const test = suite('plan of a Volume');
+
+const summary = (plan: VolumePlan): string => {
+  if (plan.kind !== 'write') {
+    return plan.kind;
+  }
+  const { grants, order, server } = plan.change;
+  const items = grants?.items?.map((item) => `${item.epoch}:${item.hypervisor}:${item.state}`).join(' ');
+  return [
+    server && `place ${server}`,
+    order === 'Remove' && 'remove',
+    grants && `r${grants.revision} [${items}]`,
+  ]
+    .filter(Boolean)
+    .join(' ');
+};
+
+const withdrawn = { epoch: 1, bootID: 'boot-s1', state: 'Withdrawn' } as const;
+const released = { epoch: 1, bootID: 'boot-h1', state: 'Released' } as const;
+const held = aVolume({ status: granted(aGrant()) });
+const fencing = aVolume({ status: granted(aGrant({ state: 'Fencing' })) });
+const bound = anAttachment({ status: admitted });
+const second = anAttachment({
+  metadata: { name: 'second', uid: 'uid-second', creationTimestamp: '2026-01-01T00:00:05Z' },
+});
+
+const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
+  [
+    'the finalizer is the first write',
+    { volume: aVolume({ metadata: { finalizers: [] } }) },
+    'add-finalizer',
+  ],
+  [
+    'nothing is begun on an object that is going and was never ours',
+    { volume: aVolume({ metadata: { finalizers: [], ...deleted } }) },
+    'settled',
+  ],
+  ['a new volume is placed', {}, 'place s1'],
+  ['without a fitting pool it waits', { servers: [] }, 'settled'],
+  ['a placed volume waits for its server', { volume: aVolume({ status: placed }) }, 'settled'],
+  [
+    'a ready volume goes to who waits for it',
+    { volume: aVolume({ status: provisioned }), attachments: [anAttachment()] },
+    'r1 [1:h1:Granted]',
+  ],
+  [
+    'nobody gets a volume with a problem',
+    {
+      volume: aVolume({
+        status: {
+          ...provisioned,
+          backend: {
+            placementEpoch: 1,
+            bootID: 'b',
+            everProvisioned: true,
+            problem: { reason: 'DataMissing', message: '' },
+          },
+        },
+      }),
+      attachments: [anAttachment()],
+    },
+    'settled',
+  ],
+  [
+    'the first to ask gets it',
+    { volume: aVolume({ status: provisioned }), attachments: [second, anAttachment()] },
+    'r1 [1:h1:Granted]',
+  ],
+  [
+    'one that cannot have it now holds nobody up',
+    {
+      volume: aVolume({ status: provisioned }),
+      attachments: [anAttachment({ spec: { instance: { name: 'nowhere' } } }), second],
+    },
+    'r1 [1:h1:Granted]',
+  ],
+  ['an Exclusive volume is granted once', { volume: held, attachments: [bound, second] }, 'settled'],
+  [
+    'a new grant has a number never used before',
+    {
+      volume: aVolume({ status: { ...provisioned, grants: { revision: 7, items: [] } } }),
+      attachments: [anAttachment()],
+    },
+    'r8 [8:h1:Granted]',
+  ],
+  ...(['silent', 'cordoned', 'fenced'] as const).map((how): [string, Partial<VolumeWorld>, string] => [
+    `no grant to a ${how} hypervisor`,
+    {
+      volume: aVolume({ status: provisioned }),
+      attachments: [anAttachment()],
+      hypervisors: [
+        aHypervisor('h1', {
+          ...(how === 'silent' ? { freshness: 'stale' } : {}),
+          ...(how === 'cordoned' ? { spec: { cordoned: true } } : {}),
+          ...(how === 'fenced' ? { spec: { fenced: true } } : {}),
+        }),
+      ],
+    },
+    'settled',
+  ]),
+  [
+    'a released grant is kept until the target is closed',
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, status: { ...admitted, connection: released } })],
+    },
+    'settled',
+  ],
+  [
+    'a withdrawn grant is dropped',
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, status: { ...admitted, export: withdrawn } })],
+    },
+    'r2 []',
+  ],
+  [
+    'what was withdrawn for another epoch says nothing',
+    {
+      volume: aVolume({ status: granted(aGrant({ epoch: 2 })) }),
+      attachments: [anAttachment({ status: { ...admitted, epoch: 2, export: withdrawn } })],
+    },
+    'settled',
+  ],
+  [
+    'a missing Attachment proves nothing while nobody asked the API',
+    { volume: held, attachments: [] },
+    'settled',
+  ],
+  [
+    'a grant whose Attachment is gone is cut off',
+    { volume: held, attachments: [], goneAttachments: new Set(['uid-att']) },
+    'r2 [1:h1:Fencing]',
+  ],
+  [
+    'and dropped when the server has applied that',
+    {
+      volume: aVolume({
+        status: {
+          ...granted(aGrant({ state: 'Fencing' })),
+          backend: { placementEpoch: 1, bootID: 'b', everProvisioned: true, appliedRevision: 1 },
+        },
+      }),
+      attachments: [],
+      goneAttachments: new Set(['uid-att']),
+    },
+    'r2 []',
+  ],
+  ['not before', { volume: fencing, attachments: [], goneAttachments: new Set(['uid-att']) }, 'settled'],
+  [
+    'a fenced hypervisor is cut off',
+    { volume: held, attachments: [bound], hypervisors: [aHypervisor('h1', { spec: { fenced: true } })] },
+    'r2 [1:h1:Fencing]',
+  ],
+  [
+    'detachPolicy Fence cuts a silent hypervisor off',
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, spec: { detachPolicy: 'Fence' }, status: admitted })],
+      hypervisors: [aHypervisor('h1', { freshness: 'stale' })],
+    },
+    'r2 [1:h1:Fencing]',
+  ],
+  ...(['fresh', 'unknown'] as const).map((freshness): [string, Partial<VolumeWorld>, string] => [
+    `and is graceful while it is ${freshness}`,
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, spec: { detachPolicy: 'Fence' }, status: admitted })],
+      hypervisors: [aHypervisor('h1', { freshness })],
+    },
+    'settled',
+  ]),
+  [
+    'no time alone cuts anybody off',
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, status: admitted })],
+      hypervisors: [aHypervisor('h1', { freshness: 'stale' })],
+    },
+    'settled',
+  ],
+  [
+    'a deleted volume in use is not removed',
+    { volume: aVolume({ metadata: deleted, status: granted(aGrant()) }), attachments: [bound] },
+    'settled',
+  ],
+  [
+    'a deleted free volume is ordered away',
+    { volume: aVolume({ metadata: deleted, status: provisioned }) },
+    'remove',
+  ],
+  [
+    'the finalizer stays until the data is seen gone',
+    { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } }) },
+    'settled',
+  ],
+  [
+    'and goes then',
+    {
+      volume: aVolume({
+        metadata: deleted,
+        status: {
+          ...provisioned,
+          order: 'Remove',
+          backend: { placementEpoch: 1, bootID: 'b', absentAt: '2026-01-02T00:00:01Z' },
+        },
+      }),
+    },
+    'remove-finalizer',
+  ],
+  [
+    'what was gone in an earlier placement is not gone in this one',
+    {
+      volume: aVolume({
+        metadata: deleted,
+        status: {
+          ...provisioned,
+          placement: { epoch: 2 },
+          order: 'Remove',
+          backend: { placementEpoch: 1, bootID: 'b', absentAt: '2026-01-02T00:00:01Z' },
+        },
+      }),
+    },
+    'settled',
+  ],
+  ['a volume never placed is let go at once', { volume: aVolume({ metadata: deleted }) }, 'remove-finalizer'],
+  [
+    'a server that has applied more than we know is caught up with',
+    {
+      volume: aVolume({
+        status: {
+          ...granted(aGrant()),
+          backend: { placementEpoch: 1, bootID: 'b', everProvisioned: true, appliedRevision: 9 },
+        },
+      }),
+      attachments: [bound],
+    },
+    'r10 [1:h1:Granted]',
+  ],
+];
+
+for (const [name, world, expected] of cases) {
+  test(name, () => assert.is(summary(planVolume(aWorld(world))), expected));
+}
+
+test('a plan that is carried out is not made again', () => {
+  const world = aWorld();
+  const plan = planVolume(world);
+  assert.is(plan.kind, 'write');
+  const volume = aVolume({ status: plan.kind === 'write' ? plan.change : {} });
+  assert.is(planVolume({ ...world, volume }).kind, 'settled');
+});
+
+test.run();
