@@ -77,11 +77,10 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
       return { kind: 'report', fact };
     }
   }
-  if (memory?.epoch !== epoch) {
-    return take(
-      { kind: 'remember', memory: remembered(attachment, memory, epoch) },
-      `grant ${epoch} is open`,
-    );
+  const instanceUUID = instance?.uuid ?? memory?.instanceUUID ?? '';
+  if (memory?.epoch !== epoch || memory.instanceUUID !== instanceUUID) {
+    const next = { ...remembered(attachment, memory, epoch), instanceUUID };
+    return take({ kind: 'remember', memory: next }, `grant ${epoch} is open`);
   }
   if (disk === undefined && instance !== undefined) {
     return take(

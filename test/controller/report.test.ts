@@ -1,0 +1,72 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { KubeObject } from '../../api/object.ts';
+import { VOLUMES } from '../../api/resources.ts';
+import type { Volume } from '../../api/volume.ts';
+import { no, summarized, yes } from '../../controller/claims.ts';
+import { Reporter } from '../../controller/report.ts';
+import { aVolume } from '../builders/objects.ts';
+import { FakeClock } from '../fakes/clock.ts';
+
+const test = suite('writing a status');
+
+interface Sent {
+  readonly body: { readonly status: Record<string, unknown> };
+}
+
+function setUp() {
+  const clock = new FakeClock();
+  const sent: Sent[] = [];
+  const recorded: string[] = [];
+  const api = {
+    patch: async <T extends KubeObject>(_resource: unknown, _ref: unknown, body: object): Promise<T> => {
+      sent.push({ body: body as Sent['body'] });
+      return aVolume({ status: (body as Sent['body']).status }) as unknown as T;
+    },
+  };
+  const events = { record: ({ reason }: { readonly reason: string }) => recorded.push(reason) };
+  const reporter = new Reporter({ api, clock, events: events as never });
+  const report = (object: Volume, reason: string, fields: Record<string, unknown> = {}) =>
+    reporter.report({
+      resource: VOLUMES,
+      object,
+      fields,
+      claims: summarized([], reason === 'Provisioned' ? yes('Ready', reason, '') : no('Ready', reason, '')),
+    });
+  return { clock, sent, recorded, report };
+}
+
+test('a step under way is told only when it lasts', async () => {
+  const { clock, sent, report } = setUp();
+  assert.is((await report(aVolume(), 'Provisioning')).kind, 'held-back');
+  await clock.advance(1_000);
+  assert.is((await report(aVolume(), 'Provisioning')).kind, 'held-back');
+  assert.is(sent.length, 0);
+  await clock.advance(600);
+  assert.is((await report(aVolume(), 'Provisioning')).kind, 'written');
+});
+
+test('a decision is written at once, with what it means', async () => {
+  const { sent, report } = setUp();
+  assert.is((await report(aVolume(), 'Provisioning', { server: 's1' })).kind, 'written');
+  assert.is(sent[0]?.body.status.server, 's1');
+  assert.ok(sent[0]?.body.status.conditions);
+});
+
+test('a result is written at once, and told in an event', async () => {
+  const { report, recorded } = setUp();
+  assert.is((await report(aVolume(), 'Provisioned')).kind, 'written');
+  assert.equal(recorded, ['Provisioned']);
+});
+
+test('nothing is written twice', async () => {
+  const { report, sent, recorded } = setUp();
+  const first = await report(aVolume(), 'NoSpace');
+  assert.is(first.kind, 'written');
+  const object = first.kind === 'written' ? first.object : aVolume();
+  assert.is((await report(object, 'NoSpace')).kind, 'unchanged');
+  assert.is(sent.length, 1);
+  assert.equal(recorded, ['NoSpace']);
+});
+
+test.run();

@@ -1,0 +1,146 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ConnectionMemory } from '../../../node-agent/connection/memory.ts';
+import {
+  type ConnectionWorld,
+  type LeftoverWorld,
+  planConnection,
+  planLeftover,
+} from '../../../node-agent/connection/plan.ts';
+import {
+  admitted,
+  aGrant,
+  anAttachment,
+  aVolume,
+  deleted,
+  exportedAt,
+  granted,
+  provisioned,
+  VOLUME_ID,
+} from '../../builders/objects.ts';
+
+const test = suite('plan of a connection');
+
+const vm = { name: 'vm-a', uuid: 'vm-uuid', state: 'Running' } as const;
+const stopped = { ...vm, state: 'Stopped' } as const;
+const disk = { instance: vm, disk: { device: 'vdb', volumeID: VOLUME_ID } };
+const memory: ConnectionMemory = {
+  attachmentUID: 'uid-att',
+  namespace: 'ns',
+  name: 'att',
+  volumeName: 'db',
+  volumeID: VOLUME_ID,
+  epoch: 1,
+  instanceUUID: 'vm-uuid',
+  released: 0,
+};
+const open = { ...admitted, export: exportedAt(1) };
+const world = (change: Partial<ConnectionWorld>): ConnectionWorld => ({
+  attachment: anAttachment({ status: open }),
+  memory,
+  instance: vm,
+  disk: undefined,
+  residue: false,
+  bootID: 'boot-h1',
+  ...change,
+});
+
+const summary = (change: Partial<ConnectionWorld>): string => {
+  const plan = planConnection(world(change));
+  if (plan.kind === 'report') {
+    return `report ${plan.fact?.state ?? plan.fact?.problem?.reason ?? 'nothing'}`;
+  }
+  const { step } = plan;
+  return step.kind === 'remember'
+    ? `remember ${step.memory.epoch} released ${step.memory.released}`
+    : step.kind;
+};
+
+const going = anAttachment({ metadata: deleted, status: open });
+const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][] = [
+  ['nothing without a grant', { attachment: anAttachment() }, 'report nothing'],
+  [
+    'nothing without our finalizer',
+    { attachment: anAttachment({ metadata: { finalizers: [] }, status: open }) },
+    'report nothing',
+  ],
+  ['nothing before the target is open', { attachment: anAttachment({ status: admitted }) }, 'report nothing'],
+  [
+    'a target open for another epoch is not ours',
+    { attachment: anAttachment({ status: { ...admitted, epoch: 2, export: exportedAt(1) } }) },
+    'report nothing',
+  ],
+  ['what is about to be done is remembered', { memory: undefined }, 'remember 1 released 0'],
+  ['also which VM', { memory: { ...memory, instanceUUID: '' } }, 'remember 1 released 0'],
+  ['then the disk is plugged in', {}, 'attach'],
+  ['seen in the VM it is attached', { disk }, 'report Attached'],
+  [
+    'a disk that is there is kept when the memory was lost',
+    { disk, memory: undefined },
+    'remember 1 released 0',
+  ],
+  ['a stopped VM is waited for', { instance: stopped }, 'report InstanceNotRunning'],
+  ['a missing VM is said', { instance: undefined }, 'report InstanceNotFound'],
+  ['a disk in another VM is taken out', { disk: { ...disk, instance: { ...vm, uuid: 'other' } } }, 'detach'],
+  ['a deletion asks the guest', { attachment: going, disk }, 'detach'],
+  ['a release too', { attachment: anAttachment({ status: { ...open, release: true } }), disk }, 'detach'],
+  [
+    'and a grant that was cut',
+    {
+      attachment: anAttachment({
+        status: { ...admitted, export: { epoch: 1, bootID: 'b', state: 'Withdrawn' } },
+      }),
+      disk,
+    },
+    'detach',
+  ],
+  ['then the rest of the grant goes', { attachment: going, residue: true }, 'disconnect'],
+  ['then that is remembered', { attachment: going }, 'remember 1 released 1'],
+  ['and told', { attachment: going, memory: { ...memory, released: 1 } }, 'report Released'],
+  ['a stopped VM holds no disk', { attachment: going, instance: stopped }, 'remember 1 released 1'],
+  ['what was given up is never connected again', { memory: { ...memory, released: 1 } }, 'report Released'],
+  [
+    'a later grant is',
+    {
+      attachment: anAttachment({ status: { ...admitted, epoch: 2, export: exportedAt(2) } }),
+      memory: { ...memory, released: 1 },
+    },
+    'remember 2 released 1',
+  ],
+  [
+    'one deleted before it began is given up all the same',
+    { attachment: anAttachment({ metadata: deleted, status: admitted }), memory: undefined },
+    'remember 1 released 1',
+  ],
+];
+
+for (const [name, change, expected] of cases) {
+  test(name, () => assert.is(summary(change), expected));
+}
+
+const leftover = (change: Partial<LeftoverWorld>): string => {
+  const plan = planLeftover({
+    memory,
+    attachment: undefined,
+    volume: aVolume({ status: provisioned }),
+    disk: undefined,
+    residue: false,
+    ...change,
+  });
+  return plan.kind === 'keep' ? 'keep' : plan.step.kind;
+};
+
+const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string][] = [
+  ['one that exists is not left over', { attachment: anAttachment(), disk }, 'keep'],
+  ['its disk goes when the Volume proves that the grant is gone', { disk }, 'detach'],
+  ['not while the grant stands', { disk, volume: aVolume({ status: granted(aGrant()) }) }, 'keep'],
+  ['not without the Volume: nothing proves that the target is shut', { disk, volume: undefined }, 'keep'],
+  ['without a disk the rest goes', { residue: true }, 'disconnect'],
+  ['and it is forgotten', {}, 'forget'],
+];
+
+for (const [name, change, expected] of leftovers) {
+  test(`left over: ${name}`, () => assert.is(leftover(change), expected));
+}
+
+test.run();

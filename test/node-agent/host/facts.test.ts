@@ -1,0 +1,93 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { hypervisorFacts, type ServerScene, serverFacts } from '../../../node-agent/host/facts.ts';
+import type { Backing, PoolView } from '../../../node-agent/roles/pool.ts';
+
+const test = suite('what a host says of itself');
+
+const host = { bootID: 'b', version: '1', clusterID: 'c', profiles: [], problems: [] };
+const backing = (volumeID: string, change: Partial<Backing> = {}): Backing => ({
+  volumeID,
+  state: 'complete',
+  sizeBytes: 1n,
+  path: '/p',
+  ...change,
+});
+const view = (freeBytes: bigint, backings: readonly Backing[] = []): PoolView => ({
+  name: 'main',
+  identity: 'i',
+  totalBytes: 100_000n,
+  freeBytes,
+  extentBytes: 1n,
+  backings,
+});
+const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
+  ...host,
+  portals: [],
+  pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), problem: undefined }],
+  exports: [],
+  accounted: new Set(),
+  before: undefined,
+  ...change,
+});
+
+test('small movements of free space are not told', () => {
+  const told = serverFacts(scene({ view: view(50_000n) }));
+  const free = (now: bigint) => serverFacts(scene({ view: view(now), before: told })).pools?.[0]?.freeBytes;
+  assert.is(free(50_999n), '50000');
+  assert.is(free(49_001n), '50000');
+  assert.is(free(51_000n), '51000');
+  assert.is(free(49_000n), '49000');
+});
+
+test('what nothing accounts for is left over; what is foreign or dying is not', () => {
+  const { leftovers, wiping } = serverFacts(
+    scene({
+      view: view(1n, [
+        backing('vol1'),
+        backing('vol2'),
+        backing('vol3', { foreign: true }),
+        backing('vol4', { state: 'dying' }),
+      ]),
+      accounted: new Set(['vol1']),
+    }),
+  );
+  assert.equal(
+    leftovers?.map(({ name }) => name),
+    ['vol2'],
+  );
+  assert.equal(wiping, ['vol4']);
+});
+
+test('a pool that cannot be seen says why and claims no numbers', () => {
+  const problem = { reason: 'PoolMissing', message: 'not mounted' };
+  const facts = serverFacts(scene({ pools: [{ name: 'main', profile: 'file', view: undefined, problem }] }));
+  assert.equal(facts.pools, [{ name: 'main', profile: 'file', problem }]);
+});
+
+test('instances come in one order, disks are counted, strays named', () => {
+  const facts = hypervisorFacts({
+    ...host,
+    initiator: 'iqn',
+    instances: [
+      { name: 'b', uuid: '2', state: 'Running' },
+      { name: 'a', uuid: '1', state: 'Stopped' },
+    ],
+    disks: [
+      { volumeID: 'vol1', instance: 'b' },
+      { volumeID: 'vol2', instance: 'b' },
+    ],
+    accounted: new Set(['vol1']),
+  });
+  assert.equal(
+    facts.instances?.map(({ name }) => name),
+    ['a', 'b'],
+  );
+  assert.is(facts.disks, 2);
+  assert.equal(
+    facts.leftovers?.map(({ name }) => name),
+    ['vol2'],
+  );
+});
+
+test.run();

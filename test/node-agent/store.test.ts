@@ -1,0 +1,93 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { coalesced } from '../../node-agent/coalesce.ts';
+import { hostFiles } from '../../node-agent/exec/files.ts';
+import { RecordStore } from '../../node-agent/store.ts';
+
+const test = suite('what a host keeps');
+
+async function inDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'vbs-store-'));
+  try {
+    await use(path.join(directory, 'records'));
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+test('records outlive the process', () =>
+  inDirectory(async (directory) => {
+    const store = await RecordStore.open<{ n: number }>(hostFiles, directory);
+    await store.put('a.b-1', { n: 1 });
+    await store.put('a.b-1', { n: 2 });
+    await store.put('gone', { n: 3 });
+    await store.remove('gone');
+    await store.remove('gone');
+    const again = await RecordStore.open<{ n: number }>(hostFiles, directory);
+    assert.equal(again.list(), [{ n: 2 }]);
+    assert.equal(await readdir(directory), ['a.b-1.json']);
+  }));
+
+test('a record that cannot be read stops the start: forgetting is worse', () =>
+  inDirectory(async (directory) => {
+    await RecordStore.open(hostFiles, directory);
+    await writeFile(path.join(directory, 'vol.json'), '{"half');
+    try {
+      await RecordStore.open(hostFiles, directory);
+      assert.unreachable();
+    } catch (error) {
+      assert.match(String(error), /vol\.json cannot be read; restore it/);
+    }
+  }));
+
+test('no name leaves the directory', () =>
+  inDirectory(async (directory) => {
+    const store = await RecordStore.open(hostFiles, directory);
+    for (const name of ['../x', '', '.hidden', 'a/b', 'a b']) {
+      try {
+        await store.put(name, 1);
+        assert.unreachable(name);
+      } catch (error) {
+        assert.match(String(error), /cannot name a record/);
+      }
+    }
+  }));
+
+test('a look serves those who asked before it began, and nobody who asked later', async () => {
+  const ends: (() => void)[] = [];
+  let looks = 0;
+  const look = coalesced(() => {
+    looks += 1;
+    const mine = looks;
+    return new Promise<number>((resolve) => ends.push(() => resolve(mine)));
+  });
+  const first = look();
+  const second = look();
+  const third = look();
+  assert.is(looks, 1);
+  ends[0]?.();
+  assert.is(await first, 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.is(looks, 2);
+  ends[1]?.();
+  assert.equal(await Promise.all([second, third]), [2, 2]);
+});
+
+test('a failed look fails for those who shared it, and the next is a new one', async () => {
+  let fail = true;
+  const look = coalesced(async () => {
+    if (fail) {
+      throw new Error('broken');
+    }
+    return 'fine';
+  });
+  const results = await Promise.allSettled([look(), look()]);
+  assert.is(results[0]?.status, 'rejected');
+  fail = false;
+  assert.is(await look(), 'fine');
+});
+
+test.run();
