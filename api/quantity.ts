@@ -23,8 +23,9 @@ function factorOf(suffix: string): bigint {
 }
 
 /**
- * Bytes of a quantity such as `10Gi`, `1.5Gi`, `500M`, `1e9`, `1073741824`.
- * @throws QuantityError for zero, fractions of a byte, milli, unknown suffixes and 2^63 or more.
+ * Bytes of a quantity such as `10Gi`, `1.5Gi`, `500M`, `1e9`, `1073741824`; a fraction of a byte counts as a byte. Takes
+ * every text which the schema of spec.size takes.
+ * @throws QuantityError for zero, milli, unknown suffixes and 2^63 or more.
  */
 export function parseBytes(quantity: string | number): bigint {
   const text = String(quantity);
@@ -37,10 +38,7 @@ export function parseBytes(quantity: string | number): bigint {
   const [, whole = '', fraction = '', suffix = ''] = match;
   const scaled = BigInt(whole + fraction) * factorOf(suffix);
   const divisor = 10n ** BigInt(fraction.length);
-  if (scaled % divisor !== 0n) {
-    throw new QuantityError(`${text} is not a whole number of bytes`);
-  }
-  const bytes = scaled / divisor;
+  const bytes = roundUp(scaled, divisor) / divisor;
   if (bytes <= 0n || bytes >= LIMIT) {
     throw new QuantityError(`${text} must be from 1 byte to 2^63-1 bytes`);
   }

@@ -368,7 +368,7 @@ export interface HypervisorStatus {
  */
 export interface VolumeSpec {
   /**
-   * Size wanted, in bytes, as a quantity (10Gi, 1.5Gi, 500M, 1073741824). Rounded up to the pool's extent; status.capacity shows the result. It may be lowered until the volume is allocated, afterwards only raised.
+   * Size wanted, in bytes, as a quantity (10Gi, 1.5Gi, 500M, 1073741824, 1e9). Rounded up to a whole byte and to the pool's extent; status.capacity shows the result. It may be lowered until the volume is allocated, afterwards only raised.
    */
   size: number | string;
   /**
