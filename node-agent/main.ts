@@ -110,17 +110,26 @@ async function runRoles(
     log,
   });
   const acting = actWhileOurs(program, roles, signal);
+  let quiet = () => {};
   await lease.run(signal, {
-    onHeld: acting.held,
+    onHeld: async (held) => {
+      quiet();
+      await acting.held(held);
+    },
     onContender: (other) => {
       acting.stop();
-      const message = `another machine (${other}) acts as host ${config.host}; two machines must not share one identity: stop one of them`;
-      log.error({ other }, 'Another machine holds this host’s Lease; doing nothing');
-      void announce(api, namespace, (regarding) =>
-        events.record({ regarding, reason: 'DuplicateHost', message, type: 'Warning' }),
-      );
+      log.warn({ other }, 'Waiting for this host’s Lease');
+      // An earlier boot of this host falls silent and its Lease runs out; one that goes on is another machine.
+      quiet = clock.after(config.heartbeat.leaseSeconds * 1500, () => {
+        log.error({ other }, 'Another machine acts as this host; doing nothing');
+        const message = `another machine (${other}) acts as host ${config.host}; two machines must not share one identity: stop one of them`;
+        void announce(api, namespace, (regarding) =>
+          events.record({ regarding, reason: 'DuplicateHost', message, type: 'Warning' }),
+        );
+      });
     },
   });
+  quiet();
   await acting.ended();
   watching.abort();
   await Promise.all([...watches, recording]);
