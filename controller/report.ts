@@ -12,7 +12,7 @@ import type { EventRecorder } from '../runtime/events.ts';
 import { patchStatusBlock } from '../runtime/patch.ts';
 import { conditionsOf, patienceMs } from './claims.ts';
 
-interface WithStatus extends KubeObject {
+export interface WithStatus extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[]; readonly observedGeneration?: number };
 }
 

@@ -1,40 +1,25 @@
 // One visit of one Volume and of all Attachments that name it: they exclude each other, so they share a key.
 import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
-import { FINALIZER, MANAGERS } from '../../api/names.ts';
 import { keyOf } from '../../api/object.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
 import { grantsOf, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
-import type { Log } from '../../runtime/log.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
-import { patchFinalizers } from '../../runtime/patch.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
 import { type Caches, hostViews, reservedIn } from '../caches.ts';
-import type { EnsureChapKey } from '../chap.ts';
-import type { Reporter } from '../report.ts';
+import {
+  addFinalizer,
+  again,
+  removeFinalizer,
+  tell,
+  type VisitContext,
+  type Visited,
+  type VolumeDeps,
+} from '../visit.ts';
 import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
 import { derivedFields, volumeClaims } from './status.ts';
 
-export interface VolumeDeps {
-  readonly api: Api;
-  readonly caches: Caches;
-  readonly reporter: Reporter;
-  readonly ensureChapKey: EnsureChapKey;
-  /** Drift check: nothing should happen, and if it does, it is found. */
-  readonly resyncMs: number;
-}
-
-export interface VisitContext {
-  readonly deps: VolumeDeps;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
-
-/** `again`: something was done, look once more. Else how soon to look if nothing happens. */
-export type Visited = { readonly kind: 'again' } | { readonly kind: 'settled'; readonly afterMs: number };
-
-const again: Visited = { kind: 'again' };
 /** More steps than any object needs in a row; the queue goes on where a visit stops. */
 const MOST_STEPS = 12;
 
@@ -68,20 +53,21 @@ async function visitOnce(key: string, context: VisitContext): Promise<Visited> {
   return { kind: 'settled', afterMs: Math.min(resyncMs, ...soonest) };
 }
 
+const subjectOf = (volume: Volume, { deps }: VisitContext) => ({
+  resource: VOLUMES,
+  object: volume,
+  cache: deps.caches.volumes,
+});
+
 async function visitVolume(volume: Volume, context: VisitContext): Promise<Visited> {
   const { deps, log, signal } = context;
   const world = await observe(volume, deps, signal);
   const plan = planVolume(world);
   switch (plan.kind) {
     case 'add-finalizer':
-      return keepFinalizers(volume, [...(volume.metadata.finalizers ?? []), FINALIZER], context);
+      return addFinalizer(subjectOf(volume, context), context);
     case 'remove-finalizer':
-      log.info({ volumeID: volume.status?.volumeID }, 'Letting the Volume go');
-      return keepFinalizers(
-        volume,
-        volume.metadata.finalizers?.filter((one) => one !== FINALIZER) ?? [],
-        context,
-      );
+      return removeFinalizer(subjectOf(volume, context), context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Volume');
       if (plan.grant !== undefined) {
@@ -132,43 +118,10 @@ function freeVolumeID({ metadata }: Volume, { volumes }: Caches): string {
   }
 }
 
-async function keepFinalizers(
-  volume: Volume,
-  finalizers: readonly string[],
-  { deps }: VisitContext,
-): Promise<Visited> {
-  const { api, caches } = deps;
-  const object = await patchFinalizers<Volume>(api, {
-    resource: VOLUMES,
-    object: volume,
-    finalizers,
-    fieldManager: MANAGERS.controller,
-  });
-  if (object === undefined || !finalizers.includes(FINALIZER)) {
-    deps.reporter.forget(VOLUMES, volume);
-    return { kind: 'settled', afterMs: deps.resyncMs };
-  }
-  caches.volumes.written(object);
-  return again;
-}
-
-async function report(world: VolumeWorld, plan: VolumePlan, { deps }: VisitContext): Promise<Visited> {
+async function report(world: VolumeWorld, plan: VolumePlan, context: VisitContext): Promise<Visited> {
   const change = plan.kind === 'write' ? plan.change : {};
   const volume: Volume = { ...world.volume, status: { ...world.volume.status, ...change } };
   const after = { ...world, volume };
-  const reported = await deps.reporter.report({
-    resource: VOLUMES,
-    object: world.volume,
-    fields: { ...change, ...derivedFields(after) },
-    claims: volumeClaims(after),
-  });
-  switch (reported.kind) {
-    case 'written':
-      deps.caches.volumes.written(reported.object);
-      return again;
-    case 'held-back':
-      return { kind: 'settled', afterMs: reported.forMs };
-    default:
-      return { kind: 'settled', afterMs: deps.resyncMs };
-  }
+  const said = { fields: { ...change, ...derivedFields(after) }, claims: volumeClaims(after) };
+  return tell(subjectOf(world.volume, context), said, context);
 }

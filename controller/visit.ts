@@ -1,0 +1,85 @@
+// What the visits of all kinds share: their outcome, and the two writes that are the same for every kind.
+import { FINALIZER, MANAGERS } from '../api/names.ts';
+import type { KubeObject, Resource } from '../api/object.ts';
+import type { Api } from '../runtime/api.ts';
+import type { Log } from '../runtime/log.ts';
+import { patchFinalizers } from '../runtime/patch.ts';
+import type { Caches } from './caches.ts';
+import type { EnsureChapKey } from './chap.ts';
+import type { Report, Reporter, WithStatus } from './report.ts';
+
+export interface VolumeDeps {
+  readonly api: Api;
+  readonly caches: Caches;
+  readonly reporter: Reporter;
+  readonly ensureChapKey: EnsureChapKey;
+  /** Drift check: nothing should happen, and if it does, it is found. */
+  readonly resyncMs: number;
+}
+
+export interface VisitContext {
+  readonly deps: VolumeDeps;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** `again`: something was done, look once more. Else how soon to look if nothing happens. */
+export type Visited = { readonly kind: 'again' } | { readonly kind: 'settled'; readonly afterMs: number };
+
+export const again: Visited = { kind: 'again' };
+
+/** An object of a kind, and the cache which learns of our own writes at once. */
+export interface Subject<T extends KubeObject> {
+  readonly resource: Resource;
+  readonly object: T;
+  readonly cache: { written(object: T): void };
+}
+
+export async function addFinalizer<T extends KubeObject>(
+  subject: Subject<T>,
+  { deps }: VisitContext,
+): Promise<Visited> {
+  const { resource, object, cache } = subject;
+  const finalizers = [...(object.metadata.finalizers ?? []), FINALIZER];
+  const written = await patchFinalizers<T>(deps.api, {
+    resource,
+    object,
+    finalizers,
+    fieldManager: MANAGERS.controller,
+  });
+  if (written === undefined) {
+    return { kind: 'settled', afterMs: deps.resyncMs };
+  }
+  cache.written(written);
+  return again;
+}
+
+/** The last write: from here on the API server forgets the object. */
+export async function removeFinalizer<T extends KubeObject>(
+  { resource, object }: Subject<T>,
+  { deps, log }: VisitContext,
+): Promise<Visited> {
+  log.info({ kind: resource.kind, name: object.metadata.name }, 'Letting the object go');
+  const finalizers = (object.metadata.finalizers ?? []).filter((one) => one !== FINALIZER);
+  await patchFinalizers<T>(deps.api, { resource, object, finalizers, fieldManager: MANAGERS.controller });
+  deps.reporter.forget(resource, object);
+  return { kind: 'settled', afterMs: deps.resyncMs };
+}
+
+/** Writes the status if it differs. */
+export async function tell<T extends WithStatus>(
+  { resource, object, cache }: Subject<T>,
+  said: Pick<Report<T>, 'fields' | 'claims'>,
+  { deps }: VisitContext,
+): Promise<Visited> {
+  const reported = await deps.reporter.report({ resource, object, ...said });
+  switch (reported.kind) {
+    case 'written':
+      cache.written(reported.object);
+      return again;
+    case 'held-back':
+      return { kind: 'settled', afterMs: reported.forMs };
+    default:
+      return { kind: 'settled', afterMs: deps.resyncMs };
+  }
+}
