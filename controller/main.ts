@@ -73,6 +73,9 @@ export async function runController(
   });
   watching.abort();
   caches.heartbeats.stop();
+  for (const queue of Object.values(queues) as readonly WorkQueue[]) {
+    queue.shutdown();
+  }
   await Promise.all([...watches, recording]);
   await http.close();
   await api.close();

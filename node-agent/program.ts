@@ -28,7 +28,7 @@ export interface Program {
 /** A role that runs: its caches follow the API from the start; its loops act only while the host holds its Lease. */
 export interface Role {
   readonly name: string;
-  /** Follows the API server. */
+  /** Follows the API server until the signal fires; afterwards the role is over for good. */
   watch(signal: AbortSignal): Promise<void>;
   /** Acts and reports, until the signal fires. */
   act(signal: AbortSignal): Promise<void>;
@@ -65,6 +65,9 @@ export function roleOf(program: Program, { name, caches, start, loops }: RolePar
     name,
     watch: async (signal) => {
       await Promise.all(caches.map((cache) => cache.run(signal)));
+      for (const { queue } of loops) {
+        queue.shutdown();
+      }
     },
     act: async (signal) => {
       await syncedOrAway(program, caches, signal);

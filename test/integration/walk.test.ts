@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
 import { attachment, openStory, type Story, volume } from '../harness/story.ts';
+import { HYPERVISOR, SERVER } from '../harness/system.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const examples = path.resolve(import.meta.dirname, '../../examples');
@@ -86,6 +87,14 @@ walk('a Volume and its Attachment deleted together, in the wrong order', async (
   await story.removeAndWait(attachment('both-on-vm-a'));
   await story.waitGone(volume('both'));
   await story.nothingLeft();
+});
+
+walk('every program ends by itself when it is asked to', async ({ story }) => {
+  for (const name of ['controller', SERVER, HYPERVISOR]) {
+    const program = story.system.programs.get(name)?.process;
+    await program?.stop(30_000);
+    assert.is(await program?.exited, 'exit code 0', name);
+  }
 });
 
 walk.run();
