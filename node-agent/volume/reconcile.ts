@@ -52,13 +52,24 @@ export function serverReconciler(deps: ServerDeps): Reconcile {
   return async (volumeID, { log, signal }) => {
     const visit = { deps, volumeID, log, signal };
     let waiting = false;
+    let failure: { readonly error: unknown } | undefined;
     for (let step = 0; step < MOST_STEPS; step += 1) {
-      const data = await visitData(visit);
+      // A fact that cannot be written, because the API server is away, must not keep a target from being rebuilt.
+      const data: Progress =
+        failure === undefined
+          ? await visitData(visit).catch((error: unknown) => {
+              failure = { error };
+              return { kind: 'settled' } as const;
+            })
+          : { kind: 'settled' };
       const target = await visitTarget(visit);
       waiting = data.kind === 'waiting' || target.kind === 'waiting';
       if (data.kind !== 'acted' && target.kind !== 'acted') {
         break;
       }
+    }
+    if (failure !== undefined) {
+      throw (failure as { readonly error: unknown }).error;
     }
     return { requeueAfterMs: waiting ? RETRY_MS : deps.resyncMs };
   };
