@@ -88,8 +88,9 @@ export class Guest {
 
   /** The guest's device with that serial now, if any. */
   async findDisk(serial: string): Promise<string | undefined> {
+    // Without any disk the shell leaves the pattern as it is, and grep may name it in its complaint.
     const { stdout } = await this.run(`grep -slx '${serial}' /sys/block/*/serial 2>/dev/null`);
-    const name = /\/sys\/block\/([^/]+)\//.exec(stdout)?.[1];
+    const name = /^\/sys\/block\/([^/*]+)\/serial$/m.exec(stdout)?.[1];
     return name ? `/dev/${name}` : undefined;
   }
 
