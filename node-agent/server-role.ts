@@ -12,7 +12,8 @@ import { agentQueue, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
 import { RecordStore } from './store.ts';
 import type { ServerMemory } from './volume/memory.ts';
-import { type ServerDeps, serverReconciler } from './volume/reconcile.ts';
+import { serverReconciler } from './volume/reconcile.ts';
+import type { ServerDeps } from './volume/visit.ts';
 
 type ServerConfig = NonNullable<AgentConfig['volumeServer']>;
 

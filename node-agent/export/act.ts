@@ -1,6 +1,6 @@
 // Carries out one step of the export plan.
 import type { Grant } from '../../api/volume.ts';
-import type { ServerVisit } from '../volume/reconcile.ts';
+import type { ServerVisit } from '../volume/visit.ts';
 import type { ExportStep, ExportWorld } from './plan.ts';
 
 type OutsideStep = Exclude<ExportStep, { readonly kind: 'report' | 'report-revision' }>;

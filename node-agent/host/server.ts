@@ -9,7 +9,7 @@ import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
 import type { Problem } from '../volume/plan.ts';
-import type { ServerDeps } from '../volume/reconcile.ts';
+import type { ServerDeps } from '../volume/visit.ts';
 import { type ProfileFact, type SeenPool, serverFacts } from './facts.ts';
 import { HostReporter } from './report.ts';
 

@@ -1,0 +1,98 @@
+// The target's part of a visit of one volume on its server.
+import type { Attachment, ExportFact } from '../../api/attachment.ts';
+import { sameJson } from '../../api/equal.ts';
+import { MANAGERS } from '../../api/names.ts';
+import { ATTACHMENTS } from '../../api/resources.ts';
+import { backendOf } from '../../api/volume.ts';
+import { patchStatusBlock } from '../../runtime/patch.ts';
+import { problemOf } from '../problems.ts';
+import type { Problem } from '../volume/plan.ts';
+import { type Progress, type ServerVisit, seeBacking, volumeOf, writeFact } from '../volume/visit.ts';
+import { actOnExport } from './act.ts';
+import { type ExportStep, planExport } from './plan.ts';
+
+export async function visitTarget(visit: ServerVisit): Promise<Progress> {
+  const { deps, volumeID, log } = visit;
+  const volume = volumeOf(visit);
+  const attachments = deps.attachments.byIndex('volumeID', volumeID);
+  try {
+    const exports = await deps.lookAtTarget();
+    const target = exports.find((one) => one.volumeID === volumeID);
+    const memory = deps.memories.get(volumeID);
+    const pool = volume?.status?.pool;
+    // Without grants and without a target nothing is asked of the pool.
+    const needed =
+      target !== undefined || (memory?.items.length ?? 0) > 0 || volume?.status?.grants !== undefined;
+    const backing = needed && pool !== undefined ? (await seeBacking(visit, pool)).backing : undefined;
+    const world = {
+      volumeID,
+      volume,
+      attachments,
+      memory,
+      backing: backing?.state === 'complete' ? backing : undefined,
+      target,
+      portals: deps.target.portals(),
+      bootID: deps.bootID,
+    };
+    const plan = planExport(world);
+    if (plan.kind === 'take') {
+      log.info({ volumeID, step: plan.step.kind, why: plan.why }, 'Changing the target');
+      await (isReport(plan.step) ? report(visit, plan.step) : actOnExport(visit, world, plan.step));
+      return { kind: 'acted' };
+    }
+    if (plan.kind === 'wait') {
+      await tellProblem(visit, { reason: plan.reason, message: plan.message });
+      return { kind: 'waiting' };
+    }
+    return { kind: 'settled' };
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    log.warn({ volumeID, err: error }, 'The target could not be seen or changed');
+    await tellProblem(visit, problem);
+    return { kind: 'waiting' };
+  }
+}
+
+type Report = ExportStep & { readonly kind: 'report' | 'report-revision' };
+const isReport = (step: ExportStep): step is Report =>
+  step.kind === 'report' || step.kind === 'report-revision';
+
+async function report(visit: ServerVisit, step: Report): Promise<void> {
+  const volume = volumeOf(visit);
+  if (step.kind === 'report') {
+    await writeExport(visit, step.attachment, step.fact);
+  } else if (volume !== undefined) {
+    const before = backendOf(volume);
+    await writeFact(visit, volume, before && { ...before, appliedRevision: step.revision });
+  }
+}
+
+async function writeExport({ deps }: ServerVisit, attachment: Attachment, fact: ExportFact): Promise<void> {
+  const written = await patchStatusBlock<Attachment>(deps.api, {
+    resource: ATTACHMENTS,
+    object: attachment,
+    owned: { export: fact },
+    fieldManager: MANAGERS.server,
+  });
+  if (written !== undefined) {
+    deps.attachments.written(written);
+  }
+}
+
+/** Told on every Attachment whose grant is not yet withdrawn: what was true for ever stays said. */
+async function tellProblem(visit: ServerVisit, problem: Problem): Promise<void> {
+  const { deps, volumeID } = visit;
+  for (const attachment of deps.attachments.byIndex('volumeID', volumeID)) {
+    const { epoch, export: told } = attachment.status ?? {};
+    const isFinal = told?.epoch === epoch && told?.state === 'Withdrawn';
+    if (epoch !== undefined && !isFinal) {
+      const fact: ExportFact = { epoch, bootID: deps.bootID, problem };
+      if (!sameJson(fact, told)) {
+        await writeExport(visit, attachment, fact);
+      }
+    }
+  }
+}
