@@ -1,0 +1,142 @@
+// A real API server with what an administrator installs: CRDs, rights, policies and the identities of some hosts.
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'yaml';
+import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
+import { Caller } from '../api/caller.ts';
+import { type ControlPlane, startControlPlane } from '../harness/control-plane.ts';
+import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+export const GROUP_PATH = '/apis/vbs.dev/v1alpha1';
+const NOBODY = 'system:serviceaccount:vbs-host-probe:vbs-agent';
+
+export interface Platform {
+  readonly workdir: Workdir;
+  readonly controlPlane: ControlPlane;
+  /** Of `system:masters`. */
+  readonly admin: Caller;
+  /** Enrols a host as an administrator does and gives its agent's identity. */
+  enrol(host: string): Promise<Caller>;
+  /** The identity of any ServiceAccount that exists. */
+  identity(namespace: string, serviceAccount: string): Promise<Caller>;
+  close(): Promise<void>;
+}
+
+export const crdFiles = async (): Promise<readonly string[]> =>
+  (await readdir(path.join(ROOT, 'crds')))
+    .filter((name) => name.endsWith('.yaml'))
+    .sort()
+    .map((name) => path.join(ROOT, 'crds', name));
+
+/** Everything below deploy/ but the template of a host. */
+const deployed = ['controller.yaml', 'agents.yaml', 'admission'].map((name) =>
+  path.join(ROOT, 'deploy', name),
+);
+
+export async function openPlatform(log: (line: string) => void): Promise<Platform> {
+  const workdir = await makeWorkdir(log);
+  try {
+    const controlPlane = await startControlPlane({ dir: workdir.dir, log });
+    return await install(workdir, controlPlane);
+  } catch (error) {
+    await workdir.remove();
+    throw error;
+  }
+}
+
+async function install(workdir: Workdir, controlPlane: ControlPlane): Promise<Platform> {
+  const crds = await Promise.all(
+    (await crdFiles()).map(
+      async (file) => parse(await readFile(file, 'utf8')) as { metadata: { name: string } },
+    ),
+  );
+  await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
+  await controlPlane.kubectl([
+    'wait',
+    '--for=condition=Established',
+    '--timeout=60s',
+    ...crds.map(({ metadata }) => `crd/${metadata.name}`),
+  ]);
+  await controlPlane.kubectl(['apply', ...deployed.flatMap((file) => ['-f', file])]);
+  const admin = await Caller.from(controlPlane.adminKubeconfig);
+  const callers = [admin];
+  await policiesInForce(admin);
+  const identity = async (namespace: string, serviceAccount: string) => {
+    const name = `${namespace}-${serviceAccount}`;
+    const caller = await Caller.from(await controlPlane.kubeconfigFor({ namespace, serviceAccount, name }));
+    callers.push(caller);
+    return caller;
+  };
+  return {
+    workdir,
+    controlPlane,
+    admin,
+    identity,
+    enrol: async (host) => {
+      const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
+      await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
+      return await identity(hostNamespace(host), AGENT_ACCOUNT);
+    },
+    close: async () => {
+      for (const caller of callers) {
+        caller.close();
+      }
+      await controlPlane.stop();
+      await workdir.remove();
+    },
+  };
+}
+
+/** A policy takes effect a moment after it was created; each is probed by what it refuses. */
+async function policiesInForce(admin: Caller): Promise<void> {
+  const probes = ['volumes', 'attachments', 'volumeservers', 'hypervisors'].map((plural) =>
+    ['volumes', 'attachments'].includes(plural)
+      ? `${GROUP_PATH}/namespaces/default/${plural}`
+      : `${GROUP_PATH}/${plural}`,
+  );
+  for (const path of probes) {
+    await until(`the policy on ${path}`, async () => {
+      const { message } = await admin.call({
+        method: 'POST',
+        path: `${path}?dryRun=All`,
+        headers: { 'impersonate-user': NOBODY, 'impersonate-group': 'system:masters' },
+        body: sampleFor(path),
+      });
+      return message.includes('a host may');
+    });
+  }
+  const path = `${GROUP_PATH}/namespaces/default/volumes`;
+  const protectedOne = { ...sampleFor(path), spec: { size: '1Gi', deletionProtection: true } };
+  await admin.call({ method: 'POST', path, body: protectedOne });
+  await until('the policy on deletion', async () => {
+    const { status } = await admin.call({ method: 'DELETE', path: `${path}/probe?dryRun=All` });
+    return status === 403;
+  });
+  await admin.call({ method: 'PATCH', path: `${path}/probe`, body: { spec: { deletionProtection: false } } });
+  await admin.call({ method: 'DELETE', path: `${path}/probe` });
+}
+
+function sampleFor(path: string): object {
+  const plural = path.split('/').at(-1) ?? '';
+  const kinds: Readonly<Record<string, [string, object]>> = {
+    volumes: ['Volume', { size: '1Gi' }],
+    attachments: ['Attachment', { volumeRef: { name: 'probe' }, instance: { name: 'probe' } }],
+    volumeservers: ['VolumeServer', {}],
+    hypervisors: ['Hypervisor', {}],
+  };
+  const [kind, spec] = kinds[plural] ?? ['', {}];
+  return { apiVersion: 'vbs.dev/v1alpha1', kind, metadata: { name: 'probe' }, spec };
+}
+
+/** Asks again until it holds; throws after half a minute. */
+export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await holds())) {
+    if (Date.now() > deadline) {
+      throw new Error(`waited 30 s in vain for ${what}`);
+    }
+    await sleep(50);
+  }
+}
