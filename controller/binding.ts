@@ -41,10 +41,10 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
   if (agent === undefined || !isTrue(host.status?.conditions, 'HostSafe')) {
     return waiting('HypervisorUnsafe', `hypervisor ${name} is not safe to use; see its HostSafe condition`);
   }
-  if (fencedBootID !== undefined && fencedBootID === agent.bootID && (agent.disks ?? 0) > 0) {
+  if (fencedBootID !== undefined && fencedBootID === agent.bootID && agent.disks !== 0) {
     return waiting(
       'HypervisorFenced',
-      `hypervisor ${name} was fenced and still holds disks; restart it, or the VMs which hold them`,
+      `hypervisor ${name} was fenced and has not said that it holds no disk any more; restart it, or the VMs which hold disks`,
     );
   }
   return undefined;

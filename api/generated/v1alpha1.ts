@@ -304,7 +304,7 @@ export interface HypervisorStatus {
      */
     initiator?: string;
     /**
-     * How many disks of ours its VMs hold.
+     * How many disks of ours its VMs hold. Told only while status.fencedBootID is set.
      */
     disks?: number;
     /**

@@ -44,6 +44,6 @@ export function fencedBootID(host: Hypervisor): string | undefined {
   if (host.spec?.fenced === true) {
     return agent?.bootID ?? before;
   }
-  const still = before !== undefined && agent?.bootID === before && (agent.disks ?? 0) > 0;
+  const still = before !== undefined && agent?.bootID === before && agent.disks !== 0;
   return still ? before : undefined;
 }

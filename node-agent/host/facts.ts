@@ -105,13 +105,17 @@ export interface HypervisorScene extends HostFacts {
   /** volumeIDs of our disks in running VMs, with the VM that holds each. */
   readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
   readonly accounted: ReadonlySet<string>;
+  /** The controller remembers a fence of this boot and waits for the number of disks; nobody else needs it. */
+  readonly fenced: boolean;
+  /** The VMM has answered in this boot: no disks means that there are none. */
+  readonly isSeen: boolean;
 }
 
 export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
   return {
     ...common(scene),
     initiator: scene.initiator,
-    disks: scene.disks.length,
+    ...(scene.fenced && scene.isSeen ? { disks: scene.disks.length } : {}),
     instances: scene.instances
       .map(({ name, uuid, state }) => ({ name, uuid, state }))
       .sort((a, b) => a.uuid.localeCompare(b.uuid))

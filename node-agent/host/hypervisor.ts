@@ -42,24 +42,28 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
     const seen = await seeHost(deps, before, signal);
     wake(work, before !== undefined && !sameJson(before, seen));
     before = seen;
-    const facts = hypervisorFacts({
-      bootID: program.bootID,
-      version: program.version,
-      clusterID: program.clusterID,
-      profiles,
-      problems: seen.problem === undefined ? [] : [seen.problem],
-      initiator: initiatorOf(deps),
-      instances: seen.instances,
-      disks: seen.disks,
-      accounted: accountedFor(deps, seen),
-    });
+    const accounted = accountedFor(deps, seen);
+    const factsAfter = (host: Hypervisor | undefined) =>
+      hypervisorFacts({
+        bootID: program.bootID,
+        version: program.version,
+        clusterID: program.clusterID,
+        profiles: profiles ?? [],
+        problems: seen.problem === undefined ? [] : [seen.problem],
+        initiator: initiatorOf(deps),
+        instances: seen.instances,
+        disks: seen.disks,
+        accounted,
+        fenced: host?.status?.fencedBootID === program.bootID,
+        isSeen: seen.problem === undefined,
+      });
     await reporter.report(
       {
         api,
         resource: HYPERVISORS,
         name: config.host,
         fieldManager: MANAGERS.hypervisor,
-        facts: () => facts,
+        facts: factsAfter,
       },
       signal,
     );

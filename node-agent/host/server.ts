@@ -30,6 +30,10 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const seen = await Promise.all(pools.map(seePool));
+    const freeing = freeDying(work, seen, signal);
+    if (await isQuick(freeing, program, seen)) {
+      return { requeueAfterMs: 0 };
+    }
     const { exports, problem } = await seeExports(deps);
     const accounted = new Set([
       ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
@@ -57,7 +61,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
         }),
     };
     await reporter.report(report, signal);
-    const freed = await freeDying(work, seen, signal);
+    const freed = await freeing;
     await forgetGone(work, seen);
     return { requeueAfterMs: freed ? 0 : program.config.observeSeconds * 1000 };
   };
@@ -106,6 +110,29 @@ async function freeDying(
     }
   }
   return freed;
+}
+
+/** Space that is free again within a moment is not worth telling of. */
+const QUICK_MS = 1_500;
+
+/** True: something was freed, look again. False: there was nothing to free, or it takes its time. */
+async function isQuick(
+  freeing: Promise<boolean>,
+  { clock }: Program,
+  seen: readonly SeenPool[],
+): Promise<boolean> {
+  if (!seen.some(({ view }) => view?.backings.some(({ state }) => state === 'dying'))) {
+    return false;
+  }
+  // The caller awaits it in the end; until then a failure must not count as unheard.
+  freeing.catch(() => {});
+  let cancel = () => {};
+  const slow = new Promise<false>((resolve) => {
+    cancel = clock.after(QUICK_MS, () => resolve(false));
+  });
+  const quick = await Promise.race([freeing.catch(() => false), slow]);
+  cancel();
+  return quick;
 }
 
 /** What is remembered of a volume goes when its object, its data and its grants are all gone. */

@@ -17,6 +17,8 @@ export interface ControlPlaneOptions {
   readonly unsafeNoFsync?: boolean;
   /** More names for the serving certificate, as openssl writes them: `IP:10.0.2.2`. */
   readonly alternativeNames?: readonly string[];
+  /** More flags for the API server. */
+  readonly apiServerArgs?: readonly string[];
 }
 
 export interface KubeconfigRequest {
@@ -181,7 +183,7 @@ export class ControlPlane {
   }
 
   #apiServerArgs(): string[] {
-    const { dir, pki, port } = this.#setup;
+    const { dir, pki, port, apiServerArgs = [] } = this.#setup;
     return [
       `--etcd-servers=${this.#etcdUrl()}`,
       '--bind-address=127.0.0.1',
@@ -198,6 +200,7 @@ export class ControlPlane {
       '--allow-privileged=true',
       // A loopback address is no valid endpoint; without this the log fills with that complaint.
       '--endpoint-reconciler-type=none',
+      ...apiServerArgs,
     ];
   }
 

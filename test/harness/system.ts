@@ -19,6 +19,8 @@ export interface SystemOptions {
   readonly dir: string;
   readonly log: Log;
   readonly logLevel?: 'debug' | 'info';
+  /** More flags for the API server. */
+  readonly apiServerArgs?: readonly string[];
 }
 
 export interface Program {
@@ -74,8 +76,8 @@ export class System {
 
   /** The components that are not ours. */
   async startParts(): Promise<void> {
-    const { dir, log } = this.#options;
-    this.#controlPlane = await startControlPlane({ dir, log });
+    const { dir, log, apiServerArgs = [] } = this.#options;
+    this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs });
     this.#tgtd = await startTgtd({ dir, log });
     this.#libvirtd = await startLibvirtd({ dir, log });
   }

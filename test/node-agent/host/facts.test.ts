@@ -65,8 +65,8 @@ test('a pool that cannot be seen says why and claims no numbers', () => {
   assert.equal(facts.pools, [{ name: 'main', profile: 'file', problem }]);
 });
 
-test('instances come in one order, disks are counted, strays named', () => {
-  const facts = hypervisorFacts({
+test('instances come in one order, disks are counted for one who waits for it, strays named', () => {
+  const seen = {
     ...host,
     initiator: 'iqn',
     instances: [
@@ -78,12 +78,17 @@ test('instances come in one order, disks are counted, strays named', () => {
       { volumeID: 'vol2', instance: 'b' },
     ],
     accounted: new Set(['vol1']),
-  });
+    fenced: true,
+    isSeen: true,
+  } as const;
+  const facts = hypervisorFacts(seen);
   assert.equal(
     facts.instances?.map(({ name }) => name),
     ['a', 'b'],
   );
   assert.is(facts.disks, 2);
+  assert.is(hypervisorFacts({ ...seen, fenced: false }).disks, undefined, 'nobody waits for it');
+  assert.is(hypervisorFacts({ ...seen, disks: [], isSeen: false }).disks, undefined, 'not seen is not none');
   assert.equal(
     facts.leftovers?.map(({ name }) => name),
     ['vol2'],
