@@ -1,0 +1,56 @@
+// What a person needs to see after a failed step: what the objects say, and the last words of the programs.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Telling } from './course.ts';
+import type { Kubectl, Ref } from './kubectl.ts';
+
+const LAST_LINES = 8;
+const LINE_LENGTH = 240;
+const LEVELS: Readonly<Record<number, string>> = {
+  20: 'debug',
+  30: 'info',
+  40: 'warn',
+  50: 'error',
+  60: 'fatal',
+};
+
+export async function tellConditions(kubectl: Kubectl, refs: readonly Ref[], tell: Telling): Promise<void> {
+  for (const ref of refs) {
+    const thing = await kubectl.get(ref).catch((error: unknown) => `cannot be read: ${String(error)}`);
+    const name = `${ref.short}/${ref.name}`;
+    if (thing === undefined || typeof thing === 'string') {
+      tell.note(`${name} ${thing ?? 'does not exist'}`);
+      continue;
+    }
+    const isDeleting = thing.metadata.deletionTimestamp !== undefined;
+    tell.note(`${name} says${isDeleting ? ' (it is being deleted)' : ''}`);
+    for (const { type, status, reason, message } of thing.status?.conditions ?? []) {
+      tell.note(`  ${type}=${status} ${reason}${message === '' ? '' : `: ${message}`}`);
+    }
+  }
+}
+
+export async function tellLogs(dir: string, names: readonly string[], tell: Telling): Promise<void> {
+  for (const name of names) {
+    const file = path.join(dir, `${name}.log`);
+    const text = (await readFile(file, 'utf8').catch(() => '')).trimEnd();
+    if (text !== '') {
+      tell.note(`the last lines of ${file}`);
+      for (const line of text.split('\n').slice(-LAST_LINES)) {
+        tell.note(`  ${readable(line).slice(0, LINE_LENGTH)}`);
+      }
+    }
+  }
+}
+
+/** A line of one of our programs as time, level, message and the rest; any other line as it is. */
+export function readable(line: string): string {
+  try {
+    const { level, time, msg, pid: _pid, hostname: _hostname, ...rest } = JSON.parse(line);
+    const when = new Date(time).toISOString().slice(11, 23);
+    const details = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
+    return `${when} ${LEVELS[level] ?? level} ${msg}${details}`;
+  } catch {
+    return line;
+  }
+}
