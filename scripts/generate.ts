@@ -1,10 +1,12 @@
-// Makes what follows from crds/: the types, the table of fields and the policy that keeps every host to its own facts.
+// Makes what follows from crds/: the types, the table of fields and the policies that keep hosts and controller to their own.
 // `node scripts/generate.ts` writes them; with --check it only tells whether the committed ones are in step.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { compile } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
-import { type AgentBlock, agentPolicy } from './generate/agent-policy.ts';
+import { type AgentBlock, policyFile } from './generate/admission.ts';
+import { agentPolicy } from './generate/agent-policy.ts';
+import { controllerPolicy } from './generate/controller-policy.ts';
 import { fieldTable } from './generate/field-table.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
@@ -71,7 +73,8 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['api/generated/v1alpha1.ts', await types(crds)],
     ['docs/reference/fields.md', fieldTable(crds)],
-    ['deploy/admission/agents.yaml', agentPolicy(crds, blocks)],
+    ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
+    ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],
   ]);
 }
 

@@ -1,6 +1,7 @@
 // Single requests to a real API server under a given identity, with the whole answer: for tests of what it refuses and why.
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Answer {
   readonly status: number;
@@ -54,7 +55,18 @@ export class Caller {
     return new Caller(JSON.parse(await readFile(file, 'utf8')) as Kubeconfig);
   }
 
-  async call({ method, path, body, type, headers = {} }: Call): Promise<Answer> {
+  /** Asks again while the API server is too busy to answer, as it is about a kind which was just defined. */
+  async call(call: Call): Promise<Answer> {
+    for (let tries = 1; ; tries += 1) {
+      const answer = await this.#once(call);
+      if (answer.status !== 429 || tries === 100) {
+        return answer;
+      }
+      await sleep(50);
+    }
+  }
+
+  async #once({ method, path, body, type, headers = {} }: Call): Promise<Answer> {
     const media = type ?? (method === 'PATCH' ? 'application/merge-patch+json' : 'application/json');
     const options = {
       method,

@@ -10,15 +10,19 @@ import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 export const GROUP_PATH = '/apis/vbs.dev/v1alpha1';
-const NOBODY = 'system:serviceaccount:vbs-host-probe:vbs-agent';
+/** Whom each policy is about, and what it says to them. */
+const PROBES = {
+  'system:serviceaccount:vbs-host-probe:vbs-agent': 'a host may',
+  'system:serviceaccount:vbs-system:vbs-controller': 'the controller writes only',
+};
 
 export interface Platform {
   readonly workdir: Workdir;
   readonly controlPlane: ControlPlane;
   /** Of `system:masters`. */
   readonly admin: Caller;
-  /** Enrols a host as an administrator does and gives its agent's identity. */
-  enrol(host: string): Promise<Caller>;
+  /** Enrols a host as an administrator does, without the parts it does not play, and gives its agent's identity. */
+  enrol(host: string, without?: 'vbs-volume-server' | 'vbs-hypervisor'): Promise<Caller>;
   /** The identity of any ServiceAccount that exists. */
   identity(namespace: string, serviceAccount: string): Promise<Caller>;
   close(): Promise<void>;
@@ -74,9 +78,10 @@ async function install(workdir: Workdir, controlPlane: ControlPlane): Promise<Pl
     controlPlane,
     admin,
     identity,
-    enrol: async (host) => {
+    enrol: async (host, without) => {
       const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
-      await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
+      const parts = template.split('---\n').filter((part) => !part.includes(`name: ${without}\n`));
+      await controlPlane.kubectl(['apply', '-f', '-'], parts.join('---\n').replaceAll('HOST', host));
       return await identity(hostNamespace(host), AGENT_ACCOUNT);
     },
     close: async () => {
@@ -91,25 +96,23 @@ async function install(workdir: Workdir, controlPlane: ControlPlane): Promise<Pl
 
 /** A policy takes effect a moment after it was created; each is probed by what it refuses. */
 async function policiesInForce(admin: Caller): Promise<void> {
-  const probes = ['volumes', 'attachments', 'volumeservers', 'hypervisors'].map((plural) =>
-    ['volumes', 'attachments'].includes(plural)
-      ? `${GROUP_PATH}/namespaces/default/${plural}`
-      : `${GROUP_PATH}/${plural}`,
-  );
-  for (const path of probes) {
-    await until(`the policy on ${path}`, async () => {
-      const { message } = await admin.call({
-        method: 'POST',
-        path: `${path}?dryRun=All`,
-        headers: { 'impersonate-user': NOBODY, 'impersonate-group': 'system:masters' },
-        body: sampleFor(path),
+  for (const plural of ['volumes', 'attachments', 'volumeservers', 'hypervisors']) {
+    const scope = ['volumes', 'attachments'].includes(plural) ? '/namespaces/default' : '';
+    for (const [user, words] of Object.entries(PROBES)) {
+      await until(`the policy on ${plural} for ${user}`, async () => {
+        const { message } = await admin.call({
+          method: 'POST',
+          path: `${GROUP_PATH}${scope}/${plural}?dryRun=All`,
+          headers: { 'impersonate-user': user, 'impersonate-group': 'system:masters' },
+          body: sampleFor(plural),
+        });
+        return message.includes(words);
       });
-      return message.includes('a host may');
-    });
+    }
   }
   const path = `${GROUP_PATH}/namespaces/default/volumes`;
-  const protectedOne = { ...sampleFor(path), spec: { size: '1Gi', deletionProtection: true } };
-  await admin.call({ method: 'POST', path, body: protectedOne });
+  const guarded = { ...sampleFor('volumes'), spec: { size: '1Gi', deletionProtection: true } };
+  await admin.call({ method: 'POST', path, body: guarded });
   await until('the policy on deletion', async () => {
     const { status } = await admin.call({ method: 'DELETE', path: `${path}/probe?dryRun=All` });
     return status === 403;
@@ -118,8 +121,7 @@ async function policiesInForce(admin: Caller): Promise<void> {
   await admin.call({ method: 'DELETE', path: `${path}/probe` });
 }
 
-function sampleFor(path: string): object {
-  const plural = path.split('/').at(-1) ?? '';
+function sampleFor(plural: string): object {
   const kinds: Readonly<Record<string, [string, object]>> = {
     volumes: ['Volume', { size: '1Gi' }],
     attachments: ['Attachment', { volumeRef: { name: 'probe' }, instance: { name: 'probe' } }],
