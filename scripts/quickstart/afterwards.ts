@@ -28,9 +28,9 @@ export function invitation({ system, vmA, vmB }: Stage, env: NodeJS.ProcessEnv =
     '',
     `  virsh -c '${system.libvirtd.uri}' domblklist vm-b`,
     `  tail -f ${system.dir}/controller.log            likewise server-1.log, hypervisor-1.log`,
-    `  tail -f ${vmA.consoleLog}         the kernel's console; likewise ${vmB.name}`,
+    `  tail -f ${vmA.consoleLog}         its serial console, silent while all is well; likewise ${vmB.name}`,
     '',
-    'Here, a line that begins with the name of a VM runs in it: vm-b cat /proc/partitions',
+    'Here, a line that begins with the name of a VM runs in it, for example: vm-b cat /proc/partitions',
     'Ctrl-C stops everything and removes it.',
   ].join('\n');
 }

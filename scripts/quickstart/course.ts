@@ -6,6 +6,8 @@ import type { Outcome } from './summary.ts';
 export interface Telling {
   /** A line that stays. */
   note(line: string): void;
+  /** A command line, before its output. */
+  command(line: string): void;
   /** What is awaited now; shown with the seconds since the step began. */
   status(text: string): void;
 }
@@ -109,12 +111,14 @@ export class Course {
   }
 
   #telling(seconds: () => number): Telling {
+    const note = (line: string): void => {
+      if (!this.#isEnding) {
+        this.#screen.print(line.replace(/^(?=.)/gm, INDENT));
+      }
+    };
     return {
-      note: (line) => {
-        if (!this.#isEnding) {
-          this.#screen.print(line.replace(/^(?=.)/gm, INDENT));
-        }
-      },
+      note,
+      command: (line) => note(this.#screen.bold(`$ ${line}`)),
       status: (text) => this.#screen.live(`${INDENT}${seconds().toFixed(0)} s  ${text}`),
     };
   }

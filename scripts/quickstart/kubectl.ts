@@ -37,7 +37,7 @@ export class Kubectl {
 
   /** Shows the line, runs it, shows and returns its output. */
   async type(tell: Telling, ...args: string[]): Promise<string> {
-    tell.note(`$ kubectl ${args.join(' ')}`);
+    tell.command(`kubectl ${args.join(' ')}`);
     const { kubectlPath, adminKubeconfig } = this.#system.controlPlane;
     const output = await runCommand(kubectlPath, args, {
       cwd: ROOT,
@@ -76,8 +76,8 @@ export class Kubectl {
     const follow = async () => {
       while (!following.signal.aborted) {
         const ready = findCondition((await this.get(ref))?.status?.conditions, 'Ready');
-        const { status, reason, message } = ready ?? { status: 'Unknown', reason: 'NotYetSeen', message: '' };
-        tell.status(`${ref.short}/${ref.name}: Ready=${status} ${reason}: ${message}`);
+        const said = ready === undefined ? 'not yet seen' : sentenceOf(ready);
+        tell.status(`${ref.short}/${ref.name}: ${said}`);
         await sleep(LOOK_EVERY_MS, undefined, { signal: following.signal });
       }
     };
@@ -90,3 +90,7 @@ export class Kubectl {
     }
   }
 }
+
+/** A condition in one line. */
+export const sentenceOf = ({ type, status, reason, message }: Condition): string =>
+  `${type}=${status} ${reason}${message === '' ? '' : `: ${message}`}`;

@@ -14,11 +14,14 @@ import { Kubectl } from './kubectl.ts';
 import { lookAtMachine, objectionTo } from './machine.ts';
 import { readOptions, USAGE } from './options.ts';
 import { Screen } from './screen.ts';
-import { hasPassed, tableOf, totalsOf } from './summary.ts';
+import { endWithoutReader, ignoreCopies } from './signals.ts';
+import { hasPassed, type Outcome, tableOf, totalsOf } from './summary.ts';
 import { tellLogs } from './trouble.ts';
 import { type Stage, walkSteps } from './walk.ts';
 
 const EXIT = { passed: 0, failed: 1, usage: 2 } as const;
+
+const REFUSED: Outcome = { title: 'Look at the machine', state: 'failed', seconds: 0 };
 
 const screen = new Screen(process.stdout);
 const course = new Course(screen);
@@ -60,7 +63,7 @@ async function startEverything({ dir }: Workdir, tell: Telling): Promise<void> {
     dir,
     log: (line) => {
       logTo(tell)(line);
-      tell.status('starting the next part');
+      tell.status('starting the target, libvirt, the controller and the agents');
     },
   });
   up.system = system;
@@ -142,6 +145,7 @@ Then a volume goes through its life, by the commands you would type.`);
 /** Says what happens on Ctrl-C before the end; the newest registration runs first. */
 async function withFarewell<T>(work: () => Promise<T>): Promise<T> {
   const forget = onEarlyEnd(async () => {
+    ignoreCopies();
     course.end();
     screen.print('\nInterrupted: stopping everything that was started …');
   });
@@ -163,33 +167,34 @@ async function run(once: boolean): Promise<number> {
     }
     await course.take([takeDown(workdir)]);
     forget();
-    return conclude(workdir.dir);
+    return conclude(once, workdir.dir);
   });
 }
 
 async function stayUp(stage: Stage): Promise<void> {
+  const seconds = course.outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
   const verdict =
     course.failure === undefined
-      ? screen.green('All steps passed.')
+      ? screen.green(`All ${course.outcomes.length} steps passed in ${seconds.toFixed(0)} s.`)
       : screen.red(`Failed: ${course.failure.title}. What is there stays for you to look at.`);
   screen.print(`\n${verdict}\n\n${invitation(stage)}`);
   const stopServing = serveGuests([stage.vmA, stage.vmB], screen);
   await untilInterrupted();
+  ignoreCopies();
   stopServing();
 }
 
-function conclude(dir: string): number {
+function conclude(once: boolean, dir: string): number {
   screen.print();
-  for (const line of tableOf(course.outcomes)) {
-    screen.print(line);
+  if (once) {
+    screen.print(`${tableOf(course.outcomes).join('\n')}\n`);
   }
-  screen.print();
   if (course.failure !== undefined) {
     const [reason = ''] = course.failure.message.split('\n');
     screen.print(screen.red(`Failed: ${course.failure.title}: ${reason}`));
-    screen.print(`Logs and data are kept in ${dir}`);
+    screen.print(`Logs and data are kept in ${dir} for a day.\n`);
   }
-  screen.print(totalsOf(course.outcomes));
+  screen.print(once ? totalsOf(course.outcomes) : 'Stopped.');
   return hasPassed(course.outcomes) ? EXIT.passed : EXIT.failed;
 }
 
@@ -205,9 +210,10 @@ async function main(): Promise<number> {
   }
   const objection = objectionTo(await lookAtMachine());
   if (objection !== undefined) {
-    console.error(objection);
+    console.error(options.once ? `${objection}\n\n${totalsOf([REFUSED])}` : objection);
     return EXIT.failed;
   }
+  endWithoutReader();
   return await run(options.once);
 }
 

@@ -41,7 +41,7 @@ export class Screen {
       }
       return;
     }
-    const width = (this.#out.columns ?? 80) - 1;
+    const width = (this.#out.columns || 80) - 1;
     const shown = text.length > width ? `${text.slice(0, width - 1)}…` : text;
     if (shown !== this.#liveText) {
       this.#out.write(`\r\u001B[K${this.dim(shown)}`);

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Telling } from './course.ts';
-import type { Kubectl, Ref } from './kubectl.ts';
+import { type Kubectl, type Ref, sentenceOf } from './kubectl.ts';
 
 const LAST_LINES = 8;
 const LINE_LENGTH = 240;
@@ -24,8 +24,8 @@ export async function tellConditions(kubectl: Kubectl, refs: readonly Ref[], tel
     }
     const isDeleting = thing.metadata.deletionTimestamp !== undefined;
     tell.note(`${name} says${isDeleting ? ' (it is being deleted)' : ''}`);
-    for (const { type, status, reason, message } of thing.status?.conditions ?? []) {
-      tell.note(`  ${type}=${status} ${reason}${message === '' ? '' : `: ${message}`}`);
+    for (const condition of thing.status?.conditions ?? []) {
+      tell.note(`  ${sentenceOf(condition)}`);
     }
   }
 }
