@@ -22,6 +22,9 @@ export const unsure = (type: string, reason: string, message: string): Claim => 
   message,
 });
 
+/** The schema takes no longer message, and would refuse the whole status with it. */
+const LONGEST = 2048;
+
 /** What a person must change before anything can go on. A missing reference or a full pool is not of these. */
 const STALLING = new Set([
   'DataMissing',
@@ -70,7 +73,11 @@ export function conditionsOf(
   const kept = old.every(({ type }) => types.has(type)) ? old : old.filter(({ type }) => types.has(type));
   return claims.reduce<readonly Condition[]>(
     (conditions, claim) =>
-      setCondition(conditions, { ...claim, observedGeneration: seen.generation }, seen.now),
+      setCondition(
+        conditions,
+        { ...claim, message: claim.message.slice(0, LONGEST), observedGeneration: seen.generation },
+        seen.now,
+      ),
     kept,
   );
 }

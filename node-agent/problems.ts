@@ -3,7 +3,8 @@ import { CommandError } from './exec/command.ts';
 import { RoleError } from './roles/errors.ts';
 import type { Problem } from './volume/plan.ts';
 
-const LONGEST = 1000;
+/** With room for words before it, within the 1024 of the schema. */
+const LONGEST = 900;
 
 /** A problem for a status: the same failure gives the same words, so that it is written once. Undefined: not the outside world's. */
 export function problemOf(error: unknown): Problem | undefined {

@@ -52,7 +52,8 @@ export function serverFacts(scene: ServerScene): ServerAgent {
       .flatMap(({ view }) => view?.backings ?? [])
       .filter(({ state, foreign }) => state === 'dying' && foreign !== true)
       .map(({ volumeID }) => volumeID)
-      .sort(),
+      .sort()
+      .slice(0, 1024),
   };
 }
 
@@ -117,7 +118,7 @@ export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
     initiator: scene.initiator,
     ...(scene.fenced && scene.isSeen ? { disks: scene.disks.length } : {}),
     instances: scene.instances
-      .map(({ name, uuid, state }) => ({ name, uuid, state }))
+      .map(({ name, uuid, state }) => ({ name: name.slice(0, 256), uuid, state }))
       .sort((a, b) => a.uuid.localeCompare(b.uuid))
       .slice(0, 1024),
     leftovers: scene.disks
@@ -125,7 +126,8 @@ export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
       .map(({ volumeID, instance }) => ({
         kind: 'Disk',
         name: volumeID,
-        message: `in instance ${instance}; no Attachment accounts for it`,
-      })),
+        message: `in instance ${instance}; no Attachment accounts for it`.slice(0, 512),
+      }))
+      .slice(0, 256),
   };
 }

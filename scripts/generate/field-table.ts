@@ -43,8 +43,8 @@ export function fieldTable(crds: readonly Crd[]): string {
     '<!-- generated from crds/ by scripts/generate.ts, do not edit -->',
     '# Every field and its writer',
     '',
-    'Each field has exactly one writer. An admission policy refuses a host which writes a field that is not its own;',
-    'see [the contract](../contract.md) for what may be concluded from a field.',
+    'Each field has exactly one writer. An admission policy refuses a host or a controller which writes a field that is',
+    'not its own; see [the contract](../contract.md) for what may be concluded from a field.',
     '',
   ];
   for (const crd of crds) {
