@@ -66,6 +66,8 @@ export async function runController(
     retryMs: config.leaderElection.retrySeconds * 1000,
     onLeading: (leading: boolean) => metrics.leading('vbs-controller', leading),
   };
+  // Before the first election too: a metric that is not there raises no alarm.
+  metrics.leading(election.name, false);
   const outcome = await runLeader(election, signal, async (leading) => {
     await Promise.all(reflectorsOf(caches).map(({ synced }) => synced));
     const reporter = new Reporter({ api, clock, events });

@@ -2,7 +2,7 @@
 // that nothing is left.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { type Condition, findCondition } from '../../api/conditions.ts';
 import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
@@ -67,7 +67,9 @@ export class Story {
   readonly api: Api & { close(): Promise<void> };
   readonly guests: Guest[] = [];
   readonly #libvirtds: Libvirtd[];
+  readonly #libvirtdOf = new Map<string, Libvirtd>();
   readonly #programs: RunningProcess[] = [];
+  readonly #supervisor: NodeJS.Timeout;
 
   constructor(system: System, workdir: Workdir, log: Log) {
     this.system = system;
@@ -75,9 +77,21 @@ export class Story {
     this.log = log;
     this.#libvirtds = [system.libvirtd];
     this.api = createApi({ kubeconfigPath: system.controlPlane.adminKubeconfig, log: silentLog });
+    this.#supervisor = setInterval(() => void this.#restartFailed(), 300).unref();
+  }
+
+  /** As systemd or Kubernetes would: a program that leaves with exit code 1 wants to start afresh. */
+  async #restartFailed(): Promise<void> {
+    for (const { name, process: running } of this.system.programs.values()) {
+      if (running?.isRunning() === false && (await running.exited) === 'exit code 1') {
+        this.log(`${name} left with exit code 1 and is started again`);
+        await this.system.run(name);
+      }
+    }
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#supervisor);
     await this.api.close();
     await Promise.all(this.#programs.map((one) => one.stop(5_000)));
     await this.system.stop();
@@ -273,6 +287,27 @@ export class Story {
     return bytes.subarray(offset, offset + length);
   }
 
+  async configOf(name: string): Promise<object> {
+    return parse(await readFile(this.system.programs.get(name)?.configFile ?? '', 'utf8')) as object;
+  }
+
+  /** Changes the configuration of one of the programs and starts it afresh. */
+  async reconfigure(name: string, change: object): Promise<void> {
+    const config = { ...(await this.configOf(name)), ...change };
+    await writeFile(this.system.programs.get(name)?.configFile ?? '', stringify(config));
+    await this.system.kill(name);
+    await this.system.run(name);
+  }
+
+  /** One of those that `startProgram` or `addHypervisor` started. */
+  program(name: string): RunningProcess {
+    const found = this.#programs.findLast((one) => one.name === name);
+    if (found === undefined) {
+      throw new Error(`${name} was not started`);
+    }
+    return found;
+  }
+
   /** Starts one more of our programs, with the configuration given. */
   async startProgram(
     name: string,
@@ -290,10 +325,16 @@ export class Story {
     return program;
   }
 
+  /** virsh on a hypervisor that `addHypervisor` added. */
+  async virshOf(host: string, args: readonly string[]): Promise<string> {
+    return (await this.#libvirtdOf.get(host)?.virsh(args)) ?? '';
+  }
+
   /** One more hypervisor with a libvirtd and an identity of its own; Ready. */
   async addHypervisor(host: string, base: object): Promise<Libvirtd> {
     const libvirtd = await startLibvirtd({ dir: path.join(this.system.dir, host.slice(-2)), log: this.log });
     this.#libvirtds.push(libvirtd);
+    this.#libvirtdOf.set(host, libvirtd);
     const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
     await this.system.controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
     const kubeconfig = await this.system.controlPlane.kubeconfigFor({

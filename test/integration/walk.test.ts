@@ -23,7 +23,8 @@ const walk = suite<World>('the main job');
 walk.before(
   loud(async (world) => {
     world.story = await openStory(log);
-    [world.a, world.b] = await Promise.all([world.story.guest('vm-a'), world.story.guest('vm-b')]);
+    world.a = await world.story.guest('vm-a');
+    world.b = await world.story.guest('vm-b');
   }),
 );
 
