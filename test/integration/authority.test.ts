@@ -689,6 +689,44 @@ test('the controller keeps CHAP keys in the namespaces of hosts, and sees no oth
   }
 });
 
+/** As much as the schema takes; another value for each letter. */
+function fullest(schema: CrdSchema, letter: string, nth = 0): unknown {
+  if (schema.properties !== undefined) {
+    return Object.fromEntries(
+      Object.entries(schema.properties).map(([name, field]) => [name, fullest(field, letter, nth)]),
+    );
+  }
+  if (schema.type === 'array') {
+    return Array.from({ length: schema.maxItems ?? 0 }, (_, index) =>
+      fullest(schema.items ?? {}, letter, index),
+    );
+  }
+  if (schema.type !== 'string' || schema.enum !== undefined || schema.format !== undefined) {
+    return schema.type === 'integer' ? nth + 1 : sampleOf(schema, 1);
+  }
+  const most = schema.maxLength ?? 0;
+  const texts = [`${letter}${nth}`, `A${String.fromCharCode(97 + (nth % 26))}`, textOf(schema, 1)];
+  return texts
+    .map((text) => text.padEnd(most, /^\d/.test(text) ? '1' : letter).slice(0, most))
+    .find((text) => schema.pattern === undefined || new RegExp(schema.pattern).test(text));
+}
+
+test('however full an object is, the policies can judge it', async ({ platform, a }) => {
+  for (const [key, hostOf] of Object.entries(BLOCKS)) {
+    const [kind = '', block = ''] = key.split('.');
+    const subject = subjects.find((one) => one.kind === kind && hostOf(one) === A) as Subject;
+    const path = `${pathOf(subject)}/status`;
+    const fields = statusFields(kind).filter(([field]) => !['server', 'hypervisor'].includes(field));
+    const all = Object.fromEntries(fields.map(([field, schema]) => [field, fullest(schema, 'x')]));
+    isGranted(await platform.admin.call({ method: 'PATCH', path, body: { status: all } }), key);
+    const told = fullest(schemaOf(crdOf(kind)).properties?.status?.properties?.[block] ?? {}, 'y');
+    const write = async (status: object) => await a.call({ method: 'PATCH', path, body: { status } });
+    isGranted(await write({ [block]: told }), key);
+    const theft = { [block]: told, observedGeneration: 99 };
+    isForbidden(await write(theft), key, 'status.observedGeneration is written by the controller only');
+  }
+});
+
 test('a host which is not enrolled any more has no right left', async ({ platform, b }) => {
   await platform.controlPlane.kubectl(['delete', 'serviceaccount', AGENT_ACCOUNT, '-n', hostNamespace(B)]);
   const { status } = await b.call({ method: 'GET', path: `${GROUP_PATH}/volumes` });
