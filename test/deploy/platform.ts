@@ -35,7 +35,7 @@ export const crdFiles = async (): Promise<readonly string[]> =>
     .map((name) => path.join(ROOT, 'crds', name));
 
 /** Everything below deploy/ but the template of a host. */
-const deployed = ['controller.yaml', 'agents.yaml', 'admission'].map((name) =>
+const deployed = ['controller.yaml', 'agents.yaml', 'users.yaml', 'admission'].map((name) =>
   path.join(ROOT, 'deploy', name),
 );
 

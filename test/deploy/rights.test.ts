@@ -40,9 +40,15 @@ const manifests: readonly Manifest[] = (
     ),
   )
 ).flat();
-const rules = manifests.flatMap(({ kind, metadata, rules: own = [] }) =>
-  own.map((rule) => ({ where: `${kind} ${metadata.name}`, kind, ...rule })),
-);
+const USERS = 'users.yaml';
+const rulesOf = (wanted: (file: string) => boolean) =>
+  manifests
+    .filter(({ file }) => wanted(file))
+    .flatMap(({ kind, metadata, rules: own = [] }) =>
+      own.map((rule) => ({ where: `${kind} ${metadata.name}`, kind, ...rule })),
+    );
+/** Of controller and hosts. */
+const rules = rulesOf((file) => file !== USERS);
 
 test('there are roles, bindings and policies to look at', () => {
   assert.ok(rules.length >= 10);
@@ -69,7 +75,14 @@ test('nothing is given by wildcard', () => {
   }
 });
 
-test('nobody deletes anything, nor writes an object as a whole', () => {
+test('users get the objects of their namespace, and no status', () => {
+  for (const { where, apiGroups, resources, verbs } of rulesOf((file) => file === USERS)) {
+    assert.equal([apiGroups, resources], [['vbs.dev'], ['volumes', 'attachments']], where);
+    assert.not.ok(verbs.includes('*'), where);
+  }
+});
+
+test('neither controller nor hosts delete anything, nor write an object as a whole', () => {
   for (const { where, verbs } of rules) {
     assert.equal(
       verbs.filter((verb) => !['get', 'list', 'watch', 'create', 'patch'].includes(verb)),
@@ -126,7 +139,7 @@ test('rights go to the two accounts which the policies know, and every role is b
       : [keyOf(roleRef.kind, roleRef.name, roleRef.kind === 'Role' ? metadata.namespace : '')],
   );
   const roles = manifests
-    .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+    .filter(({ kind, file }) => (kind === 'Role' || kind === 'ClusterRole') && file !== USERS)
     .map(({ kind, metadata }) => keyOf(kind, metadata.name, metadata.namespace));
   assert.equal([...new Set(bound)].sort(), roles.sort());
 });

@@ -636,6 +636,36 @@ test('a host does its work: lease, events, its own secrets, the identity of the 
   }
 });
 
+test('a user of a namespace has its volumes and attachments, and nothing of the system', async ({
+  platform,
+}) => {
+  const { controlPlane } = platform;
+  await controlPlane.kubectl(['create', 'namespace', 'tenant']);
+  await controlPlane.kubectl(['create', 'serviceaccount', 'user', '-n', 'tenant']);
+  for (const role of ['vbs-user-view', 'vbs-user-edit']) {
+    const to = [`--clusterrole=${role}`, '--serviceaccount=tenant:user', '-n', 'tenant'];
+    await controlPlane.kubectl(['create', 'rolebinding', role, ...to]);
+  }
+  const user = await platform.identity('tenant', 'user');
+  for (const kind of ['Volume', 'Attachment']) {
+    const path = `${collection(kind, 'tenant')}/mine`;
+    const body = manifest(kind, 'mine');
+    isGranted(await user.call({ method: 'POST', path: collection(kind, 'tenant'), body }), 'create');
+    const note = { metadata: { annotations: { note: 'x' } } };
+    isGranted(await user.call({ method: 'PATCH', path, body: note }), 'patch');
+    isForbidden(await user.call({ method: 'PATCH', path: `${path}/status`, body: { status: {} } }), 'status');
+    isForbidden(await user.call({ method: 'GET', path: collection(kind) }), 'another namespace');
+    isForbidden(
+      await user.call({ method: 'GET', path: collection(kind).replace('/namespaces/default', '') }),
+      'all',
+    );
+    isGranted(await user.call({ method: 'DELETE', path }), 'delete');
+  }
+  for (const kind of ['VolumeServer', 'Hypervisor']) {
+    isForbidden(await user.call({ method: 'GET', path: collection(kind) }), kind);
+  }
+});
+
 test('the controller writes every status field but those of hosts', async ({ controller }) => {
   let refused = 0;
   for (const subject of subjects) {
