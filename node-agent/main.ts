@@ -18,6 +18,7 @@ import { binder } from './bindings.ts';
 import { chapSource } from './chap.ts';
 import { type AgentConfig, loadAgentConfig } from './config.ts';
 import { hostFiles } from './exec/files.ts';
+import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
 import { belongTo, liveClusterID, readIdentity, WrongCluster } from './identity.ts';
 import { ProfileError } from './profiles/problems.ts';
@@ -46,7 +47,14 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
   try {
     const { bootID, holder } = await readIdentity(files, config);
     const own = await RecordStore.open<string>(files, `${config.stateDir}/host`);
-    const clusterID = await joinCluster({ api, config, own, log, signal });
+    const clusterID = await joinCluster({ api, config, own, log, signal }).catch(async (error) => {
+      if (error instanceof WrongCluster) {
+        await tellProblem({ api, config, bootID, version: await ownVersion() }, error).catch((err) =>
+          log.warn({ err }, 'Cannot tell the cluster that this host is not of it'),
+        );
+      }
+      throw error;
+    });
     const program: Program = {
       config,
       api,

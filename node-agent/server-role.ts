@@ -79,6 +79,7 @@ export async function serverRole(program: Program, config: ServerConfig): Promis
           pools,
           boundTarget,
           isSynced: () => volumes.hasSynced,
+          wake: (volumeID) => queue.add(volumeID),
         }),
         concurrency: 1,
       },

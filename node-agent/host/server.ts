@@ -8,6 +8,7 @@ import type { OpenPool } from '../pools.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
+import type { Export } from '../roles/target.ts';
 import type { Problem } from '../volume/plan.ts';
 import type { ServerDeps } from '../volume/visit.ts';
 import { type ProfileFact, type SeenPool, serverFacts } from './facts.ts';
@@ -19,6 +20,8 @@ export interface ServerWork {
   readonly pools: readonly OpenPool[];
   readonly boundTarget: BoundProfile;
   readonly isSynced: () => boolean;
+  /** Asks for a visit of a volume. */
+  readonly wake: (volumeID: string) => void;
 }
 
 /** One visit of the host; its key says nothing. */
@@ -35,6 +38,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
       return { requeueAfterMs: 0 };
     }
     const { exports, problem } = await seeExports(deps);
+    wakeUnserved(work, exports);
     const accounted = new Set([
       ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
       ...deps.memories.list().flatMap(({ items, volumeID }) => (items.length > 0 ? [volumeID] : [])),
@@ -90,6 +94,16 @@ async function seeExports(
       throw error;
     }
     return { exports: [], problem: { reason: 'TargetUnavailable', message: problem.message } };
+  }
+}
+
+/** A volume with grants and no whole target, as after a restart of the target daemon: its guest waits. */
+function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): void {
+  for (const { volumeID, items } of deps.memories.list()) {
+    const isServed = exports.some((one) => one.volumeID === volumeID && one.ready);
+    if (items.length > 0 && !isServed) {
+      wake(volumeID);
+    }
   }
 }
 

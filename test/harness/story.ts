@@ -332,7 +332,7 @@ export class Story {
 
   /** One more hypervisor with a libvirtd and an identity of its own; Ready. */
   async addHypervisor(host: string, base: object): Promise<Libvirtd> {
-    const libvirtd = await startLibvirtd({ dir: path.join(this.system.dir, host.slice(-2)), log: this.log });
+    const libvirtd = await startLibvirtd({ dir: path.join(this.system.dir, 'h2'), log: this.log });
     this.#libvirtds.push(libvirtd);
     this.#libvirtdOf.set(host, libvirtd);
     const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
