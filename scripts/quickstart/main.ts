@@ -2,7 +2,7 @@
 //
 // The whole system on one machine, and one volume's life in it; see options.ts for what may be typed.
 import { onEarlyEnd, untilInterrupted } from '../../test/harness/early-end.ts';
-import { startGuest } from '../../test/harness/guest.ts';
+import { type Guest, startGuest } from '../../test/harness/guest.ts';
 import { ensureGuestImage } from '../../test/harness/guest-image.ts';
 import { ensurePackages, labPackages } from '../../test/harness/packages.ts';
 import { HYPERVISOR, SERVER, type System, startSystem } from '../../test/harness/system.ts';
@@ -40,7 +40,8 @@ function setUp(workdir: Workdir): readonly Step[] {
     {
       title: 'Start two virtual machines',
       run: async (tell) => await startGuests(tell),
-      explain: async (tell) => await tellLogs(workdir.dir, ['libvirtd'], tell),
+      explain: async (tell) =>
+        await tellLogs(workdir.dir, ['vm-a.console', 'vm-b.console', 'libvirtd'], tell),
     },
   ];
 }
@@ -76,13 +77,15 @@ async function startGuests(tell: Telling): Promise<void> {
   if (system === undefined) {
     throw new Error('the system is not up');
   }
-  tell.status('booting vm-a and vm-b');
   const { libvirtd } = system;
   const log = logTo(tell);
-  const [vmA, vmB] = await Promise.all([
-    startGuest({ libvirtd, name: 'vm-a', log }),
-    startGuest({ libvirtd, name: 'vm-b', log }),
-  ]);
+  const boot = async (name: string): Promise<Guest> => {
+    tell.status(`booting ${name}`);
+    return await startGuest({ libvirtd, name, log });
+  };
+  // One after the other: where they are emulated, each needs a processor for itself.
+  const vmA = await boot('vm-a');
+  const vmB = await boot('vm-b');
   up.stage = { system, kubectl: new Kubectl(system), vmA, vmB };
 }
 
@@ -190,7 +193,10 @@ function conclude(once: boolean, dir: string): number {
     screen.print(`${tableOf(course.outcomes).join('\n')}\n`);
   }
   if (course.failure !== undefined) {
-    const [reason = ''] = course.failure.message.split('\n');
+    const reason = course.failure.message
+      .split(/\s*\n\s*/)
+      .join(' ')
+      .slice(0, 240);
     screen.print(screen.red(`Failed: ${course.failure.title}: ${reason}`));
     screen.print(`Logs and data are kept in ${dir} for a day.\n`);
   }

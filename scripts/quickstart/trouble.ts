@@ -6,13 +6,6 @@ import { type Kubectl, type Ref, sentenceOf } from './kubectl.ts';
 
 const LAST_LINES = 8;
 const LINE_LENGTH = 240;
-const LEVELS: Readonly<Record<number, string>> = {
-  20: 'debug',
-  30: 'info',
-  40: 'warn',
-  50: 'error',
-  60: 'fatal',
-};
 
 export async function tellConditions(kubectl: Kubectl, refs: readonly Ref[], tell: Telling): Promise<void> {
   for (const ref of refs) {
@@ -46,10 +39,9 @@ export async function tellLogs(dir: string, names: readonly string[], tell: Tell
 /** A line of one of our programs as time, level, message and the rest; any other line as it is. */
 export function readable(line: string): string {
   try {
-    const { level, time, msg, pid: _pid, hostname: _hostname, ...rest } = JSON.parse(line);
-    const when = new Date(time).toISOString().slice(11, 23);
+    const { level, time, name: _name, host: _host, msg, ...rest } = JSON.parse(line);
     const details = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`;
-    return `${when} ${LEVELS[level] ?? level} ${msg}${details}`;
+    return `${String(time).slice(11, 23)} ${level} ${msg}${details}`;
   } catch {
     return line;
   }
