@@ -1,18 +1,15 @@
 // The wish to end, once it was heard.
+import { isCopy } from '../../test/harness/early-end.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const COPIES_FOR_MS = 1000;
 
-/**
- * One Ctrl-C or closed terminal arrives several times: from the terminal itself, from npm, from bootstrap.mjs. From now on
- * such copies are ignored; a signal that comes later is a second wish and ends the process at once.
- */
+/** From now on copies of the signal just heard are ignored; one that comes later is a second wish and ends the process at once. */
 export function ignoreCopies(): void {
   const heardAt = Date.now();
   for (const signal of SIGNALS) {
     process.removeAllListeners(signal);
     process.on(signal, () => {
-      if (Date.now() - heardAt > COPIES_FOR_MS) {
+      if (!isCopy(heardAt)) {
         process.exit(1);
       }
     });

@@ -9,6 +9,7 @@ type Cleanup = (reason: EarlyEnd) => Promise<void>;
 const cleanups: Cleanup[] = [];
 const interruptions: (() => void)[] = [];
 const cleanupLimitMs = 20_000;
+const copiesForMs = 1_000;
 
 /**
  * Registers work for an early end (signal or crash); the newest runs first. Returns a
@@ -50,8 +51,24 @@ const endEarly = async (reason: EarlyEnd, exitCode: number): Promise<void> => {
   process.exit(exitCode);
 };
 
+/**
+ * One Ctrl-C or closed terminal arrives several times: from the terminal itself, from npm, from bootstrap.mjs. What comes
+ * within a second of the first is a copy of it and no second wish.
+ */
+export const isCopy = (heardAtMs: number): boolean => Date.now() - heardAtMs <= copiesForMs;
+
 let isCatching = false;
 let isEnding = false;
+let heardAtMs = Number.NEGATIVE_INFINITY;
+
+const onSignal = (signal: NodeJS.Signals, react: () => void): void => {
+  process.on(signal, () => {
+    if (!isCopy(heardAtMs)) {
+      heardAtMs = Date.now();
+      react();
+    }
+  });
+};
 
 const end = (reason: EarlyEnd, exitCode: number): void => {
   if (isEnding) {
@@ -77,9 +94,9 @@ export const catchExits = (): void => {
     return;
   }
   isCatching = true;
-  process.on('SIGINT', () => endOrInterrupt('interrupted', 130));
-  process.on('SIGTERM', () => endOrInterrupt('failed', 143));
-  process.on('SIGHUP', () => end('interrupted', 129));
+  onSignal('SIGINT', () => endOrInterrupt('interrupted', 130));
+  onSignal('SIGTERM', () => endOrInterrupt('failed', 143));
+  onSignal('SIGHUP', () => end('interrupted', 129));
   process.on('uncaughtException', (error) => {
     process.stderr.write(`${error.stack ?? error.message}\n`);
     end('failed', 1);
