@@ -25,8 +25,11 @@ export async function actOnConnection(
       await attach(visit, world, step.instance);
       return;
     case 'disconnect':
-      await deps.initiator.disconnect(await connectionOf(visit, world), signal);
       await deps.vmm.cleanResidue(grantUUIDOf(volumeID, epoch), signal);
+      // Where the VMM logs in itself there is nothing to log out of, and a withdrawn export names no target any more.
+      if (deps.initiator.kind === 'block') {
+        await deps.initiator.disconnect(await connectionOf(visit, world), signal);
+      }
   }
 }
 

@@ -2,10 +2,23 @@
 //
 //   Exported@e ─► remember e ─► attach (log in, identity check, VMM) ─► seen in the running VM ─► Attached@e
 //   deleted, release, or Withdrawn@e ─► detach ─► seen gone ─► disconnect ─► remember released e ─► Released@e
-import { type Attachment, type ConnectionFact, exportAt, isWithdrawn } from '../../api/attachment.ts';
+import {
+  type Attachment,
+  type ConnectionFact,
+  connectionAt,
+  exportAt,
+  isWithdrawn,
+} from '../../api/attachment.ts';
 import { grantsOf, hasFinalizer, isDeleting, type Volume } from '../../api/volume.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { ConnectionMemory } from './memory.ts';
+
+/** Our disk in a VM, and of which grant it is: this one, another one, or one that cannot be told. */
+export interface FoundDisk {
+  readonly instance: Instance;
+  readonly disk: VmDisk;
+  readonly grant: 'this' | 'other' | 'unknown';
+}
 
 export interface ConnectionWorld {
   /** The cached copy; it names this hypervisor. */
@@ -14,7 +27,7 @@ export interface ConnectionWorld {
   /** The VM named; undefined means that the VMM listed its VMs and has none such. */
   readonly instance: Instance | undefined;
   /** Our disk in the VM named or in the one remembered; undefined means that neither has it, or does not run. */
-  readonly disk: { readonly instance: Instance; readonly disk: VmDisk } | undefined;
+  readonly disk: FoundDisk | undefined;
   /** Something of the grant is left on the host beside the disk: a session, a node record, a secret. */
   readonly residue: boolean;
   readonly bootID: string;
@@ -49,7 +62,8 @@ export function planConnection(world: ConnectionWorld): ConnectionPlan {
 }
 
 function planRelease({ attachment, memory, disk, residue }: ConnectionWorld, epoch: number): ConnectionPlan {
-  if (disk !== undefined) {
+  // A disk of another grant is another Attachment's: this one's is out.
+  if (disk !== undefined && disk.grant !== 'other') {
     return take({ kind: 'detach', instance: disk.instance }, `the disk is in ${disk.instance.name}`);
   }
   if (residue) {
@@ -62,7 +76,7 @@ function planRelease({ attachment, memory, disk, residue }: ConnectionWorld, epo
 }
 
 function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
-  const { attachment, memory, instance, disk, bootID } = world;
+  const { attachment, memory, instance, disk } = world;
   const exported = exportAt(attachment, epoch);
   if (disk !== undefined && disk.instance.uuid !== instance?.uuid) {
     return take(
@@ -70,11 +84,14 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
       'the disk is in a VM which is not the one named',
     );
   }
+  if (disk?.grant === 'other') {
+    // Dead: a grant is withdrawn before the next one is made.
+    return take({ kind: 'detach', instance: disk.instance }, 'the disk is of an earlier grant');
+  }
   if (disk === undefined) {
     const problem = problemOf(world);
     if (problem !== undefined || exported?.state !== 'Exported' || instance === undefined) {
-      const fact = problem === undefined ? undefined : { epoch, bootID, problem };
-      return { kind: 'report', fact };
+      return { kind: 'report', fact: unattachedFact(world, epoch, problem) };
     }
   }
   const instanceUUID = instance?.uuid ?? memory?.instanceUUID ?? '';
@@ -89,6 +106,18 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
     );
   }
   return { kind: 'report', fact: attachedFact(world, epoch) };
+}
+
+/** Silence, until there was something to say for this grant. */
+function unattachedFact(
+  { attachment, bootID }: ConnectionWorld,
+  epoch: number,
+  problem: { reason: string; message: string } | undefined,
+): ConnectionFact | undefined {
+  if (problem === undefined) {
+    return connectionAt(attachment, epoch) === undefined ? undefined : { epoch, bootID };
+  }
+  return { epoch, bootID, problem };
 }
 
 function attachedFact({ attachment, disk, bootID }: ConnectionWorld, epoch: number): ConnectionFact {
@@ -140,11 +169,15 @@ const remembered = (
 export interface LeftoverWorld {
   /** What this host remembers of an Attachment which its watch no longer shows. */
   readonly memory: ConnectionMemory;
-  /** By live GET, and only with the UID remembered; undefined means gone or another of the same name. */
+  /**
+   * By live GET, and only with the UID remembered and still bound to this host by the epoch remembered; undefined means
+   * gone, another of the same name, or moved on.
+   */
   readonly attachment: Attachment | undefined;
   /** By live GET, and only with the volumeID remembered. */
   readonly volume: Volume | undefined;
-  readonly disk: { readonly instance: Instance; readonly disk: VmDisk } | undefined;
+  /** `this`: of the grant remembered. */
+  readonly disk: FoundDisk | undefined;
   readonly residue: boolean;
 }
 
@@ -165,7 +198,9 @@ export function planLeftover({ memory, attachment, volume, disk, residue }: Left
   if (attachment !== undefined) {
     return { kind: 'keep', message: 'its Attachment exists' };
   }
-  if (disk !== undefined) {
+  // What was given up is out, and a disk of another grant is another Attachment's.
+  const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
+  if (disk !== undefined && isOurs) {
     const open = volume === undefined || grantsOf(volume).some(({ epoch }) => epoch === memory.epoch);
     return open
       ? {

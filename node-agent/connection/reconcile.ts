@@ -12,7 +12,7 @@ import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { actOnConnection } from './act.ts';
 import type { ConnectionMemory } from './memory.ts';
-import { type ConnectionWorld, planConnection, planLeftover } from './plan.ts';
+import { type ConnectionWorld, type FoundDisk, planConnection, planLeftover } from './plan.ts';
 import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
 
 const MOST_STEPS = 16;
@@ -110,7 +110,8 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const memory = deps.memories.get(attachment.metadata.uid);
   const instances = await deps.lookAtInstances();
   const instance = named(instances, attachment);
-  const disk = await findDisk({ deps, instances, signal }, volumeID, [instance?.uuid, memory?.instanceUUID]);
+  const search = { deps, instances, signal, uuids: [instance?.uuid, memory?.instanceUUID] };
+  const disk = await findDisk(search, volumeID, epoch);
   if (disk === undefined) {
     deps.askedAtMs.delete(volumeID);
   }
@@ -133,23 +134,32 @@ function named(instances: readonly Instance[], { spec }: Attachment): Instance |
 interface Search {
   readonly deps: HypervisorDeps;
   readonly instances: readonly Instance[];
+  /** The VMs to look in. */
+  readonly uuids: readonly (string | undefined)[];
   readonly signal: AbortSignal;
 }
 
 /** The disk in any of these VMs. A VM that is stopped or undefined holds none; one in an unclear state is looked at, and may throw. */
 async function findDisk(
-  { deps, instances, signal }: Search,
+  { deps, instances, uuids, signal }: Search,
   volumeID: string,
-  uuids: readonly (string | undefined)[],
-): Promise<{ instance: Instance; disk: VmDisk } | undefined> {
+  epoch: number,
+): Promise<FoundDisk | undefined> {
   const places = instances.filter(({ uuid, state }) => uuids.includes(uuid) && state !== 'Stopped');
   for (const instance of places) {
     const disk = (await deps.vmm.disks(instance, signal)).find((one) => one.volumeID === volumeID);
     if (disk !== undefined) {
-      return { instance, disk };
+      return { instance, disk, grant: grantOf(disk, volumeID, epoch) };
     }
   }
   return undefined;
+}
+
+function grantOf({ grantUUID }: VmDisk, volumeID: string, epoch: number): FoundDisk['grant'] {
+  if (grantUUID === undefined) {
+    return 'unknown';
+  }
+  return grantUUID === grantUUIDOf(volumeID, epoch) ? 'this' : 'other';
 }
 
 async function hasResidue(
@@ -207,6 +217,26 @@ async function writeFact(
   }
 }
 
+/** The same object, still for this host and for the grant remembered. */
+const isStillBound = (live: Attachment | undefined, memory: ConnectionMemory, host: string): boolean =>
+  live?.metadata.uid === memory.attachmentUID &&
+  live.status?.hypervisor === host &&
+  (live.status.epoch ?? 0) <= memory.epoch;
+
+/** A guest that hangs in a write to a disk which was cut off cannot let go: asking it all the time changes nothing. */
+async function askNowAndThen(
+  { askedAtMs, clock }: HypervisorDeps,
+  volumeID: string,
+  ask: () => Promise<void>,
+): Promise<void> {
+  const now = clock.monotonicMs();
+  const asked = askedAtMs.get(volumeID);
+  if (asked === undefined || now - asked > 10_000) {
+    askedAtMs.set(volumeID, now);
+    await ask();
+  }
+}
+
 /** An Attachment that is remembered here and no longer shown: what may be done is decided by live reads alone. */
 async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promise<Result> {
   const { deps, log, signal } = visit;
@@ -216,9 +246,9 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
   const instances = await deps.lookAtInstances();
   const plan = planLeftover({
     memory,
-    attachment: live?.metadata.uid === memory.attachmentUID ? live : undefined,
+    attachment: isStillBound(live, memory, deps.host) ? live : undefined,
     volume: volume?.status?.volumeID === volumeID ? volume : undefined,
-    disk: await findDisk({ deps, instances, signal }, volumeID, [memory.instanceUUID]),
+    disk: await findDisk({ deps, instances, signal, uuids: [memory.instanceUUID] }, volumeID, memory.epoch),
     residue: await hasResidue(deps, volumeID, memory.epoch, signal),
   });
   if (plan.kind === 'keep') {
@@ -229,9 +259,12 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
     case 'forget':
       await deps.memories.remove(memory.attachmentUID);
       return {};
-    case 'detach':
-      await deps.vmm.detach(plan.step.instance, volumeID, signal);
+    case 'detach': {
+      const { vmm } = deps;
+      const { instance } = plan.step;
+      await askNowAndThen(deps, volumeID, () => vmm.detach(instance, volumeID, signal));
       return { requeueAfterMs: RETRY_MS };
+    }
     default:
       await deps.vmm.cleanResidue(grantUUIDOf(volumeID, memory.epoch), signal);
       return { requeueAfterMs: DETACH_LOOK_MS };

@@ -165,7 +165,7 @@ const vmm: RoleShape = {
       answers: ['absent', 'notRunning'],
       rows: {
         instance: { need: ['uuid'], may: ['live'] },
-        disk: { need: ['device'], may: ['serial', 'alias', 'source'] },
+        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'grant'] },
       },
     },
     defineSecret: {

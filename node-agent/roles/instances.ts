@@ -50,13 +50,14 @@ export const mergeInstances = (rows: readonly Row[]): readonly Instance[] => {
   return [...merged.values()];
 };
 
-const diskOf = ({ device = '', alias, serial, source }: Row): VmDisk => {
+const diskOf = ({ device = '', alias, serial, source, grant }: Row): VmDisk => {
   const volumeID = OURS.exec(alias ?? '')?.[1] ?? OURS.exec(serial ?? '')?.[1];
   const iqn = /^(iqn\.[^/]+)\/\d+$/.exec(source ?? '')?.[1];
   return {
     device,
     ...(volumeID === undefined ? {} : { volumeID }),
     ...(iqn === undefined ? {} : { iqn }),
+    ...(grant === undefined || grant === '' ? {} : { grantUUID: grant }),
   };
 };
 

@@ -16,6 +16,8 @@ export interface VmDisk {
   /** Present when the disk is ours, by its alias (`ua-vbs-<volumeID>`) or serial. */
   readonly volumeID?: string;
   readonly iqn?: string;
+  /** Of which grant it is, by the name of the secret it logged in with; absent where the tool does not tell. */
+  readonly grantUUID?: string;
 }
 
 /** What an Attachment names: exactly one of the two. */

@@ -83,9 +83,9 @@ export const aVolume: Volume = {
   spec: { size: '100' },
 };
 
-export const anAttachment = (index: 0 | 1): Attachment => ({
+export const anAttachment = (index: 0 | 1, host: 0 | 1 = index): Attachment => ({
   apiVersion: API_VERSION,
   kind: 'Attachment',
   metadata: meta(`attachment${index}`, 'ns'),
-  spec: { volumeRef: { name: 'volume0' }, instance: { name: `vm${index}` }, hypervisor: HOSTS[index] },
+  spec: { volumeRef: { name: 'volume0' }, instance: { name: `vm${host}` }, hypervisor: HOSTS[host] },
 });

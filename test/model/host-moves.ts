@@ -1,6 +1,7 @@
 // What a hypervisor's agent and its VM may do next; as on the server, a decision and its deed are two moments.
 import type { Attachment } from '../../api/attachment.ts';
-import type { ConnectionStep } from '../../node-agent/connection/plan.ts';
+import type { ConnectionStep, FoundDisk } from '../../node-agent/connection/plan.ts';
+import type { Instance } from '../../node-agent/roles/vmm.ts';
 import { HOSTS, initiators } from './fixtures.ts';
 import type { Move } from './moves.ts';
 import type { Rules } from './rules.ts';
@@ -13,6 +14,7 @@ import {
   spell,
   type TargetState,
   targetOf,
+  type VmState,
   vmOf,
   volumeAt,
   writeAttachment,
@@ -92,7 +94,7 @@ function decide(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[] {
     attachment,
     memory: hostMemoryOf(state, host, index),
     instance,
-    disk: vm.disk?.attachment === index ? { instance, disk: { device: 'vdb', volumeID: 'v' } } : undefined,
+    disk: found(vm, instance, attachment.status?.epoch),
     residue: false,
     bootID: `b${state.hostBoot[host]}`,
   });
@@ -111,6 +113,17 @@ function decide(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[] {
   return [pend(state, host, { of: 'fact', index, fact: plan.fact, basis }, 'report')];
 }
 
+/** The VMM shows disks by volume, and of which grant they are. */
+const found = ({ disk }: VmState, instance: Instance, epoch: number | undefined): FoundDisk | undefined =>
+  disk === undefined
+    ? undefined
+    : { instance, disk: { device: 'vdb', volumeID: 'v' }, grant: disk.epoch === epoch ? 'this' : 'other' };
+
+function stillBound(state: State, host: 0 | 1, index: 0 | 1, epoch: number): Attachment | undefined {
+  const live = attachmentAt(state, index);
+  return live?.status?.hypervisor === HOSTS[host] && (live.status.epoch ?? 0) <= epoch ? live : undefined;
+}
+
 /** What the host remembers of an Attachment it no longer sees; the live GETs and the deed are one moment. */
 function leftover(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[] {
   const memory = hostMemoryOf(state, host, index);
@@ -121,9 +134,9 @@ function leftover(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[]
   const instance = { name: `vm${host}`, uuid: `uuid-${host}`, state: 'Running' as const };
   const plan = rules.planLeftover({
     memory,
-    attachment: attachmentAt(state, index),
+    attachment: stillBound(state, host, index, memory.epoch),
     volume: volumeAt(state),
-    disk: vm.disk?.attachment === index ? { instance, disk: { device: 'vdb', volumeID: 'v' } } : undefined,
+    disk: found(vm, instance, memory.epoch),
     residue: false,
   });
   if (plan.kind === 'keep') {

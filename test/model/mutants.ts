@@ -130,6 +130,20 @@ export const mutants: readonly Mutant[] = [
     broken: { ...rules, planVolume: (world) => rules.planVolume({ ...world, goneAttachments: new Set() }) },
   },
   {
+    rule: 'a leftover disk is known by its volume alone',
+    scenario: 'two attachments of one VM, the first cut off while its host is silent',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planLeftover: (world) =>
+        rules.planLeftover({
+          ...world,
+          memory: { ...world.memory, released: 0 },
+          disk: world.disk && { ...world.disk, grant: 'this' },
+        }),
+    },
+  },
+  {
     rule: 'a fence is not carried out',
     scenario: FENCE,
     finds: /^P4/,

@@ -18,6 +18,10 @@ export function violation(state: State): string | undefined {
   if ((target?.sessions.length ?? 0) > 0 && state.backing !== 'complete') {
     return `P3: the backing is ${state.backing === '' ? 'gone' : state.backing} under a session`;
   }
+  const robbed = ([0, 1] as const).find((host) => isRobbed(state, host));
+  if (robbed !== undefined) {
+    return `P3: VM ${robbed} is asked to give up a disk which nobody wants out`;
+  }
   const volume = volumeAt(state);
   const wanted = volume !== undefined && !isDeleting(volume);
   if (state.everWritten && wanted && !(state.backing === 'complete' && state.data)) {
@@ -27,6 +31,20 @@ export function violation(state: State): string | undefined {
     return 'P3: an empty backing stands where written data was';
   }
   return undefined;
+}
+
+/** The disk's grant stands, and its Attachment is neither going nor released. */
+function isRobbed(state: State, host: 0 | 1): boolean {
+  const { disk, detaching } = vmOf(state, host);
+  const grant = grantsOf(volumeAt(state)).find(({ epoch }) => epoch === disk?.epoch);
+  const attachment = disk === undefined ? undefined : attachmentAt(state, disk.attachment);
+  return (
+    detaching === true &&
+    grant?.state === 'Granted' &&
+    attachment !== undefined &&
+    !isDeleting(attachment) &&
+    attachment.status?.release !== true
+  );
 }
 
 /** What is wrong with a state in which nobody has anything left to do. */
@@ -66,7 +84,8 @@ function hostLeftOver(state: State, index: 0 | 1): string | undefined {
     return `P4: attachment ${index} is never deleted`;
   }
   const kept = vmOf(state, index).disk;
-  if (attachment === undefined && kept !== undefined && state.awake[index] && volume !== undefined) {
+  const holder = kept === undefined ? undefined : attachmentAt(state, kept.attachment);
+  if (holder === undefined && kept !== undefined && state.awake[index] && volume !== undefined) {
     return `P5: VM ${index} keeps a disk without an attachment`;
   }
   return undefined;
@@ -74,7 +93,12 @@ function hostLeftOver(state: State, index: 0 | 1): string | undefined {
 
 /** A silent hypervisor holds a graceful detach up: that is the promise, not a fault. */
 const excused = (state: State, index: 0 | 1): boolean =>
-  !state.awake[index] && attachmentAt(state, index)?.spec.detachPolicy !== 'Fence' && !state.fenced[index];
+  !state.awake[hostOf(state, index)] &&
+  attachmentAt(state, index)?.spec.detachPolicy !== 'Fence' &&
+  !state.fenced[hostOf(state, index)];
+
+const hostOf = (state: State, index: 0 | 1): 0 | 1 =>
+  attachmentAt(state, index)?.spec.hypervisor === HOSTS[0] ? 0 : 1;
 
 const granted = (state: State, index: 0 | 1): boolean => {
   const uid = attachmentAt(state, index)?.metadata.uid;
@@ -89,14 +113,15 @@ function unattached(state: State, index: 0 | 1): string | undefined {
     return undefined;
   }
   const other = index === 0 ? 1 : 0;
+  const host = hostOf(state, index);
   if (granted(state, index)) {
-    const disk = vmOf(state, index).disk;
+    const disk = vmOf(state, host).disk;
     const live = targetOf(state)?.sessions.length === 1;
     const told = attachment.status?.connection?.state === 'Attached';
-    return state.awake[index] && !(disk !== undefined && live && told)
+    return state.awake[host] && !(disk?.attachment === index && live && told)
       ? `P4: attachment ${index} has a grant and its VM has no working disk`
       : undefined;
   }
-  const may = usable && state.awake[index] && !state.fenced[index] && !state.stale[index];
+  const may = usable && state.awake[host] && !state.fenced[host] && !state.stale[host];
   return may && !granted(state, other) ? `P4: attachment ${index} waits for a free volume` : undefined;
 }

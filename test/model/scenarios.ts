@@ -52,6 +52,7 @@ function settle(start: State): State {
 
 const ready = settle(writeVolume(blank, 'user', spell(aVolume)));
 const attached = settle(writeAttachment(ready, 'user', 0, spell(anAttachment(0))));
+const shared = settle(writeAttachment(attached, 'user', 1, spell(anAttachment(1, 0))));
 const contested = settle(writeAttachment(attached, 'user', 1, spell(anAttachment(1))));
 
 /** Name, where it starts, and what users and faults may do from there, each so many times, at any moment. */
@@ -93,6 +94,15 @@ export const scenarios: Readonly<Record<string, State>> = {
     'reboot 0': 1,
     'reboot server': 1,
     'delete 0': 1,
+  }),
+  'two attachments of one VM follow each other, with a crash anywhere': from(shared, {
+    'delete 0': 1,
+    crash: 1,
+  }),
+  'two attachments of one VM, the first cut off while its host is silent': from(shared, {
+    'silence 0': 1,
+    'fence-delete 0': 1,
+    'wake 0': 1,
   }),
   'a deposed controller writes late': from(ready, { 'create 0': 1, 'delete 0': 1, depose: 1 }),
 };

@@ -17,7 +17,7 @@ export interface TargetState {
 export interface VmState {
   readonly running: boolean;
   /** Index of the Attachment whose disk it holds, and the epoch it logged in with. */
-  readonly disk?: { readonly attachment: number; readonly epoch: number };
+  readonly disk?: { readonly attachment: 0 | 1; readonly epoch: number };
   readonly detaching?: boolean;
 }
 

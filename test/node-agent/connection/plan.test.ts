@@ -23,7 +23,8 @@ const test = suite('plan of a connection');
 
 const vm = { name: 'vm-a', uuid: 'vm-uuid', state: 'Running' } as const;
 const stopped = { ...vm, state: 'Stopped' } as const;
-const disk = { instance: vm, disk: { device: 'vdb', volumeID: VOLUME_ID } };
+const disk = { instance: vm, disk: { device: 'vdb', volumeID: VOLUME_ID }, grant: 'this' } as const;
+const otherDisk = { ...disk, grant: 'other' } as const;
 const memory: ConnectionMemory = {
   attachmentUID: 'uid-att',
   namespace: 'ns',
@@ -78,6 +79,26 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
     'a disk that is there is kept when the memory was lost',
     { disk, memory: undefined },
     'remember 1 released 0',
+  ],
+  ['a disk of an earlier grant is dead and goes first', { disk: otherDisk }, 'detach'],
+  [
+    'a disk of another grant is not this one’s to take out',
+    { attachment: going, disk: otherDisk },
+    'remember 1 released 1',
+  ],
+  [
+    'a disk whose grant nobody tells is taken for ours',
+    { disk: { ...disk, grant: 'unknown' } },
+    'report Attached',
+  ],
+  [
+    'a disk that is gone is not called attached any longer',
+    {
+      attachment: anAttachment({
+        status: { ...admitted, connection: { epoch: 1, bootID: 'boot-h1', state: 'Attached' } },
+      }),
+    },
+    'report nothing',
   ],
   ['a stopped VM is waited for', { instance: stopped }, 'report InstanceNotRunning'],
   ['a missing VM is said', { instance: undefined }, 'report InstanceNotFound'],
@@ -135,6 +156,12 @@ const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string
   ['its disk goes when the Volume proves that the grant is gone', { disk }, 'detach'],
   ['not while the grant stands', { disk, volume: aVolume({ status: granted(aGrant()) }) }, 'keep'],
   ['not without the Volume: nothing proves that the target is shut', { disk, volume: undefined }, 'keep'],
+  ['another Attachment’s disk is not left over', { disk: otherDisk }, 'forget'],
+  [
+    'what was given up is forgotten, whatever the VM holds now',
+    { disk, memory: { ...memory, released: 1 } },
+    'forget',
+  ],
   ['without a disk the rest goes', { residue: true }, 'disconnect'],
   ['and it is forgotten', {}, 'forget'],
 ];
