@@ -1,5 +1,6 @@
 // How a failure of the outside world reads in a status.
 import { CommandError } from './exec/command.ts';
+import { LockStuck } from './exec/locks.ts';
 import { RoleError } from './roles/errors.ts';
 import type { Problem } from './volume/plan.ts';
 
@@ -14,8 +15,18 @@ export function problemOf(error: unknown): Problem | undefined {
   if (error instanceof CommandError) {
     return { reason: 'CommandFailed', message: error.message.slice(0, LONGEST) };
   }
+  if (error instanceof LockStuck) {
+    return { reason: 'Busy', message: error.message.slice(0, LONGEST) };
+  }
+  if (isTimeout(error)) {
+    return { reason: 'CannotLook', message: error.message.slice(0, LONGEST) };
+  }
   return error instanceof ReportedProblem ? { reason: error.reason, message: error.message } : undefined;
 }
+
+/** Ours, or that of AbortSignal.timeout. */
+const isTimeout = (error: unknown): error is Error =>
+  error instanceof Error && (error.name === 'TimeoutError' || error.name === 'DeadlineError');
 
 /** A problem which is not any role's: a missing CHAP key, a guest which does not let go. */
 export class ReportedProblem extends Error {
