@@ -3,7 +3,7 @@ import type { Attachment } from '../api/attachment.ts';
 import { keyOf } from '../api/object.ts';
 import { ATTACHMENTS } from '../api/resources.ts';
 import { Reflector } from '../runtime/reflector.ts';
-import { coalesced } from './coalesce.ts';
+import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import type { ConnectionMemory } from './connection/memory.ts';
 import { connectionReconciler } from './connection/reconcile.ts';
@@ -44,7 +44,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     attachments,
     memories: await RecordStore.open<ConnectionMemory>(files, `${stateDir}/attachments`),
     vmm,
-    lookAtInstances: coalesced(() => vmm.instances(AbortSignal.timeout(60_000))),
+    lookAtInstances: coalesced(() => vmm.instances(lookSignal()), LOOK_LIMIT_MS, 'the instances'),
     initiator,
     chapOf: program.chapOf,
     clock,

@@ -1,5 +1,5 @@
 // The pools of a volume server, by the names which Volumes know them by.
-import { coalesced } from './coalesce.ts';
+import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { PoolConfig } from './config.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import type { Program } from './program.ts';
@@ -29,14 +29,18 @@ export async function openPools(
       clusterID: program.clusterID,
       ...(identity === undefined ? {} : { identity }),
     });
-    const look = coalesced(async () => {
-      const view = await pool.observe(AbortSignal.timeout(60_000));
-      if (identities.get(config.name) === undefined) {
-        // From now on another pool mounted in its place is a missing pool.
-        await identities.put(config.name, view.identity);
-      }
-      return view;
-    });
+    const look = coalesced(
+      async () => {
+        const view = await pool.observe(lookSignal());
+        if (identities.get(config.name) === undefined) {
+          // From now on another pool mounted in its place is a missing pool.
+          await identities.put(config.name, view.identity);
+        }
+        return view;
+      },
+      LOOK_LIMIT_MS,
+      `pool ${config.name}`,
+    );
     opened.push({ config, bound, pool, look });
   }
   return opened;

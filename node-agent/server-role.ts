@@ -3,7 +3,7 @@ import type { Attachment } from '../api/attachment.ts';
 import { ATTACHMENTS, VOLUMES } from '../api/resources.ts';
 import type { Volume } from '../api/volume.ts';
 import { Reflector } from '../runtime/reflector.ts';
-import { coalesced } from './coalesce.ts';
+import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
@@ -52,7 +52,7 @@ export async function serverRole(program: Program, config: ServerConfig): Promis
     pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
     lookAtPool: (name) => lookAt(pools, name),
     target,
-    lookAtTarget: coalesced(() => target.observe(AbortSignal.timeout(60_000))),
+    lookAtTarget: coalesced(() => target.observe(lookSignal()), LOOK_LIMIT_MS, 'the target'),
     chapOf: program.chapOf,
     now: () => clock.now(),
     resyncMs: resyncSeconds * 1000,

@@ -90,4 +90,31 @@ test('a failed look fails for those who shared it, and the next is a new one', a
   assert.is(await look(), 'fine');
 });
 
+test('a look that hangs fails for all, is not begun twice, and once it ended all is well again', async () => {
+  const ends: (() => void)[] = [];
+  const look = coalesced(
+    () => new Promise<number>((resolve) => ends.push(() => resolve(ends.length))),
+    50,
+    'the disk',
+  );
+  const alive = setInterval(() => {}, 1000);
+  const hung = await Promise.allSettled([look(), look(), look()]);
+  for (const { status, ...rest } of hung) {
+    assert.is(status, 'rejected');
+    assert.match(String('reason' in rest && rest.reason), /CannotLook: cannot look at the disk/);
+  }
+  const again = await Promise.allSettled([look(), look()]);
+  assert.equal(
+    again.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  assert.is(ends.length, 1);
+  ends[0]?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  const fresh = look();
+  ends[1]?.();
+  assert.is(await fresh, 2);
+  clearInterval(alive);
+});
+
 test.run();
