@@ -29,7 +29,7 @@ export function coalesced<T>(
       hung = new CannotLook(subject, `a look has not ended within ${timeoutMs / 1000} s`);
       reject(hung);
     }, timeoutMs).unref();
-    Promise.try(look)
+    (async () => await look())()
       .then(resolve, reject)
       .finally(() => {
         clearTimeout(timer);
