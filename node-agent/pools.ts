@@ -23,11 +23,10 @@ export async function openPools(
   const opened: OpenPool[] = [];
   for (const config of configs) {
     const bound = await program.bindRole('pool', config);
-    const identity = identities.get(config.name);
     const pool = profiledPool(bound, {
       name: config.name,
       clusterID: program.clusterID,
-      ...(identity === undefined ? {} : { identity }),
+      identity: () => identities.get(config.name),
     });
     const look = coalesced(
       async () => {

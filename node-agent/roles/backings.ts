@@ -11,8 +11,8 @@ export interface PoolOptions {
   readonly name: string;
   /** UID of the `kube-system` namespace: backings of other clusters are foreign. */
   readonly clusterID: string;
-  /** When known: another pool in this place is PoolMissing. */
-  readonly identity?: string;
+  /** Asked at each look, since it is learnt at the first one. When known: another pool in this place is PoolMissing. */
+  readonly identity?: () => string | undefined;
   readonly extentBytes?: bigint;
 }
 
@@ -41,12 +41,14 @@ export const identify = async ({ profile, options }: PoolWorld, signal: AbortSig
   if (outcome === 'absent' || identity === undefined || identity === '') {
     throw new PoolMissing(options.name, 'its place holds no pool; is its file system mounted?');
   }
-  if (options.identity !== undefined && options.identity !== identity) {
-    throw new PoolMissing(options.name, `its place holds pool ${identity}, not ${options.identity}`);
+  const known = options.identity?.();
+  if (known !== undefined && known !== identity) {
+    throw new PoolMissing(options.name, `its place holds pool ${identity}, not ${known}`);
   }
   return identity;
 };
 
+/** Undefined also when its tags cannot be read: one spoilt file must not hide the other volumes of the pool. */
 const clusterOf = async (
   { profile }: PoolWorld,
   row: Row,
@@ -55,8 +57,15 @@ const clusterOf = async (
   if (row.cluster !== undefined || !profile.has('tags')) {
     return row.cluster;
   }
-  const { outcome, rows } = await profile.call('tags', { 'volume.id': row.volume }, signal);
-  return outcome === 'absent' ? undefined : rows[0]?.cluster;
+  try {
+    const { outcome, rows } = await profile.call('tags', { 'volume.id': row.volume }, signal);
+    return outcome === 'absent' ? undefined : rows[0]?.cluster;
+  } catch (error) {
+    if (error instanceof CannotLook) {
+      return undefined;
+    }
+    throw error;
+  }
 };
 
 const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise<Found> => {

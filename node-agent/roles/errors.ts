@@ -26,7 +26,10 @@ export abstract class RoleError extends Error {
   abstract readonly reason: RoleReason;
 }
 
-/** The pool cannot hold this volume now. Another pool, or more space, cures it. */
+/**
+ * The pool cannot hold this volume now. Another pool, or more space, cures it. How much is free moves all the time, and
+ * is left out of the message: the same failure reads the same.
+ */
 export class NoSpace extends RoleError {
   override readonly name = 'NoSpace';
   readonly reason = 'NoSpace';
@@ -34,8 +37,7 @@ export class NoSpace extends RoleError {
   readonly neededBytes: bigint;
   readonly freeBytes: bigint | undefined;
   constructor(pool: string, neededBytes: bigint, freeBytes?: bigint, options?: ErrorOptions) {
-    const free = freeBytes === undefined ? 'less' : `${freeBytes} bytes`;
-    super(`pool ${pool} cannot take ${neededBytes} bytes: ${free} free`, options);
+    super(`pool ${pool} cannot take ${neededBytes} bytes: less is free`, options);
     this.pool = pool;
     this.neededBytes = neededBytes;
     this.freeBytes = freeBytes;

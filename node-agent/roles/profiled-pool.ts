@@ -136,7 +136,8 @@ const grow = async (
 };
 
 const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
-  const { name, identity = randomUUID() } = world.options;
+  const { name } = world.options;
+  const identity = world.options.identity?.() ?? randomUUID();
   const { outcome } = await world.profile.call('identity', {}, signal);
   if (outcome === 'absent') {
     const contents = await world.profile.call('contents', {}, signal);

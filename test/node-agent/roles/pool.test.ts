@@ -7,15 +7,7 @@ import type { RunCommand } from '../../../node-agent/exec/command.ts';
 import { type Files, hostFiles } from '../../../node-agent/exec/files.ts';
 import { bind } from '../../../node-agent/profiles/bind.ts';
 import { loadProfile } from '../../../node-agent/profiles/load.ts';
-import {
-  Busy,
-  CannotLook,
-  Mismatch,
-  NoSpace,
-  NotDone,
-  NotOurs,
-  PoolMissing,
-} from '../../../node-agent/roles/errors.ts';
+import { Busy, Mismatch, NoSpace, NotDone, NotOurs, PoolMissing } from '../../../node-agent/roles/errors.ts';
 import type { Pool } from '../../../node-agent/roles/pool.ts';
 import { profiledPool } from '../../../node-agent/roles/profiled-pool.ts';
 
@@ -94,7 +86,9 @@ test('a place is made a pool once, keeps its identity, and never when something 
 });
 
 test('another pool in its place is a missing pool', async ({ dir }) => {
-  const stranger = poolOn(dir, hostFiles, { identity: '11111111-2222-4333-8444-555555555555' });
+  const stranger = poolOn(dir, hostFiles, {
+    identity: () => '11111111-2222-4333-8444-555555555555',
+  });
   assert.instance(await failure(stranger.observe(signal)), PoolMissing);
   assert.instance(await failure(stranger.create(ID, MIB, owner, signal)), PoolMissing);
 });
@@ -124,7 +118,24 @@ test('a volume whose owner is unknown, unreadable or another is foreign', async 
   assert.is((await only(pool))?.foreign, true);
   assert.instance(await failure(pool.retire(ID, signal)), NotOurs);
   await writeFile(tags, '{"clus');
-  assert.instance(await failure(pool.observe(signal)), CannotLook);
+  assert.is((await only(pool))?.foreign, true);
+  assert.instance(await failure(pool.retire(ID, signal)), NotOurs);
+});
+
+test('a spoilt owner file hides no other volume of the pool', async ({ dir, pool }) => {
+  const spoilt = 'vol00000000000000001';
+  await pool.create(ID, MIB, owner, signal);
+  await pool.create(spoilt, MIB, owner, signal);
+  await writeFile(join(dir, `${spoilt}.json`), '');
+  const { backings } = await pool.observe(signal);
+  assert.equal(
+    new Map(backings.map(({ volumeID, foreign }) => [volumeID, foreign])),
+    new Map([
+      [spoilt, true],
+      [ID, undefined],
+    ]),
+  );
+  await pool.complete(ID, MIB, signal);
 });
 
 test('a volume in two states is touched by nobody', async ({ dir, pool }) => {
@@ -162,6 +173,11 @@ test('a disk that fills up while space is taken leaves nothing behind', async ({
   const pool = poolOn(dir, hostFiles, {}, full);
   assert.instance(await failure(pool.create(ID, MIB, owner, signal)), NoSpace);
   assert.equal(await readdir(dir), ['.vbs-pool']);
+});
+
+test('a full pool reads the same however much is free', () => {
+  assert.is(new NoSpace('p', 10n, 3n).message, new NoSpace('p', 10n, 4n).message);
+  assert.is(new NoSpace('p', 10n, 3n).message, new NoSpace('p', 10n).message);
 });
 
 test('a file system that cannot allocate gets a sparse file', async ({ dir }) => {
