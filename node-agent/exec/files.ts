@@ -1,6 +1,5 @@
 /** File operations of the agent, handed in so that a simulated world can take their place. Failures carry Node's `code` (ENOENT …). */
 
-import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -93,9 +92,11 @@ const sync = async (path: string): Promise<void> => {
   }
 };
 
-const writeAtomic = async (path: string, text: string, mode = 0o644): Promise<void> => {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+const replaceWhole = async (path: string, text: string, mode: number): Promise<void> => {
+  // Always the same name, since failures name it. A crash may have left it there.
+  const temporary = join(dirname(path), `.${basename(path)}.tmp`);
   try {
+    await fs.rm(temporary, { force: true });
     await fs.writeFile(temporary, text, { mode, flag: 'wx', flush: true });
     await fs.rename(temporary, path);
   } catch (error) {
@@ -103,6 +104,22 @@ const writeAtomic = async (path: string, text: string, mode = 0o644): Promise<vo
     throw error;
   }
   await sync(dirname(path));
+};
+
+/** The last write of each path that is under way: they share a temporary name. */
+const writing = new Map<string, Promise<void>>();
+
+const writeAtomic = async (path: string, text: string, mode = 0o644): Promise<void> => {
+  const before = writing.get(path) ?? Promise.resolve();
+  const mine = before.catch(() => {}).then(() => replaceWhole(path, text, mode));
+  writing.set(path, mine);
+  try {
+    await mine;
+  } finally {
+    if (writing.get(path) === mine) {
+      writing.delete(path);
+    }
+  }
 };
 
 const extend = async (path: string, sizeBytes: bigint): Promise<void> => {

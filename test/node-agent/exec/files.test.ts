@@ -23,6 +23,27 @@ test('an atomic write leaves one file with its mode', async ({ dir }) => {
   assert.equal(await readdir(dir), ['a']);
 });
 
+test('an atomic write gets over what a crash left, and over another one of the same path', async ({
+  dir,
+}) => {
+  const path = join(dir, 'a');
+  await writeFile(join(dir, '.a.tmp'), 'half');
+  await Promise.all(['one', 'two', 'three'].map((text) => hostFiles.writeAtomic(path, text)));
+  assert.is(await hostFiles.read(path), 'three');
+  assert.equal(await readdir(dir), ['a']);
+});
+
+test('an atomic write that fails twice says the same twice', async ({ dir }) => {
+  const write = () =>
+    hostFiles.writeAtomic(join(dir, 'away', 'a'), 'x').then(
+      () => '',
+      (error: unknown) => String(error),
+    );
+  const first = await write();
+  assert.match(first, /ENOENT/);
+  assert.is(await write(), first);
+});
+
 test('extend makes, grows and never shrinks', async ({ dir }) => {
   const path = join(dir, 'a');
   await hostFiles.extend(path, 4096n);
