@@ -1,6 +1,6 @@
 // The controller's read-only copies of the world, and which keys a change concerns.
 import type { Attachment } from '../api/attachment.ts';
-import type { HostView, Hypervisor, VolumeServer } from '../api/hosts.ts';
+import type { Freshness, HostView, Hypervisor, VolumeServer } from '../api/hosts.ts';
 import { HOST_LEASE, HOST_LEASE_LABEL, hostNamespace, hostOfNamespace } from '../api/names.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
 import { parseBytes } from '../api/quantity.ts';
@@ -103,6 +103,10 @@ export const reflectorsOf = (caches: Caches) => [
   caches.leases,
 ];
 
+/** Whether a host is heard, by the Lease in its namespace. */
+export const freshnessOf = (host: string, heartbeats: LeaseWatcher): Freshness =>
+  heartbeats.freshness(`${hostNamespace(host)}/${HOST_LEASE}`);
+
 /** Hosts with whether they are heard. */
 export function hostViews<T extends KubeObject>(
   hosts: { list(): T[] },
@@ -110,7 +114,7 @@ export function hostViews<T extends KubeObject>(
 ): readonly HostView<T>[] {
   return hosts.list().map((host) => ({
     host,
-    freshness: heartbeats.freshness(`${hostNamespace(host.metadata.name)}/${HOST_LEASE}`),
+    freshness: freshnessOf(host.metadata.name, heartbeats),
   }));
 }
 

@@ -1,7 +1,7 @@
 // One random CHAP key for each pair of hosts, in a Secret in each of the two hosts' own namespaces. The volume server's
 // copy is the truth: it is made first, and the hypervisor's follows it.
 import { randomBytes } from 'node:crypto';
-import { chapSecretName, hostNamespace } from '../api/names.ts';
+import { chapSecretName, hostNamespace, MANAGERS } from '../api/names.ts';
 import type { KubeObject } from '../api/object.ts';
 import { SECRETS } from '../api/resources.ts';
 import type { Api } from '../runtime/api.ts';
@@ -14,51 +14,48 @@ interface Secret extends KubeObject {
 
 export type EnsureChapKey = (server: string, hypervisor: string, signal: AbortSignal) => Promise<void>;
 
-/** Safe to repeat; remembers the pairs it has seen complete. */
+/** Safe to repeat. Looks each time: grants are rare, and a namespace may have been made anew. */
 export function chapKeys(api: Pick<Api, 'get' | 'create' | 'patch'>): EnsureChapKey {
-  const complete = new Set<string>();
   return async (server, hypervisor, signal) => {
     const name = chapSecretName(server, hypervisor);
-    if (complete.has(name)) {
-      return;
-    }
-    const truth = await ensure(
-      api,
-      { name, namespace: hostNamespace(server) },
-      randomBytes(32).toString('base64'),
-      signal,
-    );
+    const fresh = randomBytes(32).toString('base64');
+    const truth = await ensure(api, { name, namespace: hostNamespace(server) }, fresh, signal);
     const copy = await ensure(api, { name, namespace: hostNamespace(hypervisor) }, truth, signal);
     if (copy !== truth) {
-      await api.patch(
-        SECRETS,
-        { name, namespace: hostNamespace(hypervisor) },
-        { data: { key: truth } },
-        { fieldManager: 'vbs-controller', signal },
-      );
+      await write(api, { name, namespace: hostNamespace(hypervisor) }, truth, signal);
     }
-    complete.add(name);
   };
+}
+
+interface Ref {
+  readonly name: string;
+  readonly namespace: string;
+}
+
+async function write(api: Pick<Api, 'patch'>, ref: Ref, key: string, signal: AbortSignal): Promise<string> {
+  await api.patch(SECRETS, ref, { data: { key } }, { fieldManager: MANAGERS.controller, signal });
+  return key;
 }
 
 /** The key in the Secret, made with the given one when there is none. */
 async function ensure(
-  api: Pick<Api, 'get' | 'create'>,
-  ref: { readonly name: string; readonly namespace: string },
+  api: Pick<Api, 'get' | 'create' | 'patch'>,
+  ref: Ref,
   key: string,
   signal: AbortSignal,
 ): Promise<string> {
   const found = await api.get<Secret>(SECRETS, ref, { signal });
   if (found !== undefined) {
-    return found.data?.key ?? key;
+    // A Secret without the key is as good as none, but for its name.
+    return found.data?.key ?? (await write(api, ref, key, signal));
   }
   const draft = { apiVersion: 'v1', kind: 'Secret', metadata: ref, type: 'vbs.dev/chap-key', data: { key } };
   try {
-    await api.create<Secret>(SECRETS, draft, { fieldManager: 'vbs-controller', signal });
+    await api.create<Secret>(SECRETS, draft, { fieldManager: MANAGERS.controller, signal });
     return key;
   } catch (error) {
     if (error instanceof ApiError && error.isAlreadyExists) {
-      return (await api.get<Secret>(SECRETS, ref, { signal }))?.data?.key ?? key;
+      return ensure(api, ref, key, signal);
     }
     throw error;
   }

@@ -4,6 +4,7 @@ import { chapSecretName, hostNamespace } from '../api/names.ts';
 import type { KubeObject } from '../api/object.ts';
 import { SECRETS } from '../api/resources.ts';
 import type { Api } from '../runtime/api.ts';
+import { ApiError } from '../runtime/errors.ts';
 import { ReportedProblem } from './problems.ts';
 import type { RecordStore } from './store.ts';
 
@@ -20,22 +21,39 @@ export interface ChapGrant {
 
 export type ChapOf = (grant: ChapGrant, signal: AbortSignal) => Promise<Chap>;
 
-/** @throws ReportedProblem when there is no key; the controller makes it before it grants. */
+/**
+ * Read live, so that a key that was made anew is used at once; the copy on disk is for when the API server does not answer.
+ * @throws ReportedProblem when there is no key; the controller makes it before it grants.
+ */
 export function chapSource(api: Pick<Api, 'get'>, host: string, copies: RecordStore<string>): ChapOf {
   return async ({ server, hypervisor, volumeID, epoch }, signal) => {
     const name = chapSecretName(server, hypervisor);
-    let key = copies.get(name);
+    const key = await liveKey(api, { name, namespace: hostNamespace(host) }, copies.get(name), signal);
     if (key === undefined) {
-      const secret = await api.get<ChapSecret>(SECRETS, { name, namespace: hostNamespace(host) }, { signal });
-      key = secret?.data?.key;
-      if (key === undefined) {
-        throw new ReportedProblem(
-          'ChapKeyMissing',
-          `Secret ${name} is not in namespace ${hostNamespace(host)}`,
-        );
-      }
+      throw new ReportedProblem(
+        'ChapKeyMissing',
+        `Secret ${name} is not in namespace ${hostNamespace(host)}`,
+      );
+    }
+    if (copies.get(name) !== key) {
       await copies.put(name, key);
     }
     return chapFor(Buffer.from(key, 'base64'), volumeID, epoch);
   };
+}
+
+async function liveKey(
+  api: Pick<Api, 'get'>,
+  ref: { readonly name: string; readonly namespace: string },
+  copy: string | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    return (await api.get<ChapSecret>(SECRETS, ref, { signal }))?.data?.key;
+  } catch (error) {
+    if (copy !== undefined && error instanceof ApiError && error.isUnanswered) {
+      return copy;
+    }
+    throw error;
+  }
 }

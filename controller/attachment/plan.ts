@@ -1,6 +1,7 @@
 // The controller's rules for one Attachment: the finalizer, the copy of its grant, the release after a move. Pure.
 import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
 import type { AttachmentStatus } from '../../api/generated/v1alpha1.ts';
+import type { Hypervisor } from '../../api/hosts.ts';
 import { type Grant, grantFor, hasFinalizer, isDeleting, type Volume } from '../../api/volume.ts';
 import { findHypervisor, type HypervisorView, instanceOn } from '../binding.ts';
 
@@ -75,6 +76,15 @@ export function mayForget(attachment: Attachment, volume: Volume | undefined): b
   );
 }
 
+/** The schema's limit: a longer list is cut, and then absence from it means nothing. */
+const MOST_INSTANCES = 1024;
+
+/** The host looked at its VMs and told of all of them: only then is a VM that is not listed not there. */
+function listsAll({ status }: Hypervisor): boolean {
+  const { instances, problems = [] } = status?.agent ?? {};
+  return problems.length === 0 && instances !== undefined && instances.length < MOST_INSTANCES;
+}
+
 /** A cold move: the bound hypervisor answers and no longer has the VM, and another one does. */
 function hasMoved({ attachment, hypervisors }: AttachmentWorld, grant: Grant): boolean {
   const bound = hypervisors.find(({ host }) => host.metadata.name === grant.hypervisor);
@@ -85,6 +95,7 @@ function hasMoved({ attachment, hypervisors }: AttachmentWorld, grant: Grant): b
   return (
     target.kind === 'bound' &&
     target.hypervisor.host.metadata.name !== grant.hypervisor &&
+    listsAll(bound.host) &&
     instanceOn(bound.host, attachment) === undefined
   );
 }

@@ -1,11 +1,10 @@
 // One visit of one VolumeServer or Hypervisor: its conditions, and the boot in which it was fenced.
 import type { Hypervisor, VolumeServer } from '../../api/hosts.ts';
-import { HOST_LEASE, hostNamespace } from '../../api/names.ts';
 import type { Resource } from '../../api/object.ts';
 import { HYPERVISORS, VOLUME_SERVERS } from '../../api/resources.ts';
 import type { Reconcile } from '../../runtime/loop.ts';
 import type { Reflector } from '../../runtime/reflector.ts';
-import type { Caches } from '../caches.ts';
+import { type Caches, freshnessOf } from '../caches.ts';
 import type { Reporter } from '../report.ts';
 import { fencedBootID, hostClaims } from './status.ts';
 
@@ -36,7 +35,7 @@ function visitor<T extends Hypervisor | VolumeServer>(
     if (host === undefined) {
       return {};
     }
-    const freshness = caches.heartbeats.freshness(`${hostNamespace(key)}/${HOST_LEASE}`);
+    const freshness = freshnessOf(key, caches.heartbeats);
     const reported = await reporter.report({
       resource,
       object: host,

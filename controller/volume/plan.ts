@@ -5,6 +5,7 @@
 //        └──── Fencing ─────────────────────────────────────► Withdrawn@e (S) ──► dropped
 import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
+import type { Freshness } from '../../api/hosts.ts';
 import { initiatorName } from '../../api/names.ts';
 import {
   backendOf,
@@ -25,6 +26,8 @@ export interface VolumeWorld extends PlacementWorld {
   /** UIDs in the grants for which a live list proved that no Attachment exists any more. */
   readonly goneAttachments: ReadonlySet<string>;
   readonly hypervisors: readonly HypervisorView[];
+  /** Whether a host is heard, also when its object was deleted. */
+  readonly freshnessOf: (host: string) => Freshness;
   /** The volumeID for this object, free of collisions. */
   readonly volumeID: string;
 }
@@ -94,7 +97,8 @@ function mayDrop(item: Grant, { volume, attachments, goneAttachments }: VolumeWo
   });
 }
 
-function mustFence(item: Grant, { attachments, goneAttachments, hypervisors }: VolumeWorld): boolean {
+function mustFence(item: Grant, world: VolumeWorld): boolean {
+  const { attachments, goneAttachments, hypervisors, freshnessOf } = world;
   const hypervisor = hypervisors.find(({ host }) => host.metadata.name === item.hypervisor);
   if (hypervisor?.host.spec?.fenced === true) {
     return true;
@@ -104,7 +108,7 @@ function mustFence(item: Grant, { attachments, goneAttachments, hypervisors }: V
   }
   const served = attachments.filter(({ metadata }) => item.attachments.includes(metadata.uid));
   return (
-    hypervisor?.freshness === 'stale' &&
+    (hypervisor?.freshness ?? freshnessOf(item.hypervisor)) === 'stale' &&
     served.length > 0 &&
     served.every((attachment) => isDeleting(attachment) && attachment.spec.detachPolicy === 'Fence')
   );

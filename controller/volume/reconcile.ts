@@ -7,7 +7,7 @@ import { grantsOf, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
-import { type Caches, hostViews, reservedIn } from '../caches.ts';
+import { type Caches, freshnessOf, hostViews, reservedIn } from '../caches.ts';
 import {
   addFinalizer,
   again,
@@ -20,6 +20,8 @@ import {
 import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
 import { derivedFields, volumeClaims } from './status.ts';
 
+/** How soon to try again to make a CHAP key, as when a host's namespace is missing. */
+const KEY_RETRY_MS = 5_000;
 /** More steps than any object needs in a row; the queue goes on where a visit stops. */
 const MOST_STEPS = 12;
 
@@ -28,6 +30,9 @@ export function volumeReconciler(deps: VolumeDeps): Reconcile {
     const context = { deps, log, signal };
     for (let step = 0; step < MOST_STEPS; step += 1) {
       const visited = await visitOnce(key, context);
+      if (visited.kind === 'gone') {
+        return {};
+      }
       if (visited.kind === 'settled') {
         return { requeueAfterMs: visited.afterMs } satisfies Result;
       }
@@ -36,7 +41,7 @@ export function volumeReconciler(deps: VolumeDeps): Reconcile {
   };
 }
 
-async function visitOnce(key: string, context: VisitContext): Promise<Visited> {
+async function visitOnce(key: string, context: VisitContext): Promise<Visited | { readonly kind: 'gone' }> {
   const { caches, resyncMs } = context.deps;
   const results: Visited[] = [];
   const volume = caches.volumes.get(key);
@@ -45,6 +50,9 @@ async function visitOnce(key: string, context: VisitContext): Promise<Visited> {
   }
   for (const attachment of caches.attachments.byIndex('volume', key)) {
     results.push(await visitAttachment(attachment, context));
+  }
+  if (results.length === 0) {
+    return { kind: 'gone' };
   }
   if (results.some(({ kind }) => kind === 'again')) {
     return again;
@@ -70,12 +78,33 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
       return removeFinalizer(subjectOf(volume, context), context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Volume');
-      if (plan.grant !== undefined) {
-        await deps.ensureChapKey(volume.status?.server ?? '', plan.grant.hypervisor, signal);
-      }
-      return report(world, plan, context);
+      return (await hasKey(volume, plan, context))
+        ? report(world, plan, context)
+        : { kind: 'settled', afterMs: KEY_RETRY_MS };
     case 'settled':
       return report(world, plan, context);
+  }
+}
+
+/** A grant needs a key in both hosts' namespaces first. Without one, everything else about the volume goes on. */
+async function hasKey(
+  volume: Volume,
+  plan: VolumePlan,
+  { deps, log, signal }: VisitContext,
+): Promise<boolean> {
+  if (plan.kind !== 'write' || plan.grant === undefined) {
+    return true;
+  }
+  const { server = '' } = volume.status ?? {};
+  try {
+    await deps.ensureChapKey(server, plan.grant.hypervisor, signal);
+    return true;
+  } catch (error) {
+    log.warn(
+      { err: error, server, hypervisor: plan.grant.hypervisor },
+      'Cannot make the CHAP key of a pair of hosts',
+    );
+    return false;
   }
 }
 
@@ -98,6 +127,7 @@ async function observe(
     classes: caches.classes.list(),
     servers: hostViews(caches.servers, caches.heartbeats),
     hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
+    freshnessOf: (host) => freshnessOf(host, caches.heartbeats),
     reservedBytes: reservedIn(caches, key),
     volumeID: freeVolumeID(volume, caches),
   };

@@ -9,7 +9,7 @@ import { sameJson } from '../../api/equal.ts';
 import { backendOf, type Grant, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
-import { emptyServerMemory, type ServerMemory } from '../volume/memory.ts';
+import { emptyServerMemory, isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
 
 export interface ExportWorld {
   readonly volumeID: string;
@@ -69,11 +69,15 @@ function recalled({ volume, volumeID, memory }: ExportWorld): ServerMemory | und
     return memory;
   }
   const base = memory ?? emptyServerMemory(volumeID, volume.metadata.uid);
-  return { ...base, revision: grants.revision, items: grants.items ?? [] };
+  const items = grants.items ?? [];
+  const oldest = Math.min(grants.revision + 1, ...items.map(({ epoch }) => epoch));
+  const withdrawnBelow = Math.max(base.withdrawnBelow, oldest);
+  const withdrawn = base.withdrawn.filter((epoch) => epoch >= withdrawnBelow);
+  return { ...base, revision: grants.revision, items, withdrawn, withdrawnBelow };
 }
 
 export const isWanted = (item: Grant, memory: ServerMemory, attachments: readonly Attachment[]): boolean =>
-  item.state === 'Granted' && !memory.withdrawn.includes(item.epoch) && !isGivenUp(item, attachments);
+  item.state === 'Granted' && !isWithdrawnEpoch(memory, item.epoch) && !isGivenUp(item, attachments);
 
 /** The hypervisor gave the grant up for every Attachment it serves. */
 function isGivenUp(item: Grant, attachments: readonly Attachment[]): boolean {
@@ -114,7 +118,7 @@ function planWithdrawn(
   wanted: readonly Grant[],
 ): ExportPlan | undefined {
   const fresh = memory.items.filter(
-    (item) => !wanted.includes(item) && !memory.withdrawn.includes(item.epoch),
+    (item) => !wanted.includes(item) && !isWithdrawnEpoch(memory, item.epoch),
   );
   if (fresh.length > 0) {
     const withdrawn = [...memory.withdrawn, ...fresh.map(({ epoch }) => epoch)];
@@ -126,7 +130,7 @@ function planWithdrawn(
   for (const attachment of world.attachments) {
     const { epoch } = attachment.status ?? {};
     const told = attachment.status?.export;
-    if (epoch !== undefined && memory.withdrawn.includes(epoch)) {
+    if (epoch !== undefined && isWithdrawnEpoch(memory, epoch)) {
       if (told?.epoch !== epoch || told.state !== 'Withdrawn') {
         const fact: ExportFact = { epoch, bootID: world.bootID, state: 'Withdrawn' };
         return take({ kind: 'report', attachment, fact }, `grant ${epoch} is withdrawn`);

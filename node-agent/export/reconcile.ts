@@ -3,9 +3,10 @@ import type { Attachment, ExportFact } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { ATTACHMENTS } from '../../api/resources.ts';
-import { backendOf } from '../../api/volume.ts';
+import { backendOf, grantsOf } from '../../api/volume.ts';
 import { patchStatusBlock } from '../../runtime/patch.ts';
 import { problemOf } from '../problems.ts';
+import type { Backing } from '../roles/pool.ts';
 import type { Problem } from '../volume/plan.ts';
 import { type Progress, type ServerVisit, seeBacking, volumeOf, writeFact } from '../volume/visit.ts';
 import { actOnExport } from './act.ts';
@@ -19,17 +20,15 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
     const exports = await deps.lookAtTarget();
     const target = exports.find((one) => one.volumeID === volumeID);
     const memory = deps.memories.get(volumeID);
-    const pool = volume?.status?.pool;
     // Without grants and without a target nothing is asked of the pool.
-    const needed =
-      target !== undefined || (memory?.items.length ?? 0) > 0 || volume?.status?.grants !== undefined;
-    const backing = needed && pool !== undefined ? (await seeBacking(visit, pool)).backing : undefined;
+    const isNeeded = target !== undefined || (memory?.items ?? []).length > 0 || grantsOf(volume).length > 0;
+    const { backing, unseen }: Exportable = isNeeded ? await backingOf(visit) : {};
     const world = {
       volumeID,
       volume,
       attachments,
       memory,
-      backing: backing?.state === 'complete' ? backing : undefined,
+      backing,
       target,
       portals: deps.target.portals(),
       bootID: deps.bootID,
@@ -41,7 +40,7 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
       return { kind: 'acted' };
     }
     if (plan.kind === 'wait') {
-      await tellProblem(visit, { reason: plan.reason, message: plan.message });
+      await tellProblem(visit, unseen ?? { reason: plan.reason, message: plan.message });
       return { kind: 'waiting' };
     }
     return { kind: 'settled' };
@@ -53,6 +52,30 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
     log.warn({ volumeID, err: error }, 'The target could not be seen or changed');
     await tellProblem(visit, problem);
     return { kind: 'waiting' };
+  }
+}
+
+interface Exportable {
+  readonly backing?: Backing;
+  /** Why the pool could not be seen: shutting a target needs no pool, opening one does. */
+  readonly unseen?: Problem;
+}
+
+/** What may be exported: complete, and not another cluster's. */
+async function backingOf(visit: ServerVisit): Promise<Exportable> {
+  const pool = volumeOf(visit)?.status?.pool;
+  if (pool === undefined) {
+    return {};
+  }
+  try {
+    const { backing } = await seeBacking(visit, pool);
+    return backing?.state === 'complete' && backing.foreign !== true ? { backing } : {};
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    return { unseen: problem };
   }
 }
 

@@ -13,7 +13,12 @@ export interface ServerMemory {
   readonly items: readonly Grant[];
   /** Epochs which were withdrawn: never let in again. */
   readonly withdrawn: readonly number[];
+  /** Every epoch below was withdrawn too: epochs only grow, and the controller drops none that was not. */
+  readonly withdrawnBelow: number;
 }
+
+export const isWithdrawnEpoch = ({ withdrawn, withdrawnBelow }: ServerMemory, epoch: number): boolean =>
+  epoch < withdrawnBelow || withdrawn.includes(epoch);
 
 export const emptyServerMemory = (volumeID: string, volumeUID: string): ServerMemory => ({
   volumeID,
@@ -22,4 +27,5 @@ export const emptyServerMemory = (volumeID: string, volumeUID: string): ServerMe
   revision: 0,
   items: [],
   withdrawn: [],
+  withdrawnBelow: 0,
 });

@@ -86,11 +86,11 @@ function planPresence(world: BackingWorld): BackingPlan {
     const message = `the data of ${volume.status?.volumeID} is not in pool ${volume.status?.pool}; restore it there, or delete the Volume. It is never made anew.`;
     return report(world, { problem: { reason: 'DataMissing', message } });
   }
-  if (backing?.state === 'provisional') {
+  if (backing?.state === 'provisional' && backing.sizeBytes >= sizeBytes) {
     return take({ kind: 'complete', sizeBytes });
   }
   if (freeBytes < sizeBytes) {
-    const message = `pool ${volume.status?.pool} has ${freeBytes} bytes free, ${sizeBytes} are needed; free space or lower spec.size`;
+    const message = `pool ${volume.status?.pool} has not the ${sizeBytes} bytes free which are needed; free space or lower spec.size`;
     return report(world, { problem: { reason: 'NoSpace', message } });
   }
   return take({ kind: 'create', sizeBytes });

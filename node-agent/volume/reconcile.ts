@@ -1,7 +1,7 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
 import { VOLUMES } from '../../api/resources.ts';
 import type { Backend, Volume } from '../../api/volume.ts';
-import type { Reconcile } from '../../runtime/loop.ts';
+import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitTarget } from '../export/reconcile.ts';
 import { problemOf } from '../problems.ts';
 import { emptyServerMemory } from './memory.ts';
@@ -21,29 +21,38 @@ const RETRY_MS = 2_000;
 export function serverReconciler(deps: ServerDeps): Reconcile {
   return async (volumeID, { log, signal }) => {
     const visit = { deps, volumeID, log, signal };
-    let waiting = false;
-    let failure: { readonly error: unknown } | undefined;
-    for (let step = 0; step < MOST_STEPS; step += 1) {
-      // A fact that cannot be written, because the API server is away, must not keep a target from being rebuilt.
-      const data: Progress =
-        failure === undefined
-          ? await visitData(visit).catch((error: unknown) => {
-              failure = { error };
-              return { kind: 'settled' } as const;
-            })
-          : { kind: 'settled' };
-      const target = await visitTarget(visit);
-      waiting = data.kind === 'waiting' || target.kind === 'waiting';
-      if (data.kind !== 'acted' && target.kind !== 'acted') {
-        break;
-      }
-    }
-    if (failure !== undefined) {
-      throw (failure as { readonly error: unknown }).error;
-    }
-    return { requeueAfterMs: waiting ? RETRY_MS : deps.resyncMs };
+    return isKnown(visit) ? visitBoth(visit) : {};
   };
 }
+
+/** A fact that cannot be written, because the API server is away, must not keep a target from being rebuilt. */
+async function visitBoth(visit: ServerVisit): Promise<Result> {
+  let data: Progress = { kind: 'settled' };
+  let target: Progress = { kind: 'settled' };
+  let failure: { readonly error: unknown } | undefined;
+  for (let step = 0; step < MOST_STEPS; step += 1) {
+    if (failure === undefined) {
+      const seen = await visitData(visit).catch((error: unknown) => ({ error }));
+      failure = 'error' in seen ? seen : undefined;
+      data = 'error' in seen ? { kind: 'settled' } : seen;
+    }
+    target = await visitTarget(visit);
+    if (data.kind !== 'acted' && target.kind !== 'acted') {
+      break;
+    }
+  }
+  if (failure !== undefined) {
+    throw failure.error;
+  }
+  const isWaiting = data.kind === 'waiting' || target.kind === 'waiting';
+  return { requeueAfterMs: isWaiting ? RETRY_MS : visit.deps.resyncMs };
+}
+
+/** Some object or record speaks of the volume; else there is nothing to look at, now or later. */
+const isKnown = (visit: ServerVisit): boolean =>
+  volumeOf(visit) !== undefined ||
+  visit.deps.memories.get(visit.volumeID) !== undefined ||
+  visit.deps.attachments.byIndex('volumeID', visit.volumeID).length > 0;
 
 async function visitData(visit: ServerVisit): Promise<Progress> {
   const { deps, volumeID, log } = visit;

@@ -181,6 +181,7 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   classes: [aClass()],
   servers: [aServer()],
   hypervisors: [aHypervisor()],
+  freshnessOf: () => 'unknown',
   reservedBytes: () => 0n,
   volumeID: VOLUME_ID,
   ...change,

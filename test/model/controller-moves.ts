@@ -50,6 +50,7 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     classes: [someClass],
     servers: serverViews,
     hypervisors: hypervisorViews(state),
+    freshnessOf: () => 'unknown',
     reservedBytes: () => 0n,
     volumeID: volumeIDFor(volume.metadata.uid),
   });

@@ -56,7 +56,7 @@ export const mutants: readonly Mutant[] = [
       planExport: ({ memory, ...world }) =>
         rules.planExport({
           ...world,
-          memory: memory === undefined ? undefined : { ...memory, withdrawn: [] },
+          memory: memory === undefined ? undefined : { ...memory, withdrawn: [], withdrawnBelow: 0 },
         }),
     },
   },

@@ -160,6 +160,7 @@ function doBacking(state: State, step: BackingStep): State {
         revision: 0,
         items: [],
         withdrawn: [],
+        withdrawnBelow: 0,
       };
       return { ...state, serverMemory: spell({ ...memory, everProvisioned: true }) };
     }

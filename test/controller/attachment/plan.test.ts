@@ -79,6 +79,17 @@ const cases: [name: string, change: Partial<AttachmentWorld>, expected: string][
     },
     'settled',
   ],
+  ...[{ problems: [{ reason: 'VmmUnavailable', message: '' }] }, { instances: undefined }].map(
+    (agent): [string, Partial<AttachmentWorld>, string] => [
+      `not while the old host cannot see its VMs (${Object.keys(agent)})`,
+      {
+        volume: held,
+        attachment: anAttachment({ status: admitted }),
+        hypervisors: [aHypervisor('h1', { agent: { instances: [], ...agent } as never }), ...moved.slice(1)],
+      },
+      'settled',
+    ],
+  ),
   ['one that waits goes at once', { attachment: anAttachment({ metadata: deleted }) }, 'remove-finalizer'],
   [
     'one with a grant stays',

@@ -187,6 +187,16 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
     'settled',
   ]),
   [
+    'also when the Hypervisor object is gone and its host is silent',
+    {
+      volume: held,
+      attachments: [anAttachment({ metadata: deleted, spec: { detachPolicy: 'Fence' }, status: admitted })],
+      hypervisors: [],
+      freshnessOf: () => 'stale',
+    },
+    'r2 [1:h1:Fencing]',
+  ],
+  [
     'no time alone cuts anybody off',
     {
       volume: held,

@@ -60,6 +60,7 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
     `create ${2n * 2n ** 20n}`,
   ],
   ['what is half made is finished', { backing: backing('provisional') }, `complete ${GI}`],
+  ['what was cut short is made again', { backing: backing('provisional', 0n) }, `create ${GI}`],
   ['what is complete is remembered first', { backing: backing('complete') }, 'remember-provisioned'],
   ['and then told', { backing: backing('complete'), memory: remembered }, `report provisioned ${GI}`],
   ['a full pool makes nothing', { freeBytes: GI - 1n }, 'report NoSpace'],
