@@ -102,25 +102,29 @@ function serverLeftovers({ pools, exports, accounted }: ServerScene): Leftover[]
 
 export interface HypervisorScene extends HostFacts {
   readonly initiator: string;
-  readonly instances: readonly Instance[];
+  /** Absent until the VMM has answered once: none known is not none there. */
+  readonly instances?: readonly Instance[];
   /** volumeIDs of our disks in running VMs, with the VM that holds each. */
   readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
   readonly accounted: ReadonlySet<string>;
   /** The controller remembers a fence of this boot and waits for the number of disks; nobody else needs it. */
   readonly fenced: boolean;
-  /** The VMM has answered in this boot: no disks means that there are none. */
+  /** The VMM has answered, for every VM: no disks means that there are none. */
   readonly isSeen: boolean;
 }
+
+const instanceFacts = (instances: readonly Instance[]) =>
+  instances
+    .map(({ name, uuid, state }) => ({ name: name.slice(0, 256), uuid, state }))
+    .sort((a, b) => a.uuid.localeCompare(b.uuid))
+    .slice(0, 1024);
 
 export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
   return {
     ...common(scene),
     initiator: scene.initiator,
     ...(scene.fenced && scene.isSeen ? { disks: scene.disks.length } : {}),
-    instances: scene.instances
-      .map(({ name, uuid, state }) => ({ name: name.slice(0, 256), uuid, state }))
-      .sort((a, b) => a.uuid.localeCompare(b.uuid))
-      .slice(0, 1024),
+    ...(scene.instances === undefined ? {} : { instances: instanceFacts(scene.instances) }),
     leftovers: scene.disks
       .filter(({ volumeID }) => !scene.accounted.has(volumeID))
       .map(({ volumeID, instance }) => ({

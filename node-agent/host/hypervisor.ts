@@ -24,9 +24,15 @@ export interface HypervisorWork {
   readonly bound: readonly (readonly [string, BoundProfile])[];
 }
 
-interface SeenHost {
-  readonly instances: readonly Instance[];
+interface SeenDisks {
   readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
+  /** VMs that could not be looked into: their disks are the last ones seen. */
+  readonly unseen: readonly string[];
+}
+
+interface SeenHost extends SeenDisks {
+  /** Absent until the VMM has answered once. */
+  readonly instances?: readonly Instance[];
   readonly problem?: Problem;
 }
 
@@ -39,7 +45,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
   let before: SeenHost | undefined;
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
-    const seen = await seeHost(deps, before, signal);
+    const seen = await seeHost(work, before, signal);
     wake(work, before !== undefined && !sameJson(before, seen));
     before = seen;
     const accounted = accountedFor(deps, seen);
@@ -51,11 +57,11 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
         profiles: profiles ?? [],
         problems: seen.problem === undefined ? [] : [seen.problem],
         initiator: initiatorOf(deps),
-        instances: seen.instances,
+        ...(seen.instances === undefined ? {} : { instances: seen.instances }),
         disks: seen.disks,
         accounted,
         fenced: host?.status?.fencedBootID === program.bootID,
-        isSeen: seen.problem === undefined,
+        isSeen: seen.problem === undefined && seen.unseen.length === 0,
       });
     await reporter.report(
       {
@@ -95,41 +101,49 @@ function accountedFor({ attachments }: HypervisorDeps, { disks }: SeenHost): Rea
 
 /** While the VMM does not answer, what was last seen stays said, with the problem beside it. */
 async function seeHost(
-  deps: HypervisorDeps,
+  work: HypervisorWork,
   before: SeenHost | undefined,
   signal: AbortSignal,
 ): Promise<SeenHost> {
   try {
-    const instances = await deps.lookAtInstances();
-    return { instances, disks: await ourDisks(deps, instances, signal) };
+    const instances = await work.deps.lookAtInstances();
+    return { instances, ...(await ourDisks(work, instances, { before, signal })) };
   } catch (error) {
     const problem = problemOf(error);
     if (problem === undefined) {
       throw error;
     }
     const message = `the VMM does not answer: ${problem.message}`;
-    return { instances: [], disks: [], ...before, problem: { reason: 'VmmUnavailable', message } };
+    return { disks: [], unseen: [], ...before, problem: { reason: 'VmmUnavailable', message } };
   }
 }
 
+/** One VM that cannot be looked into says nothing about the others, nor about the host. */
 async function ourDisks(
-  { vmm }: HypervisorDeps,
+  { deps: { vmm }, program: { log } }: HypervisorWork,
   instances: readonly Instance[],
-  signal: AbortSignal,
-): Promise<SeenHost['disks']> {
-  const found: { volumeID: string; instance: string }[] = [];
+  { before, signal }: { readonly before: SeenHost | undefined; readonly signal: AbortSignal },
+): Promise<SeenDisks> {
+  const disks: SeenDisks['disks'][number][] = [];
+  const unseen: string[] = [];
   for (const instance of instances.filter(({ state }) => state === 'Running' || state === 'Paused')) {
+    const { name } = instance;
     try {
-      for (const { volumeID } of await vmm.disks(instance, signal)) {
-        if (volumeID !== undefined) {
-          found.push({ volumeID, instance: instance.name });
-        }
-      }
+      const shown = await vmm.disks(instance, signal);
+      disks.push(
+        ...shown.flatMap(({ volumeID }) => (volumeID === undefined ? [] : { volumeID, instance: name })),
+      );
     } catch (error) {
-      if (!(error instanceof InstanceNotRunning || error instanceof InstanceNotFound)) {
-        throw error;
+      if (error instanceof InstanceNotRunning || error instanceof InstanceNotFound) {
+        continue;
+      }
+      signal.throwIfAborted();
+      unseen.push(name);
+      disks.push(...(before?.disks.filter((disk) => disk.instance === name) ?? []));
+      if (before?.unseen.includes(name) !== true) {
+        log.warn({ instance: name, err: error }, 'Cannot look at the disks of a VM');
       }
     }
   }
-  return found;
+  return { disks, unseen };
 }

@@ -1,0 +1,100 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { HypervisorAgent } from '../../../api/hosts.ts';
+import { type HypervisorWork, hypervisorVisitor } from '../../../node-agent/host/hypervisor.ts';
+import { CannotLook } from '../../../node-agent/roles/errors.ts';
+import type { Instance, VmDisk } from '../../../node-agent/roles/vmm.ts';
+
+const test = suite('a visit of a hypervisor');
+
+const BOOT = 'b1';
+const context = { signal: new AbortController().signal } as never;
+const running = (name: string): Instance => ({ name, uuid: `uuid-${name}`, state: 'Running' });
+const disk = (volumeID: string): readonly VmDisk[] => [{ device: 'vdb', volumeID }];
+
+/** A host which was fenced in this boot, so that the number of its disks is told. */
+function setUp(vmm: { list: () => readonly Instance[]; disks: (name: string) => readonly VmDisk[] }) {
+  let object = { metadata: { name: 'h', uid: 'u' }, status: { fencedBootID: BOOT, agent: {} as object } };
+  const api = {
+    get: async () => object,
+    patch: async (_resource: unknown, _ref: unknown, { status }: { status: { agent: object } }) => {
+      const merged = Object.entries({ ...object.status.agent, ...status.agent });
+      const agent = Object.fromEntries(merged.filter(([, value]) => value !== null));
+      object = { ...object, status: { ...object.status, agent } };
+      return object;
+    },
+  };
+  const work = {
+    program: {
+      api,
+      config: { host: 'h', observeSeconds: 5 },
+      bootID: BOOT,
+      version: '1',
+      clusterID: 'c',
+      log: { warn: () => {} },
+    },
+    deps: {
+      host: 'h',
+      iqnPrefix: 'iqn.2026-11.dev.vbs',
+      attachments: { list: () => [], hasSynced: false },
+      memories: { list: () => [] },
+      lookAtInstances: async () => vmm.list(),
+      vmm: { disks: async ({ name }: Instance) => vmm.disks(name) },
+    },
+    queue: { add: () => {} },
+    bound: [],
+  } as unknown as HypervisorWork;
+  const visit = hypervisorVisitor(work);
+  return async (): Promise<HypervisorAgent> => {
+    await visit('h', context);
+    return object.status.agent as HypervisorAgent;
+  };
+}
+
+test('a VM that cannot be looked into spoils neither the host nor what was seen of it', async () => {
+  let isBroken = false;
+  const visit = setUp({
+    list: () => [running('a'), running('b')],
+    disks: (name) => {
+      if (isBroken && name === 'a') {
+        throw new CannotLook('a', 'dumpxml failed');
+      }
+      return disk(`vol-${name}`);
+    },
+  });
+  assert.is((await visit()).disks, 2);
+  isBroken = true;
+  const told = await visit();
+  assert.equal(told.problems, []);
+  assert.is(told.instances?.length, 2);
+  assert.is(told.disks, undefined, 'nobody knows how many there are');
+  isBroken = false;
+  assert.is((await visit()).disks, 2);
+});
+
+test('before the VMM has answered once the VMs are unknown, and later the last ones stay said', async () => {
+  let isUp = false;
+  const visit = setUp({
+    list: () => {
+      if (!isUp) {
+        throw new CannotLook('instances', 'no answer');
+      }
+      return [running('a')];
+    },
+    disks: () => [],
+  });
+  const first = await visit();
+  assert.is(first.instances, undefined);
+  assert.equal(
+    first.problems?.map(({ reason }) => reason),
+    ['VmmUnavailable'],
+  );
+  isUp = true;
+  assert.is((await visit()).instances?.length, 1);
+  isUp = false;
+  const last = await visit();
+  assert.is(last.instances?.length, 1);
+  assert.is(last.disks, undefined);
+});
+
+test.run();
