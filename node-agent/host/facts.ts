@@ -30,6 +30,8 @@ export interface ServerScene extends HostFacts {
   readonly exports: readonly Export[];
   /** volumeIDs that some object, or our own memory, accounts for. */
   readonly accounted: ReadonlySet<string>;
+  /** Dying backings whose space could not be freed, and why. */
+  readonly unfreed?: ReadonlyMap<string, string>;
   /** What was said last. */
   readonly before: ServerAgent | undefined;
 }
@@ -81,8 +83,8 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
   return before >= 0n && change * 100n < totalBytes ? before : freeBytes;
 }
 
-/** Provably of this cluster, and accounted for by nothing. Reported, never removed. */
-function serverLeftovers({ pools, exports, accounted }: ServerScene): Leftover[] {
+/** Provably of this cluster, and accounted for by nothing: reported, never removed. Or removed in vain. */
+function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): Leftover[] {
   const backings = pools.flatMap(({ name, view }) =>
     (view?.backings ?? [])
       .filter(
@@ -94,10 +96,17 @@ function serverLeftovers({ pools, exports, accounted }: ServerScene): Leftover[]
         message: `${state}, in pool ${name}`,
       })),
   );
+  const stuck = pools.flatMap(({ name, view }) =>
+    (view?.backings ?? []).flatMap(({ volumeID, state, foreign }) => {
+      const why = state === 'dying' && foreign !== true ? unfreed?.get(volumeID) : undefined;
+      const message = `dying, in pool ${name}; its space cannot be freed: ${why}`.slice(0, 512);
+      return why === undefined ? [] : { kind: 'Backing', name: volumeID, message };
+    }),
+  );
   const targets = exports
     .filter(({ volumeID }) => !accounted.has(volumeID))
     .map(({ iqn }) => ({ kind: 'Export', name: iqn, message: 'no Volume accounts for this target' }));
-  return [...backings, ...targets].sort((a, b) => a.name.localeCompare(b.name)).slice(0, 256);
+  return [...backings, ...stuck, ...targets].sort((a, b) => a.name.localeCompare(b.name)).slice(0, 256);
 }
 
 export interface HypervisorScene extends HostFacts {

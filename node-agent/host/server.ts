@@ -9,6 +9,7 @@ import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
 import type { Export } from '../roles/target.ts';
+import { isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
 import type { Problem } from '../volume/plan.ts';
 import type { ServerDeps } from '../volume/visit.ts';
 import { type ProfileFact, type SeenPool, serverFacts } from './facts.ts';
@@ -30,21 +31,19 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
   const reporter = new HostReporter<VolumeServer>();
   const bound = [...pools.map((open) => ['pool', open.bound] as const), ['target', boundTarget] as const];
   let profiles: readonly ProfileFact[] | undefined;
+  let unfreed: ReadonlyMap<string, string> = new Map();
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const seen = await Promise.all(pools.map(seePool));
-    const freeing = freeDying(work, seen, signal);
+    const freeing = freeDying(work, seen, signal).then((result) => {
+      unfreed = result.unfreed;
+      return result.freed;
+    });
     if (await isQuick(freeing, program, seen)) {
       return { requeueAfterMs: 0 };
     }
     const { exports, problem } = await seeExports(deps);
     wakeUnserved(work, exports);
-    const accounted = new Set([
-      ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
-      ...deps.memories.list().flatMap(({ items, volumeID }) => (items.length > 0 ? [volumeID] : [])),
-      // Before the objects are known nothing can be called left over.
-      ...(work.isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map((one) => one.volumeID) ?? [])),
-    ]);
     const report = {
       api: program.api,
       resource: VOLUME_SERVERS,
@@ -60,7 +59,8 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           portals: deps.target.portals(),
           pools: seen,
           exports,
-          accounted,
+          accounted: accountedFor(work, seen),
+          unfreed,
           before: before?.status?.agent,
         }),
     };
@@ -71,14 +71,27 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
   };
 }
 
+function accountedFor({ deps, isSynced }: ServerWork, seen: readonly SeenPool[]): ReadonlySet<string> {
+  return new Set([
+    ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
+    ...deps.memories.list().flatMap((memory) => (hasGrant(memory) ? [memory.volumeID] : [])),
+    // Before the objects are known nothing can be called left over.
+    ...(isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map((one) => one.volumeID) ?? [])),
+  ]);
+}
+
+/** One that may still let somebody in. */
+const hasGrant = (memory: ServerMemory): boolean =>
+  memory.items.some(({ epoch }) => !isWithdrawnEpoch(memory, epoch));
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Whatever goes wrong with one pool is its own problem: the others, and the host, are reported all the same. */
 async function seePool({ config, look }: OpenPool): Promise<SeenPool> {
   try {
     return { name: config.name, profile: config.profile, view: await look(), problem: undefined };
   } catch (error) {
-    const problem = problemOf(error);
-    if (problem === undefined) {
-      throw error;
-    }
+    const problem = problemOf(error) ?? { reason: 'CannotLook', message: messageOf(error).slice(0, 900) };
     return { name: config.name, profile: config.profile, view: undefined, problem };
   }
 }
@@ -107,23 +120,31 @@ function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): v
   }
 }
 
-/** The dying name means that the removal was ordered: only the space is left to free. */
+/** The dying name means that the removal was ordered: only the space is left to free. What one keeps stops no other. */
 async function freeDying(
   { program, pools }: ServerWork,
   seen: readonly SeenPool[],
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ readonly freed: boolean; readonly unfreed: ReadonlyMap<string, string> }> {
   let freed = false;
+  const unfreed = new Map<string, string>();
   for (const [index, { view }] of seen.entries()) {
     for (const backing of view?.backings ?? []) {
       if (backing.state === 'dying' && backing.foreign !== true) {
-        program.log.info({ volumeID: backing.volumeID }, 'Freeing the space of a removed volume');
-        await pools[index]?.pool.free(backing.volumeID, signal);
-        freed = true;
+        const { volumeID } = backing;
+        program.log.info({ volumeID }, 'Freeing the space of a removed volume');
+        try {
+          await pools[index]?.pool.free(volumeID, signal);
+          freed = true;
+        } catch (error) {
+          signal.throwIfAborted();
+          unfreed.set(volumeID, problemOf(error)?.message ?? messageOf(error));
+          program.log.warn({ volumeID, err: error }, 'Cannot free the space of a removed volume');
+        }
       }
     }
   }
-  return freed;
+  return { freed, unfreed };
 }
 
 /** Space that is free again within a moment is not worth telling of. */
@@ -155,10 +176,11 @@ async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPoo
   if (!isSynced() || !isSeenWhole) {
     return;
   }
-  for (const { volumeID, items } of deps.memories.list()) {
+  for (const memory of deps.memories.list()) {
+    const { volumeID } = memory;
     const exists = deps.volumes.byIndex('volumeID', volumeID).length > 0;
     const stored = seen.some(({ view }) => view?.backings.some((backing) => backing.volumeID === volumeID));
-    if (!exists && !stored && items.length === 0) {
+    if (!exists && !stored && !hasGrant(memory)) {
       await deps.memories.remove(volumeID);
     }
   }

@@ -1,0 +1,149 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ServerAgent } from '../../../api/hosts.ts';
+import { type ServerWork, volumeServerVisitor } from '../../../node-agent/host/server.ts';
+import { Busy } from '../../../node-agent/roles/errors.ts';
+import type { Backing } from '../../../node-agent/roles/pool.ts';
+import { emptyServerMemory, type ServerMemory } from '../../../node-agent/volume/memory.ts';
+import { FakeClock } from '../../fakes/clock.ts';
+
+const test = suite('a visit of a volume server');
+
+const context = { signal: new AbortController().signal } as never;
+const backing = (volumeID: string, state: Backing['state']): Backing => ({
+  volumeID,
+  state,
+  sizeBytes: 1n,
+  path: '/p',
+});
+
+interface Scene {
+  readonly backings?: readonly Backing[];
+  readonly memories?: readonly ServerMemory[];
+  readonly free?: (volumeID: string) => void;
+  readonly lookAtOther?: () => never;
+}
+
+function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: Scene) {
+  let object = { metadata: { name: 's', uid: 'u' }, status: {} as { agent?: ServerAgent } };
+  const freed: string[] = [];
+  const forgotten: string[] = [];
+  const view = { name: 'main', identity: 'i', totalBytes: 9n, freeBytes: 9n, extentBytes: 1n, backings };
+  const openPool = (name: string, look: () => unknown) => ({
+    config: { name, profile: 'file' },
+    bound: { name: 'file', hash: 'x', version: async () => undefined },
+    look: async () => look(),
+    pool: {
+      free: async (volumeID: string) => {
+        free(volumeID);
+        freed.push(volumeID);
+      },
+    },
+  });
+  const api = {
+    get: async () => object,
+    patch: async (_resource: unknown, _ref: unknown, { status }: { status: object }) => {
+      object = { ...object, status: { ...object.status, ...status } };
+      return object;
+    },
+  };
+  const log = { info: () => {}, warn: () => {} };
+  const visit = volumeServerVisitor({
+    program: { api, clock: new FakeClock(), config: { host: 's', observeSeconds: 5 }, bootID: 'b', log },
+    deps: {
+      volumes: { list: () => [], byIndex: () => [] },
+      memories: { list: () => memories, remove: async (volumeID: string) => forgotten.push(volumeID) },
+      target: { portals: () => [] },
+      lookAtTarget: async () => [],
+    },
+    pools: [openPool('main', () => view), ...(lookAtOther ? [openPool('other', lookAtOther)] : [])],
+    boundTarget: { name: 'tgtd', hash: 'x', version: async () => undefined },
+    isSynced: () => true,
+    wake: () => {},
+  } as unknown as ServerWork);
+  return {
+    freed,
+    forgotten,
+    visit: async () => {
+      const again = await visit('s', context);
+      return { again, agent: object.status.agent };
+    },
+  };
+}
+
+test('a backing that cannot be freed stops no other', async () => {
+  const { visit, freed } = setUp({
+    backings: [backing('vol1', 'dying'), backing('vol2', 'dying')],
+    free: (volumeID) => {
+      if (volumeID === 'vol1') {
+        throw new Busy(volumeID, 'open');
+      }
+    },
+  });
+  await visit();
+  assert.equal(freed, ['vol2']);
+});
+
+test('what cannot be freed is a leftover, and makes the host no worse', async () => {
+  const { visit, forgotten } = setUp({
+    backings: [backing('vol1', 'dying')],
+    memories: [emptyServerMemory('vol3', 'u3')],
+    free: (volumeID) => {
+      throw new Busy(volumeID, 'open');
+    },
+  });
+  const { agent, again } = await visit();
+  assert.equal(agent?.leftovers, [
+    {
+      kind: 'Backing',
+      name: 'vol1',
+      message: 'dying, in pool main; its space cannot be freed: vol1 is busy: open',
+    },
+  ]);
+  assert.equal(agent?.problems, []);
+  assert.equal(forgotten, ['vol3']);
+  assert.is((again as { requeueAfterMs: number }).requeueAfterMs, 5_000);
+});
+
+const granted = (volumeID: string, change: Partial<ServerMemory>): ServerMemory => ({
+  ...emptyServerMemory(volumeID, 'u'),
+  items: [{ epoch: 3, state: 'Granted' }] as unknown as ServerMemory['items'],
+  ...change,
+});
+
+test('grants that were withdrawn account for nothing, and keep nothing remembered', async () => {
+  const { visit, forgotten } = setUp({
+    backings: [backing('vol1', 'complete'), backing('vol2', 'complete')],
+    memories: [
+      granted('vol1', {}),
+      granted('vol2', { withdrawn: [3] }),
+      granted('vol3', {}),
+      granted('vol4', { withdrawn: [3] }),
+      granted('vol5', { withdrawnBelow: 4 }),
+    ],
+  });
+  const { agent } = await visit();
+  assert.equal(
+    agent?.leftovers?.map(({ name }) => name),
+    ['vol2'],
+  );
+  assert.equal(forgotten, ['vol4', 'vol5']);
+});
+
+test('whatever goes wrong with one pool is its own problem', async () => {
+  const { visit } = setUp({
+    lookAtOther: () => {
+      throw new TypeError('what nobody thought of');
+    },
+  });
+  const { agent } = await visit();
+  assert.equal(
+    agent?.pools?.map(({ name, problem }) => [name, problem?.reason]),
+    [
+      ['main', undefined],
+      ['other', 'CannotLook'],
+    ],
+  );
+});
+
+test.run();
