@@ -69,7 +69,7 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
       version: await ownVersion(),
     };
     const roles = [
-      ...(config.volumeServer === undefined ? [] : [await serverRole(program, config.volumeServer)]),
+      ...(config.volumeServer === undefined ? [] : [await serverRole(program, config.volumeServer, own)]),
       ...(config.hypervisor === undefined ? [] : [await hypervisorRole(program, config.hypervisor)]),
     ];
     if (roles.length === 0) {
@@ -159,7 +159,7 @@ function actWhileOurs({ log, config }: Program, roles: readonly Role[], signal: 
     if (current !== undefined || signal.aborted) {
       return;
     }
-    log.info({ host: config.host, roles: roles.map(({ name }) => name) }, 'Acting for this host');
+    log.info({ roles: roles.map(({ name }) => name) }, 'Acting for this host');
     const abort = new AbortController();
     const both = AbortSignal.any([abort.signal, signal]);
     const done = Promise.all(roles.map((role) => role.act(both))).then(() => {});

@@ -1,5 +1,6 @@
 // The volume-server role of an agent, put together.
 import type { Attachment } from '../api/attachment.ts';
+import { sameJson } from '../api/equal.ts';
 import { ATTACHMENTS, VOLUMES } from '../api/resources.ts';
 import type { Volume } from '../api/volume.ts';
 import { Reflector } from '../runtime/reflector.ts';
@@ -7,6 +8,7 @@ import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
+import { refuseSetting, type TargetSetting } from './host/target-setting.ts';
 import { lookAt, openPools } from './pools.ts';
 import { agentQueue, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
@@ -15,11 +17,20 @@ import type { ServerMemory } from './volume/memory.ts';
 import { serverReconciler } from './volume/reconcile.ts';
 import type { ServerDeps } from './volume/visit.ts';
 
+const TARGET_RECORD = 'target';
+
 type ServerConfig = NonNullable<AgentConfig['volumeServer']>;
 
-export async function serverRole(program: Program, config: ServerConfig): Promise<Role> {
+/** `own` is what the host keeps about itself. Throws ConfigError. */
+export async function serverRole(
+  program: Program,
+  config: ServerConfig,
+  own: RecordStore<string>,
+): Promise<Role> {
   const { api, clock, files, bootID, clusterID } = program;
   const { host, stateDir, iqnPrefix, resyncSeconds } = program.config;
+  const memories = await RecordStore.open<ServerMemory>(files, `${stateDir}/volumes`);
+  await keepTargetSetting(own, { iqnPrefix, ...config.target }, memories);
   const pools = await openPools(program, config.pools);
   const boundTarget = await program.bindRole('target', config.target);
   const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
@@ -48,7 +59,7 @@ export async function serverRole(program: Program, config: ServerConfig): Promis
     bootID,
     volumes,
     attachments,
-    memories: await RecordStore.open<ServerMemory>(files, `${stateDir}/volumes`),
+    memories,
     pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
     lookAtPool: (name) => lookAt(pools, name),
     target,
@@ -85,6 +96,24 @@ export async function serverRole(program: Program, config: ServerConfig): Promis
       },
     ],
   });
+}
+
+/** Throws ConfigError when targets made with other settings still serve somebody. */
+async function keepTargetSetting(
+  own: RecordStore<string>,
+  { iqnPrefix, profile, params }: TargetSetting,
+  memories: RecordStore<ServerMemory>,
+): Promise<void> {
+  const now = { iqnPrefix, profile, params };
+  const kept = own.get(TARGET_RECORD);
+  const before = kept === undefined ? undefined : (JSON.parse(kept) as TargetSetting);
+  const refusal = refuseSetting(before, now, memories.list());
+  if (refusal !== undefined) {
+    throw refusal;
+  }
+  if (!sameJson(before, now)) {
+    await own.put(TARGET_RECORD, JSON.stringify(now));
+  }
 }
 
 /** Only what names this host. */
