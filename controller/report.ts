@@ -98,11 +98,31 @@ export class Reporter {
       return;
     }
     if (patienceMs(claims) === 0) {
-      const type = ready.status === 'True' ? 'Normal' : 'Warning';
+      const type = ready.status === 'True' || isOrdinaryWait(ready) ? 'Normal' : 'Warning';
       this.#deps.events.record({ regarding: object, reason: ready.reason, message: ready.message, type });
     }
   }
 }
+
+/**
+ * What waits for its turn, as when a Volume and its Attachment are made together. Nothing is wrong there; with a full
+ * pool, a host that is silent or a VM that nobody runs something is, though it may pass by itself, too.
+ */
+const ORDINARY_WAITS: ReadonlySet<string> = new Set([
+  'VolumeNotFound',
+  'VolumeNotReady',
+  'VolumeInUse',
+  'VolumeDeleting',
+  'WaitingForVolume',
+  'WaitingForOther',
+  'NotPlaced',
+  'Placing',
+  'InUse',
+  'Fencing',
+]);
+
+const isOrdinaryWait = ({ status, reason }: Claim): boolean =>
+  status === 'False' && ORDINARY_WAITS.has(reason);
 
 const keyFor = ({ resource, object }: Report<WithStatus>): string => `${resource.kind} ${keyOf(object)}`;
 

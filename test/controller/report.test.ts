@@ -1,9 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Claim } from '../../api/conditions.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import { no, summarized, yes } from '../../controller/claims.ts';
+import { no, summarized, unsure, yes } from '../../controller/claims.ts';
 import { Reporter } from '../../controller/report.ts';
 import { aVolume } from '../builders/objects.ts';
 import { FakeClock } from '../fakes/clock.ts';
@@ -18,13 +19,19 @@ function setUp() {
   const clock = new FakeClock();
   const sent: Sent[] = [];
   const recorded: string[] = [];
+  const types: string[] = [];
   const api = {
     patch: async <T extends KubeObject>(_resource: unknown, _ref: unknown, body: object): Promise<T> => {
       sent.push({ body: body as Sent['body'] });
       return aVolume({ status: (body as Sent['body']).status }) as unknown as T;
     },
   };
-  const events = { record: ({ reason }: { readonly reason: string }) => recorded.push(reason) };
+  const events = {
+    record: ({ reason, type }: { readonly reason: string; readonly type: string }) => {
+      recorded.push(reason);
+      types.push(type);
+    },
+  };
   const reporter = new Reporter({ api, clock, events: events as never });
   const report = (object: Volume, reason: string, fields: Record<string, unknown> = {}) =>
     reporter.report({
@@ -33,7 +40,9 @@ function setUp() {
       fields,
       claims: summarized([], reason === 'Provisioned' ? yes('Ready', reason, '') : no('Ready', reason, '')),
     });
-  return { clock, sent, recorded, report };
+  const tell = (ready: Claim) =>
+    reporter.report({ resource: VOLUMES, object: aVolume(), fields: {}, claims: summarized([], ready) });
+  return { clock, sent, recorded, types, report, tell };
 }
 
 test('a step under way is told only when it lasts', async () => {
@@ -67,6 +76,23 @@ test('nothing is written twice', async () => {
   assert.is((await report(object, 'NoSpace')).kind, 'unchanged');
   assert.is(sent.length, 1);
   assert.equal(recorded, ['NoSpace']);
+});
+
+test('to wait for one’s turn is no warning; a fault, and not to know, is one', async () => {
+  const cases: readonly (readonly [Claim, 'Normal' | 'Warning'])[] = [
+    [yes('Ready', 'Attached', ''), 'Normal'],
+    [no('Ready', 'VolumeNotReady', ''), 'Normal'],
+    [no('Ready', 'VolumeInUse', ''), 'Normal'],
+    [no('Ready', 'NoSpace', ''), 'Warning'],
+    [no('Ready', 'HypervisorSilent', ''), 'Warning'],
+    [no('Ready', 'DataMissing', ''), 'Warning'],
+    [unsure('Ready', 'HostSilent', ''), 'Warning'],
+  ];
+  for (const [claim, type] of cases) {
+    const { tell, types } = setUp();
+    await tell(claim);
+    assert.equal(types, [type], claim.reason);
+  }
 });
 
 test.run();
