@@ -4,6 +4,7 @@ import { sameJson } from '../api/equal.ts';
 import { ATTACHMENTS, VOLUMES } from '../api/resources.ts';
 import type { Volume } from '../api/volume.ts';
 import { Reflector } from '../runtime/reflector.ts';
+import type { WorkQueue } from '../runtime/workqueue.ts';
 import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
@@ -27,31 +28,16 @@ export async function serverRole(
   config: ServerConfig,
   own: RecordStore<string>,
 ): Promise<Role> {
-  const { api, clock, files, bootID, clusterID } = program;
-  const { host, stateDir, iqnPrefix, resyncSeconds } = program.config;
-  const memories = await RecordStore.open<ServerMemory>(files, `${stateDir}/volumes`);
-  await keepTargetSetting(own, { iqnPrefix, ...config.target }, memories);
+  const { api, clock, bootID, clusterID } = program;
+  const { host, iqnPrefix } = program.config;
+  const memories = await openMemories(program, { iqnPrefix, ...config.target }, own);
   const pools = await openPools(program, config.pools);
   const boundTarget = await program.bindRole('target', config.target);
   const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
   const { volumes, attachments } = await serverCaches(program);
   const queue = agentQueue(program, 'server');
   const hostQueue = agentQueue(program, 'volumeserver');
-  const addVolume = ({ status }: Volume | Attachment) => {
-    if (status?.volumeID !== undefined) {
-      queue.add(status.volumeID);
-    }
-  };
-  for (const cache of [volumes, attachments]) {
-    cache.onChange(
-      ({ object, old }: { readonly object?: Volume | Attachment; readonly old?: Volume | Attachment }) => {
-        const either = object ?? old;
-        if (either !== undefined) {
-          addVolume(either);
-        }
-      },
-    );
-  }
+  const addVolume = addOnChange(queue, [volumes, attachments]);
   const deps: ServerDeps = {
     api,
     host,
@@ -66,14 +52,14 @@ export async function serverRole(
     lookAtTarget: coalesced(() => target.observe(lookSignal()), LOOK_LIMIT_MS, 'the target'),
     chapOf: program.chapOf,
     now: () => clock.now(),
-    resyncMs: resyncSeconds * 1000,
+    resyncMs: program.config.resyncSeconds * 1000,
     onRetired: () => hostQueue.add(host),
   };
   return roleOf(program, {
     name: 'volume server',
     caches: [volumes, attachments],
     start: () => {
-      for (const { volumeID } of deps.memories.list()) {
+      for (const { volumeID } of memories.list()) {
         queue.add(volumeID);
       }
       volumes.list().forEach(addVolume);
@@ -98,12 +84,36 @@ export async function serverRole(
   });
 }
 
+type Named = Volume | Attachment;
+
+/** Asks for a visit of what each object names now, or named before it went; answers what does so by hand. */
+function addOnChange(
+  queue: WorkQueue,
+  caches: readonly (Reflector<Volume> | Reflector<Attachment>)[],
+): (object: Named) => void {
+  const add = ({ status }: Named) => {
+    if (status?.volumeID !== undefined) {
+      queue.add(status.volumeID);
+    }
+  };
+  for (const cache of caches) {
+    cache.onChange(({ object, old }: { readonly object?: Named; readonly old?: Named }) => {
+      const either = object ?? old;
+      if (either !== undefined) {
+        add(either);
+      }
+    });
+  }
+  return add;
+}
+
 /** Throws ConfigError when targets made with other settings still serve somebody. */
-async function keepTargetSetting(
-  own: RecordStore<string>,
+async function openMemories(
+  { files, config }: Program,
   { iqnPrefix, profile, params }: TargetSetting,
-  memories: RecordStore<ServerMemory>,
-): Promise<void> {
+  own: RecordStore<string>,
+): Promise<RecordStore<ServerMemory>> {
+  const memories = await RecordStore.open<ServerMemory>(files, `${config.stateDir}/volumes`);
   const now = { iqnPrefix, profile, params };
   const kept = own.get(TARGET_RECORD);
   const before = kept === undefined ? undefined : (JSON.parse(kept) as TargetSetting);
@@ -114,6 +124,7 @@ async function keepTargetSetting(
   if (!sameJson(before, now)) {
     await own.put(TARGET_RECORD, JSON.stringify(now));
   }
+  return memories;
 }
 
 /** Only what names this host. */
