@@ -1,6 +1,6 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
 import { VOLUMES } from '../../api/resources.ts';
-import type { Backend, Volume } from '../../api/volume.ts';
+import { type Backend, backendOf, type Volume } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitTarget } from '../export/reconcile.ts';
 import { problemOf } from '../problems.ts';
@@ -74,7 +74,12 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       now: deps.now().toISOString(),
     });
     if (plan.kind === 'report') {
-      return writeFact(visit, volume, plan.fact);
+      const isNews = plan.fact?.absentAt !== undefined && backendOf(volume)?.absentAt === undefined;
+      if (isNews && backing === undefined) {
+        // Its data went by other hands; what stood beside it goes too.
+        await deps.pools.get(volume.status?.pool ?? '')?.free(volumeID, visit.signal);
+      }
+      return await writeFact(visit, volume, plan.fact);
     }
     log.info({ volumeID, step: plan.step.kind }, 'Changing the backing store');
     await actOnBacking(visit, volume, plan.step);

@@ -375,7 +375,6 @@ days('data removed by hand is missing for ever, and never an empty disk', async 
   assert.is(await a.readMarker(id), 'precious', 'restored, it is used again');
   await story.removeAndWait(attachment('gone-on-vm-a'));
   await unlink(file);
-  await unlink(path.join(story.system.poolDir, `${id}.json`));
   await story.waitReason(volume('gone'), wanted);
   await story.removeAndWait(volume('gone'));
   await story.nothingLeft();
