@@ -97,6 +97,7 @@ test('libvirt shows a running machine with its disk, and a stopped one without a
     serial: 'vol0123456789abcdef0',
     alias: 'ua-vbs-vol0123456789abcdef0',
     source: 'iqn.2026-11.dev.vbs:vol0123456789abcdef0/1',
+    grant: '7d0b0a4e-5f6d-4a5e-9c39-0a2c7b0a1111',
   });
   const [stopped] = read(disks, fixture('libvirt/virsh dumpxml --domain UUID (shut off).xml'));
   assert.is(stopped?.live, undefined);

@@ -73,7 +73,9 @@ const test = suite('the vmm procedure');
 
 test('an attached volume is seen by its alias', async () => {
   const { vmm } = world({ dumpxml: () => said(withDisk) });
-  assert.equal(await vmm.disks(vm, signal), [{ device: 'vdb', volumeID: ID, iqn: locator.iqn }]);
+  assert.equal(await vmm.disks(vm, signal), [
+    { device: 'vdb', volumeID: ID, iqn: locator.iqn, grantUUID: GRANT },
+  ]);
 });
 
 test('a machine that is gone, off or not to be seen never has "no disks"', async () => {
