@@ -43,10 +43,11 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
   const reporter = new HostReporter<Hypervisor>();
   let profiles: readonly ProfileFact[] | undefined;
   let before: SeenHost | undefined;
+  const woken = new Set<string>();
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const seen = await seeHost(work, before, signal);
-    wake(work, before !== undefined && !sameJson(before, seen));
+    wake(work, woken, before !== undefined && !sameJson(before, seen));
     before = seen;
     const accounted = accountedFor(deps, seen);
     const factsAfter = (host: Hypervisor | undefined) =>
@@ -77,19 +78,23 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
   };
 }
 
-/** All Attachments after a change of the host; those which are remembered and no longer shown always. */
-function wake({ deps, queue }: HypervisorWork, changed: boolean): void {
+/** All Attachments after a change of the host; one that is remembered and no longer shown also when that is new. */
+function wake({ deps, queue }: HypervisorWork, woken: Set<string>, changed: boolean): void {
   const shown = deps.attachments.list();
-  if (changed) {
-    for (const attachment of shown) {
-      queue.add(keyOf(attachment));
-    }
-  }
   const uids = new Set(shown.map(({ metadata }) => metadata.uid));
-  for (const { attachmentUID, namespace, name } of deps.attachments.hasSynced ? deps.memories.list() : []) {
-    if (!uids.has(attachmentUID)) {
+  const memories = deps.attachments.hasSynced ? deps.memories.list() : [];
+  const hidden = memories.filter(({ attachmentUID }) => !uids.has(attachmentUID));
+  for (const key of changed ? shown.map(keyOf) : []) {
+    queue.add(key);
+  }
+  for (const { attachmentUID, namespace, name } of hidden) {
+    if (changed || !woken.has(attachmentUID)) {
       queue.add(`${namespace}/${name}`);
     }
+  }
+  woken.clear();
+  for (const { attachmentUID } of hidden) {
+    woken.add(attachmentUID);
   }
 }
 
