@@ -218,7 +218,10 @@ days(
       });
       await runCommand('umount', ['-l', dir]);
       await story.reconfigure(SERVER, config);
+      // Its disk is gone for good: a person lets the object go.
+      await story.kubectl('delete', 'vbsvol/waits', '--wait=false');
       await story.kubectl('patch', 'vbsvol/waits', '--type=merge', '-p', '{"metadata":{"finalizers":null}}');
+      await story.waitGone(volume('waits'));
     } finally {
       await runCommand('umount', ['-l', dir]).catch(() => undefined);
     }
