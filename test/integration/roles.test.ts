@@ -338,7 +338,9 @@ test('a guest reads and writes an attached volume, across a restart of libvirt a
   await guest.writeMarker(id, 'first');
   assert.is(await guest.readMarker(id), 'first');
   assert.is(await guest.sizeBytes(id), 16n * MIB);
-  assert.equal(await vmm.disks(instance, signal), [{ device: 'vdb', volumeID: id, iqn: iqnOf(id) }]);
+  assert.equal(await vmm.disks(instance, signal), [
+    { device: 'vdb', volumeID: id, iqn: iqnOf(id), grantUUID: GRANT },
+  ]);
   assert.equal(await vmm.residue(signal), []);
   assert.equal((await exportOf(id))?.sessions, [HOST]);
   await failsWith(target.close(id, signal), Busy);
