@@ -19,6 +19,8 @@ export interface VolumeDeps {
 
 export interface VisitContext {
   readonly deps: VolumeDeps;
+  /** UIDs of objects whose finalizer we took off and which the cache may still show. */
+  readonly letGo: Set<string>;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -54,14 +56,25 @@ export async function addFinalizer<T extends KubeObject>(
   return again;
 }
 
+/** Far more than a watch can be behind; forgetting one costs a request that finds nothing. */
+const MOST_LET_GO = 10_000;
+
 /** The last write: from here on the API server forgets the object. */
 export async function removeFinalizer<T extends KubeObject>(
   { resource, object }: Subject<T>,
-  { deps, log }: VisitContext,
+  { deps, log, letGo }: VisitContext,
 ): Promise<Visited> {
+  const { uid } = object.metadata;
+  if (letGo.has(uid)) {
+    return { kind: 'settled', afterMs: deps.resyncMs };
+  }
   log.info({ kind: resource.kind, name: object.metadata.name }, 'Letting the object go');
   const finalizers = (object.metadata.finalizers ?? []).filter((one) => one !== FINALIZER);
   await patchFinalizers<T>(deps.api, { resource, object, finalizers, fieldManager: MANAGERS.controller });
+  if (letGo.size >= MOST_LET_GO) {
+    letGo.clear();
+  }
+  letGo.add(uid);
   deps.reporter.forget(resource, object);
   return { kind: 'settled', afterMs: deps.resyncMs };
 }

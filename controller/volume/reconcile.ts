@@ -26,8 +26,9 @@ const KEY_RETRY_MS = 5_000;
 const MOST_STEPS = 12;
 
 export function volumeReconciler(deps: VolumeDeps): Reconcile {
+  const letGo = new Set<string>();
   return async (key, { log, signal }) => {
-    const context = { deps, log, signal };
+    const context = { deps, log, signal, letGo };
     for (let step = 0; step < MOST_STEPS; step += 1) {
       const visited = await visitOnce(key, context);
       if (visited.kind === 'gone') {
