@@ -5,11 +5,12 @@ import { MANAGERS } from '../../api/names.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
-import { patchStatusBlock } from '../../runtime/patch.ts';
 import { problemOf } from '../problems.ts';
-import { InstanceAmbiguous } from '../roles/errors.ts';
+import { InstanceNotFound } from '../roles/errors.ts';
+import { findInstance } from '../roles/instances.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
+import { writeBlock } from '../write-block.ts';
 import { actOnConnection } from './act.ts';
 import type { ConnectionMemory } from './memory.ts';
 import { type ConnectionWorld, type FoundDisk, planConnection, planLeftover } from './plan.ts';
@@ -119,16 +120,17 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   return { attachment, memory, instance, disk, residue, bootID: deps.bootID };
 }
 
+/** The VM named; undefined means that all VMs were listed and it is none of them. */
 function named(instances: readonly Instance[], { spec }: Attachment): Instance | undefined {
-  const { name, uuid } = spec.instance;
-  const found = instances.filter((one) => (uuid === undefined ? one.name === name : one.uuid === uuid));
-  if (found.length > 1) {
-    throw new InstanceAmbiguous(
-      name ?? uuid ?? '',
-      found.map((one) => one.uuid),
-    );
+  const { name = '', uuid } = spec.instance;
+  try {
+    return findInstance(instances, uuid === undefined ? { name } : { uuid });
+  } catch (error) {
+    if (error instanceof InstanceNotFound) {
+      return undefined;
+    }
+    throw error;
   }
-  return found[0];
 }
 
 interface Search {
@@ -206,15 +208,12 @@ async function writeFact(
   if (fact === undefined || isFinal || sameJson(fact, told)) {
     return;
   }
-  const written = await patchStatusBlock<Attachment>(api, {
+  await writeBlock<Attachment>(api, attachments, {
     resource: ATTACHMENTS,
     object: attachment,
     owned: { connection: fact },
     fieldManager: MANAGERS.hypervisor,
   });
-  if (written !== undefined) {
-    attachments.written(written);
-  }
 }
 
 /** The same object, still for this host and for the grant remembered. */

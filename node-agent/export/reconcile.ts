@@ -4,11 +4,11 @@ import { sameJson } from '../../api/equal.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { ATTACHMENTS } from '../../api/resources.ts';
 import { backendOf, grantsOf } from '../../api/volume.ts';
-import { patchStatusBlock } from '../../runtime/patch.ts';
 import { problemOf } from '../problems.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Problem } from '../volume/plan.ts';
 import { type Progress, type ServerVisit, seeBacking, volumeOf, writeFact } from '../volume/visit.ts';
+import { writeBlock } from '../write-block.ts';
 import { actOnExport } from './act.ts';
 import { type ExportStep, planExport } from './plan.ts';
 
@@ -94,15 +94,12 @@ async function report(visit: ServerVisit, step: Report): Promise<void> {
 }
 
 async function writeExport({ deps }: ServerVisit, attachment: Attachment, fact: ExportFact): Promise<void> {
-  const written = await patchStatusBlock<Attachment>(deps.api, {
+  await writeBlock<Attachment>(deps.api, deps.attachments, {
     resource: ATTACHMENTS,
     object: attachment,
     owned: { export: fact },
     fieldManager: MANAGERS.server,
   });
-  if (written !== undefined) {
-    deps.attachments.written(written);
-  }
 }
 
 /** Told on every Attachment whose grant is not yet withdrawn: what was true for ever stays said. */

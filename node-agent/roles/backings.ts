@@ -31,10 +31,6 @@ export interface PoolWorld {
   readonly extentBytes: bigint;
 }
 
-/** Rounds up to whole extents. */
-export const roundUp = (sizeBytes: bigint, extentBytes: bigint): bigint =>
-  ((sizeBytes + extentBytes - 1n) / extentBytes) * extentBytes;
-
 export const identify = async ({ profile, options }: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { outcome, rows } = await profile.call('identity', {}, signal);
   const identity = rows[0]?.identity;

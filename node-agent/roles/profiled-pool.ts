@@ -1,9 +1,10 @@
 /** The pool role over a profile: look, decide, change, look again. The same for files and logical volumes. */
 
 import { randomUUID } from 'node:crypto';
+import { roundUp } from '../../api/quantity.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
-import { find, identify, observe, type PoolOptions, type PoolWorld, roundUp } from './backings.ts';
+import { find, identify, observe, type PoolOptions, type PoolWorld } from './backings.ts';
 import { BackingNotFound, Busy, Denied, Mismatch, NoSpace, NotDone, NotOurs, PoolMissing } from './errors.ts';
 import type { Owner, Pool } from './pool.ts';
 

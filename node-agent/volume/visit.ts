@@ -6,12 +6,12 @@ import { VOLUMES } from '../../api/resources.ts';
 import type { Backend, Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Log } from '../../runtime/log.ts';
-import { patchStatusBlock } from '../../runtime/patch.ts';
 import type { Reflector } from '../../runtime/reflector.ts';
 import type { ChapOf } from '../chap.ts';
 import type { Backing, Pool, PoolView } from '../roles/pool.ts';
 import type { Export, Target } from '../roles/target.ts';
 import type { RecordStore } from '../store.ts';
+import { writeBlock } from '../write-block.ts';
 import type { ServerMemory } from './memory.ts';
 
 export interface ServerDeps {
@@ -72,14 +72,11 @@ export async function writeFact(
   if (fact === undefined || sameJson(fact, volume.status?.backend)) {
     return { kind: fact?.problem === undefined ? 'settled' : 'waiting' };
   }
-  const written = await patchStatusBlock<Volume>(deps.api, {
+  await writeBlock<Volume>(deps.api, deps.volumes, {
     resource: VOLUMES,
     object: volume,
     owned: { backend: fact },
     fieldManager: MANAGERS.server,
   });
-  if (written !== undefined) {
-    deps.volumes.written(written);
-  }
   return { kind: fact.problem === undefined ? 'settled' : 'waiting' };
 }
