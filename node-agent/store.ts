@@ -1,6 +1,6 @@
 // Small JSON records on the host's own disk, one file each: what must survive a crash, a reboot and the API server. Every
 // change is on the disk before it is used.
-import { errorCode, type Files } from './exec/files.ts';
+import { errorCode, type Files, isTemporary } from './exec/files.ts';
 
 export class RecordStore<T> {
   readonly #files: Files;
@@ -20,6 +20,9 @@ export class RecordStore<T> {
       const id = /^([A-Za-z0-9][A-Za-z0-9.-]*)\.json$/.exec(file)?.[1];
       if (id !== undefined) {
         store.#records.set(id, await readRecord<T>(files, `${directory}/${file}`));
+      } else if (isTemporary(file)) {
+        // Of a write which a crash cut short; the record itself is the old or the new one, whole.
+        await files.unlink(`${directory}/${file}`);
       }
     }
     return store;

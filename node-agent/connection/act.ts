@@ -1,7 +1,7 @@
 // Carries out one step of the connection plan.
 import { exportAt } from '../../api/attachment.ts';
 import { LUN } from '../../api/names.ts';
-import { ReportedProblem } from '../problems.ts';
+import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
 import type { Connection } from '../roles/initiator.ts';
 import type { Instance } from '../roles/vmm.ts';
@@ -45,6 +45,29 @@ async function connectionOf(
   }
   const chap = await deps.chapOf({ server, hypervisor: deps.host, volumeID, epoch }, signal);
   return { volumeID, iqn, lun, portal, initiator: initiatorOf(deps), chap };
+}
+
+/**
+ * A VMM that logs in itself stops the whole VM while it closes a disk whose target does not answer: it is asked only when the
+ * target does. Throws TargetAway.
+ */
+export async function expectAnswer(visit: HostVisit, world: ConnectionWorld): Promise<void> {
+  const { initiator } = visit.deps;
+  if (!world.vmmLogsIn) {
+    return;
+  }
+  try {
+    await initiator.verify(await connectionOf(visit, world), visit.signal);
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === undefined) {
+      throw error;
+    }
+    throw new ReportedProblem(
+      'TargetAway',
+      `the disk stays in the VM until its target answers, since the VM would stand still meanwhile: ${problem.message}`,
+    );
+  }
 }
 
 /** Log in, check who answers, and only then give the disk to the VM. */

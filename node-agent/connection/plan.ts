@@ -2,6 +2,9 @@
 //
 //   Exported@e ─► remember e ─► attach (log in, identity check, VMM) ─► seen in the running VM ─► Attached@e
 //   deleted, release, or Withdrawn@e ─► detach ─► seen gone ─► disconnect ─► remember released e ─► Released@e
+//
+// A VMM that logs in itself closes a disk only when its target answers, and stops the whole VM until then: a disk which was cut
+// off (its grant is withdrawn) stays in its VM until that VM is restarted.
 import {
   type Attachment,
   type ConnectionFact,
@@ -28,8 +31,12 @@ export interface ConnectionWorld {
   readonly instance: Instance | undefined;
   /** Our disk in the VM named or in the one remembered; undefined means that neither has it, or does not run. */
   readonly disk: FoundDisk | undefined;
+  /** No description shows the disk, and the VMM has not finished closing it: what it wrote last may not be on the target yet. */
+  readonly closing: boolean;
   /** Something of the grant is left on the host beside the disk: a session, a node record, a secret. */
   readonly residue: boolean;
+  /** The VMM logs in itself (initiator role of kind iscsi). */
+  readonly vmmLogsIn: boolean;
   readonly bootID: string;
 }
 
@@ -56,15 +63,28 @@ export function planConnection(world: ConnectionWorld): ConnectionPlan {
   if ((memory?.released ?? 0) >= epoch) {
     return { kind: 'report', fact: { epoch, bootID, state: 'Released' } };
   }
-  const giveUp =
-    isDeleting(attachment) || attachment.status?.release === true || isWithdrawn(attachment, epoch);
-  return giveUp ? planRelease(world, epoch) : planConnect(world, epoch);
+  return isGivenUp(attachment, epoch) ? planRelease(world, epoch) : planConnect(world, epoch);
 }
 
-function planRelease({ attachment, memory, disk, residue }: ConnectionWorld, epoch: number): ConnectionPlan {
+/** The host is to let go of this grant, for ever. */
+export const isGivenUp = (attachment: Attachment, epoch: number): boolean =>
+  isDeleting(attachment) || attachment.status?.release === true || isWithdrawn(attachment, epoch);
+
+function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
+  const { attachment, memory, disk, residue } = world;
   // A disk of another grant is another Attachment's: this one's is out.
   if (disk !== undefined && disk.grant !== 'other') {
+    if (world.vmmLogsIn && isWithdrawn(attachment, epoch)) {
+      return cutOff(world, disk, epoch);
+    }
     return take({ kind: 'detach', instance: disk.instance }, `the disk is in ${disk.instance.name}`);
+  }
+  if (world.closing) {
+    const message = 'the VM lets the disk go and writes what is left to it; its target must answer first';
+    return {
+      kind: 'report',
+      fact: { epoch, bootID: world.bootID, problem: { reason: 'Detaching', message } },
+    };
   }
   if (residue) {
     return take({ kind: 'disconnect' }, 'the disk is out of every VM');
@@ -86,6 +106,9 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   }
   if (disk?.grant === 'other') {
     // Dead: a grant is withdrawn before the next one is made.
+    if (world.vmmLogsIn) {
+      return cutOff(world, disk, epoch);
+    }
     return take({ kind: 'detach', instance: disk.instance }, 'the disk is of an earlier grant');
   }
   if (disk === undefined) {
@@ -107,6 +130,14 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   }
   return { kind: 'report', fact: attachedFact(world, epoch) };
 }
+
+const cutOff = ({ bootID }: ConnectionWorld, { instance }: FoundDisk, epoch: number): ConnectionPlan => ({
+  kind: 'report',
+  fact: { epoch, bootID, problem: { reason: 'DiskCutOff', message: restartToFree(instance.name) } },
+});
+
+export const restartToFree = (instance: string): string =>
+  `instance ${instance} holds a disk that was cut off at its target; to take it out would stop the whole VM, so it stays until ${instance} is restarted`;
 
 /** Silence, until there was something to say for this grant. */
 function unattachedFact(
@@ -179,6 +210,7 @@ export interface LeftoverWorld {
   /** `this`: of the grant remembered. */
   readonly disk: FoundDisk | undefined;
   readonly residue: boolean;
+  readonly vmmLogsIn: boolean;
 }
 
 export type LeftoverPlan =
@@ -194,19 +226,20 @@ export type LeftoverPlan =
  * proves that the grant is gone: then the target has cut it, and nothing that could be lost goes through it. With the
  * Volume gone as well there is no proof, and the disk is reported and left.
  */
-export function planLeftover({ memory, attachment, volume, disk, residue }: LeftoverWorld): LeftoverPlan {
+export function planLeftover(world: LeftoverWorld): LeftoverPlan {
+  const { memory, attachment, volume, disk, residue } = world;
   if (attachment !== undefined) {
     return { kind: 'keep', message: 'its Attachment exists' };
   }
   // What was given up is out, and a disk of another grant is another Attachment's.
   const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
   if (disk !== undefined && isOurs) {
-    const open = volume === undefined || grantsOf(volume).some(({ epoch }) => epoch === memory.epoch);
-    return open
-      ? {
-          kind: 'keep',
-          message: `instance ${disk.instance.name} holds ${memory.volumeID} without an Attachment`,
-        }
+    const { name } = disk.instance;
+    if (volume === undefined || grantsOf(volume).some(({ epoch }) => epoch === memory.epoch)) {
+      return { kind: 'keep', message: `instance ${name} holds ${memory.volumeID} without an Attachment` };
+    }
+    return world.vmmLogsIn
+      ? { kind: 'keep', message: restartToFree(name) }
       : {
           kind: 'take',
           step: { kind: 'detach', instance: disk.instance },

@@ -11,9 +11,9 @@ import { findInstance } from '../roles/instances.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { writeBlock } from '../write-block.ts';
-import { actOnConnection } from './act.ts';
+import { actOnConnection, expectAnswer } from './act.ts';
 import type { ConnectionMemory } from './memory.ts';
-import { type ConnectionWorld, type FoundDisk, planConnection, planLeftover } from './plan.ts';
+import { type ConnectionWorld, type FoundDisk, isGivenUp, planConnection, planLeftover } from './plan.ts';
 import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
 
 const MOST_STEPS = 16;
@@ -88,6 +88,7 @@ async function letGo(visit: HostVisit, world: ConnectionWorld, attachment: Attac
   const asked = deps.askedAtMs.get(volumeID);
   const sinceMs = asked === undefined ? 0 : now - asked;
   if (asked === undefined || sinceMs > 10_000) {
+    await expectAnswer(visit, world);
     log.info({ attachment: attachment.metadata.name }, 'Asking the guest to let the disk go');
     deps.askedAtMs.set(volumeID, now);
     if (world.disk !== undefined) {
@@ -116,8 +117,16 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   if (disk === undefined) {
     deps.askedAtMs.delete(volumeID);
   }
+  const closing = disk === undefined && isGivenUp(attachment, epoch) && !(await areSettled(search));
   const residue = await hasResidue(deps, volumeID, epoch, signal);
-  return { attachment, memory, instance, disk, residue, bootID: deps.bootID };
+  const vmmLogsIn = deps.initiator.kind === 'iscsi';
+  return { attachment, memory, instance, disk, closing, residue, vmmLogsIn, bootID: deps.bootID };
+}
+
+async function areSettled({ deps, instances, uuids, signal }: Search): Promise<boolean> {
+  const places = instances.filter(({ uuid, state }) => uuids.includes(uuid) && state !== 'Stopped');
+  const answers = await Promise.all(places.map((instance) => deps.vmm.isSettled(instance, signal)));
+  return answers.every((settled) => settled);
 }
 
 /** The VM named; undefined means that all VMs were listed and it is none of them. */
@@ -249,6 +258,7 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
     volume: volume?.status?.volumeID === volumeID ? volume : undefined,
     disk: await findDisk({ deps, instances, signal, uuids: [memory.instanceUUID] }, volumeID, memory.epoch),
     residue: await hasResidue(deps, volumeID, memory.epoch, signal),
+    vmmLogsIn: deps.initiator.kind === 'iscsi',
   });
   if (plan.kind === 'keep') {
     return { requeueAfterMs: deps.resyncMs };

@@ -92,6 +92,9 @@ const sync = async (path: string): Promise<void> => {
   }
 };
 
+/** The name which an atomic write gives its file for a moment. */
+export const isTemporary = (name: string): boolean => /^\..+\.tmp$/.test(name);
+
 const replaceWhole = async (path: string, text: string, mode: number): Promise<void> => {
   // Always the same name, since failures name it. A crash may have left it there.
   const temporary = join(dirname(path), `.${basename(path)}.tmp`);

@@ -168,6 +168,7 @@ const vmm: RoleShape = {
         disk: { need: ['device'], may: ['serial', 'alias', 'source', 'grant'] },
       },
     },
+    settled: { optional: true, look: true, params: instance, answers: ['absent', 'notRunning', 'busy'] },
     defineSecret: {
       optional: true,
       params: { 'grant.uuid': 'uuid', 'chap.user': 'word', 'chap.password': 'secret' },

@@ -165,6 +165,18 @@ const detach = async (
   }
 };
 
+const isSettled = async (
+  profile: BoundProfile,
+  instance: Instance,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  if (!profile.has('settled')) {
+    return true;
+  }
+  const { outcome } = await profile.call('settled', { 'instance.uuid': instance.uuid }, signal);
+  return outcome !== 'busy';
+};
+
 const residue = async (
   profile: BoundProfile,
   signal: AbortSignal,
@@ -197,6 +209,7 @@ export const profiledVmm = (profile: BoundProfile): Vmm => {
     },
     detach: (instance, volumeID, signal) =>
       turns.hold(instance.uuid, signal, () => detach(profile, instance, volumeID, signal)),
+    isSettled: (instance, signal) => isSettled(profile, instance, signal),
     freeDevice: (instance, disks, wanted) => freeDevice(profile, instance, disks, wanted),
     residue: (signal) => residue(profile, signal),
     cleanResidue: (grantUUID, signal) =>

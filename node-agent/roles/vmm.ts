@@ -60,6 +60,11 @@ export interface Vmm {
   attach(instance: Instance, request: AttachRequest, signal: AbortSignal): Promise<void>;
   /** Asks the guest to let go and returns: done only when `disks()` no longer shows it. No-op when it is not there. */
   detach(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Nothing that the VMM began with the VM's disks is under way. A disk which `disks()` no longer shows may still be being
+   * closed: QEMU stops the whole VM until the target has taken the last writes.
+   */
+  isSettled(instance: Instance, signal: AbortSignal): Promise<boolean>;
   /** `wanted` if free, else the first free name. Throws DeviceInUse, NoFreeDevice, Unsupported for a name it never has. */
   freeDevice(instance: Instance, disks: readonly VmDisk[], wanted?: string): string;
   /** Secrets of ours left in the hypervisor (none in the good path). */

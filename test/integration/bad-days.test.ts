@@ -471,6 +471,24 @@ days('files, targets and disks of others are not touched', async ({ story, a }) 
   await story.nothingLeft();
 });
 
+days('a disk stays in its VM while its target is away, and the VM goes on', async ({ story, a }) => {
+  const id = await story.attached('away', a);
+  const device = await a.waitForDisk(id);
+  await story.system.kill(SERVER);
+  // QEMU would have to bring these bytes to the target before it lets the disk go.
+  await a.run(`dd if=/dev/zero of=${device} bs=4k count=8 oflag=direct`);
+  await story.system.tgtd.kill();
+  await story.remove(attachment('away-on-vm-a'));
+  await story.waitReason(attachment('away-on-vm-a'), { reason: 'TargetAway', message: /stays in the VM/ });
+  assert.is(await a.findDisk(id), device, 'the VM answers, and has its disk');
+  await story.system.tgtd.restart();
+  await story.system.run(SERVER);
+  await story.waitGone(attachment('away-on-vm-a'));
+  assert.is(await a.findDisk(id), undefined);
+  await story.removeAndWait(volume('away'));
+  await story.nothingLeft();
+});
+
 days(
   'a silent hypervisor is cut off at the target before another VM gets the volume',
   async ({ story, a, c }) => {

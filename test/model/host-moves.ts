@@ -37,22 +37,36 @@ export function hostMoves(state: State, rules: Rules, host: 0 | 1): Move[] {
     : [...moves, execute(state, host, pending)];
 }
 
-/** The guest lets go of a disk it was asked for, and QEMU logs in again after its session was lost. */
+/** The guest lets go of a disk it was asked for, QEMU closes it, and logs in again after its session was lost. */
 function vmMoves(state: State, host: 0 | 1): Move[] {
   const vm = vmOf(state, host);
   const target = targetOf(state);
-  const me = `${initiators[host]}#${vm.disk?.epoch}`;
-  if (vm.disk === undefined) {
+  const { disk, closing } = vm;
+  const me = `${initiators[host]}#${(disk ?? closing)?.epoch}`;
+  if (closing !== undefined) {
+    return target?.allowed.includes(me) === true
+      ? [
+          {
+            name: `QEMU ${host} logs in again and closes the disk`,
+            next: withVm(state, host, { running: true }),
+          },
+        ]
+      : [];
+  }
+  if (disk === undefined) {
     return [];
   }
   const moves: Move[] = [];
   if (vm.detaching === true) {
     const sessions = target?.sessions.filter((entry) => entry !== me) ?? [];
+    const closed = target?.sessions.includes(me) === true;
     moves.push({
-      name: `guest ${host} lets the disk go`,
-      next: withVm({ ...state, target: target === undefined ? '' : spell({ ...target, sessions }) }, host, {
-        running: true,
-      }),
+      name: `guest ${host} lets the disk go${closed ? '' : ', and QEMU stands still over it'}`,
+      next: withVm(
+        { ...state, target: target === undefined ? '' : spell({ ...target, sessions }) },
+        host,
+        closed ? { running: true } : { running: true, closing: disk },
+      ),
     });
   }
   if (target?.allowed.includes(me) === true && !target.sessions.includes(me)) {
@@ -95,12 +109,15 @@ function decide(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[] {
     memory: hostMemoryOf(state, host, index),
     instance,
     disk: found(vm, instance, attachment.status?.epoch),
+    closing: vm.closing !== undefined,
     residue: false,
+    vmmLogsIn: true,
     bootID: `b${state.hostBoot[host]}`,
   });
   const epoch = attachment.status?.epoch ?? 0;
   if (plan.kind === 'take') {
-    if (plan.step.kind === 'detach' && vm.detaching === true) {
+    const { kind } = plan.step;
+    if ((kind === 'detach' && vm.detaching === true) || (kind === 'attach' && vm.closing !== undefined)) {
       return [];
     }
     const pending: Pending = { of: 'step', index, step: plan.step, epoch };
@@ -138,6 +155,7 @@ function leftover(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[]
     volume: volumeAt(state),
     disk: found(vm, instance, memory.epoch),
     residue: false,
+    vmmLogsIn: true,
   });
   if (plan.kind === 'keep') {
     return [];
@@ -182,7 +200,8 @@ function act(state: State, host: 0 | 1, { index, step, epoch }: Pending & { of: 
     case 'attach': {
       const target = targetOf(state);
       const me = `${initiators[host]}#${epoch}`;
-      if (target?.allowed.includes(me) !== true || !vm.running || vm.disk !== undefined) {
+      const busy = vm.disk !== undefined || vm.closing !== undefined;
+      if (target?.allowed.includes(me) !== true || !vm.running || busy) {
         return state;
       }
       return withVm(withSession(state, target, me), host, {
@@ -190,8 +209,11 @@ function act(state: State, host: 0 | 1, { index, step, epoch }: Pending & { of: 
         disk: { attachment: index, epoch },
       });
     }
-    case 'detach':
-      return vm.disk === undefined ? state : withVm(state, host, { ...vm, detaching: true });
+    case 'detach': {
+      // The guest is asked only when the target answers for this disk.
+      const answers = targetOf(state)?.allowed.includes(`${initiators[host]}#${vm.disk?.epoch}`) === true;
+      return vm.disk === undefined || !answers ? state : withVm(state, host, { ...vm, detaching: true });
+    }
     case 'disconnect':
       return state;
   }

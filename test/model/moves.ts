@@ -155,6 +155,9 @@ function faultMoves(state: State): Move[] {
     if (may(state, `reboot ${host}`)) {
       add(`H${host} reboots`, `reboot ${host}`, rebootHost(state, host));
     }
+    if (may(state, `restart vm ${host}`)) {
+      add(`VM ${host} is restarted`, `restart vm ${host}`, restartVm(state, host));
+    }
     if (may(state, `silence ${host}`) && state.awake[host]) {
       add(`H${host} falls silent`, `silence ${host}`, {
         ...state,
@@ -168,17 +171,24 @@ function faultMoves(state: State): Move[] {
   return moves;
 }
 
-function rebootHost(state: State, host: 0 | 1): State {
+/** It starts without disks: they are never in its saved configuration. */
+function restartVm(state: State, host: 0 | 1): State {
   const target = targetOf(state);
   const { disk } = vmOf(state, host);
   const mine = `${initiators[host]}#${disk?.epoch}`;
   const sessions = target?.sessions.filter((entry) => entry !== mine) ?? [];
   return {
     ...state,
-    hosts: replaced(state.hosts, host, ['=', '=']),
-    hostPending: replaced(state.hostPending, host, ''),
     vms: replaced(state.vms, host, spell({ running: true })),
     target: target === undefined ? '' : spell({ ...target, sessions }),
+  };
+}
+
+function rebootHost(state: State, host: 0 | 1): State {
+  return {
+    ...restartVm(state, host),
+    hosts: replaced(state.hosts, host, ['=', '=']),
+    hostPending: replaced(state.hostPending, host, ''),
     awake: replaced(state.awake, host, true),
     hostBoot: replaced(state.hostBoot, host, state.hostBoot[host] + 1),
   };

@@ -138,10 +138,17 @@ export const mutants: readonly Mutant[] = [
       planLeftover: (world) =>
         rules.planLeftover({
           ...world,
+          vmmLogsIn: false,
           memory: { ...world.memory, released: 0 },
           disk: world.disk && { ...world.disk, grant: 'this' },
         }),
     },
+  },
+  {
+    rule: 'a disk that left the description is taken for gone',
+    scenario: 'the server reboots while a guest lets the disk go, with a crash anywhere',
+    finds: /^P4: VM 0 stands still/,
+    broken: { ...rules, planConnection: (world) => rules.planConnection({ ...world, closing: false }) },
   },
   {
     rule: 'a fence is not carried out',

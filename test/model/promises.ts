@@ -83,13 +83,29 @@ function hostLeftOver(state: State, index: 0 | 1): string | undefined {
   if (attachment !== undefined && isDeleting(attachment) && !excused(state, index)) {
     return `P4: attachment ${index} is never deleted`;
   }
-  const kept = vmOf(state, index).disk;
-  const holder = kept === undefined ? undefined : attachmentAt(state, kept.attachment);
-  if (holder === undefined && kept !== undefined && state.awake[index] && volume !== undefined) {
-    return `P5: VM ${index} keeps a disk without an attachment`;
-  }
-  return undefined;
+  return diskLeftOver(state, index);
 }
+
+/** What was cut off stays until the VM is restarted, which only a person does. */
+function diskLeftOver(state: State, index: 0 | 1): string | undefined {
+  const volume = volumeAt(state);
+  const { disk, closing } = vmOf(state, index);
+  if (closing !== undefined && !mayBeCutOff(state)) {
+    return `P4: VM ${index} stands still for ever`;
+  }
+  const holder = disk === undefined ? undefined : attachmentAt(state, disk.attachment);
+  const left = holder === undefined && disk !== undefined && state.awake[index] && volume !== undefined;
+  return left && !isCutOff(state, index) ? `P5: VM ${index} keeps a disk without an attachment` : undefined;
+}
+
+/** Somebody may have a hypervisor cut off in this scenario: a guest can then be caught between letting a disk go and closing it. */
+const mayBeCutOff = ({ todo }: State): boolean => Object.keys(todo).some((what) => what.startsWith('fence'));
+
+/** The VM holds a disk whose grant is gone. */
+const isCutOff = (state: State, index: 0 | 1): boolean => {
+  const { disk } = vmOf(state, index);
+  return disk !== undefined && !grantsOf(volumeAt(state)).some(({ epoch }) => epoch === disk.epoch);
+};
 
 /** A silent hypervisor holds a graceful detach up: that is the promise, not a fault. */
 const excused = (state: State, index: 0 | 1): boolean =>
@@ -118,7 +134,8 @@ function unattached(state: State, index: 0 | 1): string | undefined {
     const disk = vmOf(state, host).disk;
     const live = targetOf(state)?.sessions.length === 1;
     const told = attachment.status?.connection?.state === 'Attached';
-    return state.awake[host] && !(disk?.attachment === index && live && told)
+    const blocked = isCutOff(state, host) || vmOf(state, host).closing !== undefined;
+    return state.awake[host] && !blocked && !(disk?.attachment === index && live && told)
       ? `P4: attachment ${index} has a grant and its VM has no working disk`
       : undefined;
   }

@@ -104,5 +104,15 @@ export const scenarios: Readonly<Record<string, State>> = {
     'fence-delete 0': 1,
     'wake 0': 1,
   }),
+  'the server reboots while a guest lets the disk go, with a crash anywhere': from(contested, {
+    'delete 0': 1,
+    'reboot server': 1,
+    crash: 1,
+  }),
+  'a VM is restarted after its host was fenced': from(attached, {
+    'fence 0': 1,
+    'restart vm 0': 1,
+    'reboot server': 1,
+  }),
   'a deposed controller writes late': from(ready, { 'create 0': 1, 'delete 0': 1, depose: 1 }),
 };

@@ -19,6 +19,8 @@ export interface VmState {
   /** Index of the Attachment whose disk it holds, and the epoch it logged in with. */
   readonly disk?: { readonly attachment: 0 | 1; readonly epoch: number };
   readonly detaching?: boolean;
+  /** QEMU stands still and closes this disk of which no description tells any more, until the target lets it in again. */
+  readonly closing?: { readonly attachment: 0 | 1; readonly epoch: number };
 }
 
 /** A token that stands for a JSON value, see {@link spell}. */

@@ -31,6 +31,18 @@ test('records outlive the process', () =>
     assert.equal(await readdir(directory), ['a.b-1.json']);
   }));
 
+test('what a crash left of a write is removed, and nothing of others', () =>
+  inDirectory(async (directory) => {
+    const store = await RecordStore.open<{ n: number }>(hostFiles, directory);
+    await store.put('kept', { n: 1 });
+    await writeFile(path.join(directory, '.kept.json.tmp'), '{"n":');
+    await writeFile(path.join(directory, '.gone.json.tmp'), '');
+    await writeFile(path.join(directory, 'of-others.tmp'), '');
+    const again = await RecordStore.open<{ n: number }>(hostFiles, directory);
+    assert.equal(again.list(), [{ n: 1 }]);
+    assert.equal((await readdir(directory)).sort(), ['kept.json', 'of-others.tmp']);
+  }));
+
 test('a record that cannot be read stops the start: forgetting is worse', () =>
   inDirectory(async (directory) => {
     await RecordStore.open(hostFiles, directory);

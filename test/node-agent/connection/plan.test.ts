@@ -41,7 +41,9 @@ const world = (change: Partial<ConnectionWorld>): ConnectionWorld => ({
   memory,
   instance: vm,
   disk: undefined,
+  closing: false,
   residue: false,
+  vmmLogsIn: false,
   bootID: 'boot-h1',
   ...change,
 });
@@ -115,6 +117,24 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
     },
     'detach',
   ],
+  [
+    'out of the description is not out of the VMM',
+    { attachment: going, closing: true, residue: true },
+    'report Detaching',
+  ],
+  [
+    'a VMM which logs in itself would stop the VM over a disk that was cut off',
+    {
+      attachment: anAttachment({
+        status: { ...admitted, export: { epoch: 1, bootID: 'b', state: 'Withdrawn' } },
+      }),
+      disk,
+      vmmLogsIn: true,
+    },
+    'report DiskCutOff',
+  ],
+  ['also when the disk is of an earlier grant', { disk: otherDisk, vmmLogsIn: true }, 'report DiskCutOff'],
+  ['one whose grant stands is asked for', { attachment: going, disk, vmmLogsIn: true }, 'detach'],
   ['then the rest of the grant goes', { attachment: going, residue: true }, 'disconnect'],
   ['then that is remembered', { attachment: going }, 'remember 1 released 1'],
   ['and told', { attachment: going, memory: { ...memory, released: 1 } }, 'report Released'],
@@ -146,6 +166,7 @@ const leftover = (change: Partial<LeftoverWorld>): string => {
     volume: aVolume({ status: provisioned }),
     disk: undefined,
     residue: false,
+    vmmLogsIn: false,
     ...change,
   });
   return plan.kind === 'keep' ? 'keep' : plan.step.kind;
@@ -154,6 +175,7 @@ const leftover = (change: Partial<LeftoverWorld>): string => {
 const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string][] = [
   ['one that exists is not left over', { attachment: anAttachment(), disk }, 'keep'],
   ['its disk goes when the Volume proves that the grant is gone', { disk }, 'detach'],
+  ['not where the VMM would stop the VM over it', { disk, vmmLogsIn: true }, 'keep'],
   ['not while the grant stands', { disk, volume: aVolume({ status: granted(aGrant()) }) }, 'keep'],
   ['not without the Volume: nothing proves that the target is shut', { disk, volume: undefined }, 'keep'],
   ['another Attachment’s disk is not left over', { disk: otherDisk }, 'forget'],
