@@ -53,7 +53,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
     wiping: scene.pools
       .flatMap(({ view }) => view?.backings ?? [])
       .filter(({ state, foreign }) => state === 'dying' && foreign !== true)
-      .map(({ volumeID }) => volumeID)
+      .map(({ id }) => id)
       .sort()
       .slice(0, 1024),
   };
@@ -87,20 +87,18 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
 function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): Leftover[] {
   const backings = pools.flatMap(({ name, view }) =>
     (view?.backings ?? [])
-      .filter(
-        ({ volumeID, state, foreign }) => foreign !== true && state !== 'dying' && !accounted.has(volumeID),
-      )
-      .map(({ volumeID, state }) => ({
+      .filter(({ id, state, foreign }) => foreign !== true && state !== 'dying' && !accounted.has(id))
+      .map(({ id, state }) => ({
         kind: 'Backing',
-        name: volumeID,
+        name: id,
         message: `${state}, in pool ${name}`,
       })),
   );
   const stuck = pools.flatMap(({ name, view }) =>
-    (view?.backings ?? []).flatMap(({ volumeID, state, foreign }) => {
-      const why = state === 'dying' && foreign !== true ? unfreed?.get(volumeID) : undefined;
+    (view?.backings ?? []).flatMap(({ id, state, foreign }) => {
+      const why = state === 'dying' && foreign !== true ? unfreed?.get(id) : undefined;
       const message = `dying, in pool ${name}; its space cannot be freed: ${why}`.slice(0, 512);
-      return why === undefined ? [] : { kind: 'Backing', name: volumeID, message };
+      return why === undefined ? [] : { kind: 'Backing', name: id, message };
     }),
   );
   const targets = exports

@@ -76,7 +76,7 @@ function accountedFor({ deps, isSynced }: ServerWork, seen: readonly SeenPool[])
     ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
     ...deps.memories.list().flatMap((memory) => (hasGrant(memory) ? [memory.volumeID] : [])),
     // Before the objects are known nothing can be called left over.
-    ...(isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map((one) => one.volumeID) ?? [])),
+    ...(isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map(({ id }) => id) ?? [])),
   ]);
 }
 
@@ -131,15 +131,15 @@ async function freeDying(
   for (const [index, { view }] of seen.entries()) {
     for (const backing of view?.backings ?? []) {
       if (backing.state === 'dying' && backing.foreign !== true) {
-        const { volumeID } = backing;
-        program.log.info({ volumeID }, 'Freeing the space of a removed volume');
+        const { id } = backing;
+        program.log.info({ volumeID: id }, 'Freeing the space of a removed volume');
         try {
-          await pools[index]?.pool.free(volumeID, signal);
+          await pools[index]?.pool.free(id, signal);
           freed = true;
         } catch (error) {
           signal.throwIfAborted();
-          unfreed.set(volumeID, problemOf(error)?.message ?? messageOf(error));
-          program.log.warn({ volumeID, err: error }, 'Cannot free the space of a removed volume');
+          unfreed.set(id, problemOf(error)?.message ?? messageOf(error));
+          program.log.warn({ volumeID: id, err: error }, 'Cannot free the space of a removed volume');
         }
       }
     }
@@ -179,7 +179,7 @@ async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPoo
   for (const memory of deps.memories.list()) {
     const { volumeID } = memory;
     const exists = deps.volumes.byIndex('volumeID', volumeID).length > 0;
-    const stored = seen.some(({ view }) => view?.backings.some((backing) => backing.volumeID === volumeID));
+    const stored = seen.some(({ view }) => view?.backings.some(({ id }) => id === volumeID));
     if (!exists && !stored && !hasGrant(memory)) {
       await deps.memories.remove(volumeID);
     }

@@ -2,6 +2,7 @@
 
 export type ParamType =
   | 'volumeID'
+  | 'backingID'
   | 'uuid'
   | 'iqn'
   | 'host'
@@ -33,6 +34,8 @@ const LARGEST_BYTES = 2n ** 63n - 1n;
 
 const PATTERNS = {
   volumeID: /^vol[0-9a-f]{17}$/,
+  // A volumeID or a snapshotID.
+  backingID: /^(vol[0-9a-f]{17}|snap[0-9a-f]{16})$/,
   uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
   // RFC 3720 3.2.6.3: `iqn.`, a month, a reversed domain name and, after a colon, what its owner likes.
   iqn: /^iqn\.\d{4}-\d{2}\.[a-z0-9][a-z0-9.-]*(:[A-Za-z0-9.:_-]+)?$/,

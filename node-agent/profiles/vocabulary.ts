@@ -43,6 +43,7 @@ export interface RoleShape {
 
 const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['version'] } } };
 const volume = { 'volume.id': 'volumeID' } as const;
+const backing = { 'backing.id': 'backingID' } as const;
 const target = { tid: 'integer', iqn: 'iqn' } as const;
 const instance = { 'instance.uuid': 'uuid' } as const;
 const session = {
@@ -58,7 +59,7 @@ const disk = { ...instance, ...volume, device: 'word', readOnly: 'flag' } as con
 
 const pool: RoleShape = {
   keys: [],
-  can: { growOnline: 'boolean' },
+  can: { growOnline: 'boolean', snapshotAttached: 'boolean', snapshotsOutlive: 'boolean' },
   verbs: {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
@@ -67,29 +68,39 @@ const pool: RoleShape = {
     capacity: { look: true, rows: { '': { need: ['total', 'free'] } } },
     volumes: {
       look: true,
-      rows: { '': { need: ['volume', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
+      rows: { '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
     },
     tags: {
       optional: true,
       look: true,
-      params: volume,
+      params: backing,
       answers: ['absent'],
       rows: { '': { need: ['cluster'], may: ['namespace', 'name'] } },
     },
     create: {
       params: {
-        ...volume,
+        ...backing,
         size: 'bytes',
         'owner.cluster': 'uuid',
         'owner.namespace': 'word',
         'owner.name': 'word',
       },
     },
-    complete: { params: volume },
-    retire: { params: volume },
-    retireProvisional: { params: volume },
-    free: { params: volume },
-    grow: { params: { ...volume, size: 'bytes' } },
+    snapshot: {
+      optional: true,
+      params: {
+        ...backing,
+        'source.id': 'backingID',
+        'owner.cluster': 'uuid',
+        'owner.namespace': 'word',
+        'owner.name': 'word',
+      },
+    },
+    complete: { params: backing },
+    retire: { params: backing },
+    retireProvisional: { params: backing },
+    free: { params: backing },
+    grow: { params: { ...backing, size: 'bytes' } },
   },
 };
 

@@ -54,7 +54,7 @@ const clusterOf = async (
     return row.cluster;
   }
   try {
-    const { outcome, rows } = await profile.call('tags', { 'volume.id': row.volume }, signal);
+    const { outcome, rows } = await profile.call('tags', { 'backing.id': row.id }, signal);
     return outcome === 'absent' ? undefined : rows[0]?.cluster;
   } catch (error) {
     if (error instanceof CannotLook) {
@@ -65,14 +65,14 @@ const clusterOf = async (
 };
 
 const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise<Found> => {
-  const { volume = '', state, path = '' } = row;
+  const { id = '', state, path = '' } = row;
   if (!isState(state)) {
-    throw new CannotLook(world.options.name, `${volume} has the unknown state ${state}`);
+    throw new CannotLook(world.options.name, `${id} has the unknown state ${state}`);
   }
   const clusterID = await clusterOf(world, row, signal);
   const sizeBytes = wholeOf(row, 'size');
   return {
-    volumeID: volume,
+    id,
     state,
     sizeBytes,
     path,
@@ -86,7 +86,7 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
 const lookAt = async (world: PoolWorld, signal: AbortSignal, only?: string): Promise<readonly Found[]> => {
   const before = await identify(world, signal);
   const { rows } = await world.profile.call('volumes', {}, signal);
-  const wanted = rows.filter(({ volume }) => only === undefined || volume === only);
+  const wanted = rows.filter(({ id }) => only === undefined || id === only);
   const found: Found[] = [];
   for (const row of wanted) {
     found.push(await foundOf(world, row, signal));
@@ -98,15 +98,11 @@ const lookAt = async (world: PoolWorld, signal: AbortSignal, only?: string): Pro
 };
 
 /** The one backing of a volume. Throws NotOurs, and Mismatch when it is there in two states. */
-export const find = async (
-  world: PoolWorld,
-  volumeID: string,
-  signal: AbortSignal,
-): Promise<Found | undefined> => {
-  const found = await lookAt(world, signal, volumeID);
+export const find = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<Found | undefined> => {
+  const found = await lookAt(world, signal, id);
   const [first] = found;
   if (found.length > 1) {
-    throw new Mismatch(volumeID, 'one backing', found.map(({ path }) => path).join(' and '));
+    throw new Mismatch(id, 'one backing', found.map(({ path }) => path).join(' and '));
   }
   if (first?.foreign) {
     const owner = first.clusterID === undefined ? 'no cluster' : `cluster ${first.clusterID}`;

@@ -6,7 +6,8 @@
 export type BackingState = 'provisional' | 'complete' | 'dying';
 
 export interface Backing {
-  readonly volumeID: string;
+  /** A volumeID or a snapshotID. */
+  readonly id: string;
   readonly state: BackingState;
   readonly sizeBytes: bigint;
   /** What a target exports: an absolute path of a file or block device. It changes with the state. */
@@ -39,6 +40,12 @@ export interface Owner {
 export interface PoolCan {
   /** A complete volume may grow while it is exported. */
   readonly growOnline: boolean;
+  /** `snapshot` works: a copy in a moment, which shares what is unchanged with its source. */
+  readonly copyOnWrite: boolean;
+  /** A copy may be taken while its source is written to, as of one moment. */
+  readonly snapshotAttached: boolean;
+  /** A copy stays whole when its source is removed. */
+  readonly snapshotsOutlive: boolean;
 }
 
 /**
@@ -57,13 +64,18 @@ export interface Pool {
   prepare(signal: AbortSignal): Promise<string>;
   observe(signal: AbortSignal): Promise<PoolView>;
   /** Provisional name, size rounded up to the extent, reads as zeroes. No-op when provisional or complete. Throws NoSpace. */
-  create(volumeID: string, sizeBytes: bigint, owner: Owner, signal: AbortSignal): Promise<void>;
+  create(id: string, sizeBytes: bigint, owner: Owner, signal: AbortSignal): Promise<void>;
+  /**
+   * A copy-on-write copy of a complete backing under the provisional name, of the same size. No-op when provisional or complete.
+   * Throws Unsupported where `can.copyOnWrite` is false, BackingNotFound for the source, NoSpace.
+   */
+  snapshot(id: string, sourceID: string, owner: Owner, signal: AbortSignal): Promise<void>;
   /** Checks the size (Mismatch when it is less than asked), makes it durable, renames to the final name. No-op when complete. */
-  complete(volumeID: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+  complete(id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
   /** Renames the complete or provisional backing to the dying name. No-op when dying or absent. */
-  retire(volumeID: string, signal: AbortSignal): Promise<void>;
+  retire(id: string, signal: AbortSignal): Promise<void>;
   /** Removes the dying backing and its tags. Refuses (NotDone) any other state. No-op when absent. */
-  free(volumeID: string, signal: AbortSignal): Promise<void>;
+  free(id: string, signal: AbortSignal): Promise<void>;
   /** Grows a complete backing to the size, rounded up; never shrinks. Throws NoSpace, BackingNotFound. */
-  grow(volumeID: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+  grow(id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
 }

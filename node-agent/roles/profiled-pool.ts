@@ -5,7 +5,17 @@ import { roundUp } from '../../api/quantity.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
 import { find, identify, observe, type PoolOptions, type PoolWorld } from './backings.ts';
-import { BackingNotFound, Busy, Denied, Mismatch, NoSpace, NotDone, NotOurs, PoolMissing } from './errors.ts';
+import {
+  BackingNotFound,
+  Busy,
+  Denied,
+  Mismatch,
+  NoSpace,
+  NotDone,
+  NotOurs,
+  PoolMissing,
+  Unsupported,
+} from './errors.ts';
 import type { Owner, Pool } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
@@ -24,115 +34,147 @@ const explain = (subject: string, wanted: string, { outcome, said }: CallResult)
   return outcome === 'denied' ? new Denied(subject, said) : new NotDone(subject, wanted, said);
 };
 
-const makeRoom = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
-  await world.profile.call('retireProvisional', { 'volume.id': volumeID }, signal);
-  await world.profile.call('free', { 'volume.id': volumeID }, signal);
+const makeRoom = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
+  await world.profile.call('retireProvisional', { 'backing.id': id }, signal);
+  await world.profile.call('free', { 'backing.id': id }, signal);
 };
 
 const create = async (
   world: PoolWorld,
-  wanted: { volumeID: string; sizeBytes: bigint; owner: Owner },
+  wanted: { id: string; sizeBytes: bigint; owner: Owner },
   signal: AbortSignal,
 ): Promise<void> => {
-  const { volumeID, owner } = wanted;
+  const { id, owner } = wanted;
   const size = roundUp(wanted.sizeBytes, world.extentBytes);
-  const before = await find(world, volumeID, signal);
+  const before = await find(world, id, signal);
   if (before?.state === 'complete') {
     return;
   }
   if (before?.state === 'dying') {
-    throw new Busy(volumeID, 'its last backing is still being removed');
+    throw new Busy(id, 'its last backing is still being removed');
   }
   if (before !== undefined && before.sizeBytes > size) {
-    throw new Mismatch(volumeID, `${size} bytes`, `${before.sizeBytes} bytes`);
+    throw new Mismatch(id, `${size} bytes`, `${before.sizeBytes} bytes`);
   }
   await refuseFull(world, before === undefined ? size : size - before.sizeBytes, signal);
-  const tags = {
-    'owner.cluster': owner.clusterID,
-    'owner.namespace': owner.namespace,
-    'owner.name': owner.name,
-  };
-  const result = await world.profile.call('create', { 'volume.id': volumeID, size, ...tags }, signal);
+  const result = await world.profile.call('create', { 'backing.id': id, size, ...tagsOf(owner) }, signal);
+  await expectProvisional(world, { id, sizeBytes: size, result, verb: 'create' }, signal);
+};
+
+const tagsOf = ({ clusterID, namespace, name }: Owner) => ({
+  'owner.cluster': clusterID,
+  'owner.namespace': namespace,
+  'owner.name': name,
+});
+
+/** After a change that makes a provisional backing: it is there, in its size, or nothing of it is. */
+const expectProvisional = async (
+  world: PoolWorld,
+  made: { id: string; sizeBytes: bigint; result: CallResult; verb: string },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { id, sizeBytes, result, verb } = made;
   if (result.outcome === 'full') {
-    await makeRoom(world, volumeID, signal);
-    throw new NoSpace(world.options.name, size);
+    await makeRoom(world, id, signal);
+    throw new NoSpace(world.options.name, sizeBytes);
   }
-  const after = await find(world, volumeID, signal);
-  if (result.outcome !== 'ok' || after?.state !== 'provisional' || after.sizeBytes < size) {
-    throw explain(volumeID, 'create', result);
+  const after = await find(world, id, signal);
+  if (result.outcome !== 'ok' || after?.state !== 'provisional' || after.sizeBytes < sizeBytes) {
+    throw explain(id, verb, result);
   }
+};
+
+const snapshot = async (
+  world: PoolWorld,
+  wanted: { id: string; sourceID: string; owner: Owner },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { id, sourceID, owner } = wanted;
+  const { profile, options } = world;
+  if (!profile.has('snapshot')) {
+    throw new Unsupported(id, `pool ${options.name} (${profile.name}) makes no copy-on-write copies`);
+  }
+  const source = await find(world, sourceID, signal);
+  if (source?.state !== 'complete') {
+    throw new BackingNotFound(sourceID, options.name, 'complete');
+  }
+  const before = await find(world, id, signal);
+  if (before?.state === 'complete' || before?.state === 'provisional') {
+    return;
+  }
+  if (before !== undefined) {
+    throw new Busy(id, 'its last backing is still being removed');
+  }
+  const values = { 'backing.id': id, 'source.id': sourceID, ...tagsOf(owner) };
+  const result = await profile.call('snapshot', values, signal);
+  await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
 };
 
 const complete = async (
   world: PoolWorld,
-  volumeID: string,
+  id: string,
   sizeBytes: bigint,
   signal: AbortSignal,
 ): Promise<void> => {
-  const before = await find(world, volumeID, signal);
+  const before = await find(world, id, signal);
   if (before === undefined || before.state === 'dying') {
-    throw new BackingNotFound(volumeID, world.options.name, 'provisional');
+    throw new BackingNotFound(id, world.options.name, 'provisional');
   }
   if (before.sizeBytes < sizeBytes) {
-    throw new Mismatch(volumeID, `${sizeBytes} bytes`, `${before.sizeBytes} bytes`);
+    throw new Mismatch(id, `${sizeBytes} bytes`, `${before.sizeBytes} bytes`);
   }
   if (before.state === 'complete') {
     return;
   }
-  const result = await world.profile.call('complete', { 'volume.id': volumeID }, signal);
-  const after = await find(world, volumeID, signal);
+  const result = await world.profile.call('complete', { 'backing.id': id }, signal);
+  const after = await find(world, id, signal);
   if (result.outcome !== 'ok' || after?.state !== 'complete') {
-    throw explain(volumeID, 'complete', result);
+    throw explain(id, 'complete', result);
   }
 };
 
-const retire = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
-  const before = await find(world, volumeID, signal);
+const retire = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
+  const before = await find(world, id, signal);
   if (before === undefined || before.state === 'dying') {
     return;
   }
   const verb = before.state === 'complete' ? 'retire' : 'retireProvisional';
-  const result = await world.profile.call(verb, { 'volume.id': volumeID }, signal);
-  const after = await find(world, volumeID, signal);
+  const result = await world.profile.call(verb, { 'backing.id': id }, signal);
+  const after = await find(world, id, signal);
   if (result.outcome !== 'ok' || after?.state !== 'dying') {
-    throw explain(volumeID, 'retire', result);
+    throw explain(id, 'retire', result);
   }
 };
 
-const free = async (world: PoolWorld, volumeID: string, signal: AbortSignal): Promise<void> => {
-  const before = await find(world, volumeID, signal);
+const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
+  const before = await find(world, id, signal);
   if (before !== undefined && before.state !== 'dying') {
-    throw new NotDone(volumeID, 'free', `it is ${before.state}: retire it first`);
+    throw new NotDone(id, 'free', `it is ${before.state}: retire it first`);
   }
-  const result = await world.profile.call('free', { 'volume.id': volumeID }, signal);
-  const after = await find(world, volumeID, signal);
+  const result = await world.profile.call('free', { 'backing.id': id }, signal);
+  const after = await find(world, id, signal);
   if (after !== undefined || (result.outcome !== 'ok' && result.outcome !== 'absent')) {
-    throw explain(volumeID, 'free', result);
+    throw explain(id, 'free', result);
   }
 };
 
-const grow = async (
-  world: PoolWorld,
-  volumeID: string,
-  sizeBytes: bigint,
-  signal: AbortSignal,
-): Promise<void> => {
+const grow = async (world: PoolWorld, id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void> => {
   const size = roundUp(sizeBytes, world.extentBytes);
-  const before = await find(world, volumeID, signal);
+  const before = await find(world, id, signal);
   if (before?.state !== 'complete') {
-    throw new BackingNotFound(volumeID, world.options.name, 'complete');
+    throw new BackingNotFound(id, world.options.name, 'complete');
   }
   if (before.sizeBytes >= size) {
     return;
   }
   await refuseFull(world, size - before.sizeBytes, signal);
-  const result = await world.profile.call('grow', { 'volume.id': volumeID, size }, signal);
+  const result = await world.profile.call('grow', { 'backing.id': id, size }, signal);
   if (result.outcome === 'full') {
     throw new NoSpace(world.options.name, size - before.sizeBytes);
   }
-  const after = await find(world, volumeID, signal);
+  const after = await find(world, id, signal);
   if (result.outcome !== 'ok' || after === undefined || after.sizeBytes < size) {
-    throw explain(volumeID, 'grow', result);
+    throw explain(id, 'grow', result);
   }
 };
 
@@ -163,16 +205,22 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
     turns.hold(options.name, signal, work);
   return {
     name: options.name,
-    can: { growOnline: profile.can.growOnline === true },
+    can: {
+      growOnline: profile.can.growOnline === true,
+      copyOnWrite: profile.has('snapshot'),
+      snapshotAttached: profile.can.snapshotAttached === true,
+      snapshotsOutlive: profile.can.snapshotsOutlive === true,
+    },
     prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
     // In turn as well: a volume whose owner's file goes in the middle of a look would be shown as foreign.
     observe: (signal) => inTurn(signal, () => observe(world, signal)),
-    create: (volumeID, sizeBytes, owner, signal) =>
-      inTurn(signal, () => create(world, { volumeID, sizeBytes, owner }, signal)),
-    complete: (volumeID, sizeBytes, signal) =>
-      inTurn(signal, () => complete(world, volumeID, sizeBytes, signal)),
-    retire: (volumeID, signal) => inTurn(signal, () => retire(world, volumeID, signal)),
-    free: (volumeID, signal) => inTurn(signal, () => free(world, volumeID, signal)),
-    grow: (volumeID, sizeBytes, signal) => inTurn(signal, () => grow(world, volumeID, sizeBytes, signal)),
+    create: (id, sizeBytes, owner, signal) =>
+      inTurn(signal, () => create(world, { id, sizeBytes, owner }, signal)),
+    snapshot: (id, sourceID, owner, signal) =>
+      inTurn(signal, () => snapshot(world, { id, sourceID, owner }, signal)),
+    complete: (id, sizeBytes, signal) => inTurn(signal, () => complete(world, id, sizeBytes, signal)),
+    retire: (id, signal) => inTurn(signal, () => retire(world, id, signal)),
+    free: (id, signal) => inTurn(signal, () => free(world, id, signal)),
+    grow: (id, sizeBytes, signal) => inTurn(signal, () => grow(world, id, sizeBytes, signal)),
   };
 };

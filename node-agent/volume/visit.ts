@@ -58,7 +58,7 @@ export async function seeBacking(
   pool: string | undefined,
 ): Promise<SeenBacking> {
   const view = await deps.lookAtPool(pool ?? '');
-  const mine = view.backings.filter((backing) => backing.volumeID === volumeID);
+  const mine = view.backings.filter(({ id }) => id === volumeID);
   // A dying one beside another is the space of an earlier life, on its way out.
   return { view, backing: mine.find(({ state }) => state !== 'dying') ?? mine[0] };
 }

@@ -40,7 +40,7 @@ test('a hypervisor with thousands of VMs of long names and thousands of disks wh
 
 test('a volume server with thousands of volumes to free and thousands which nobody accounts for', () => {
   const backing = (state: 'dying' | 'complete') => (index: number) => ({
-    volumeID: volumeIDFor(`${state}${index}`),
+    id: volumeIDFor(`${state}${index}`),
     state,
     sizeBytes: 1n,
     path: '/x',

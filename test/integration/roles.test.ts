@@ -113,7 +113,7 @@ const makeExport = async (volumeID: string, sizeBytes = 16n * MIB): Promise<stri
   await pool.create(volumeID, sizeBytes, owner, signal);
   await pool.complete(volumeID, sizeBytes, signal);
   const { backings } = await pool.observe(signal);
-  const backing = backings.find((one) => one.volumeID === volumeID);
+  const backing = backings.find(({ id }) => id === volumeID);
   assert.ok(backing);
   await target.open(volumeID, { path: backing.path, serial: volumeID, sizeBytes, readOnly: false }, signal);
   return backing.path;
@@ -187,8 +187,7 @@ test.after(async () => {
 test('a volume goes through its three names and leaves nothing behind', async () => {
   const { pool, workdir } = world;
   const id = volumeIDOf('0');
-  const stateOf = async () =>
-    (await pool.observe(signal)).backings.find(({ volumeID }) => volumeID === id)?.state;
+  const stateOf = async () => (await pool.observe(signal)).backings.find((one) => one.id === id)?.state;
   const before = await pool.observe(signal);
   await pool.create(id, 3n * MIB + 1n, owner, signal);
   await pool.create(id, 3n * MIB + 1n, owner, signal);

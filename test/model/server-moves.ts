@@ -45,7 +45,7 @@ function observedTarget(state: State): Export | undefined {
 }
 
 const observedBacking = ({ backing }: State): Backing | undefined =>
-  backing === '' ? undefined : { volumeID: 'v', state: backing, sizeBytes: 100n, path: '/v' };
+  backing === '' ? undefined : { id: 'v', state: backing, sizeBytes: 100n, path: '/v' };
 
 function visibleAttachments(state: State) {
   return ([0, 1] as const)

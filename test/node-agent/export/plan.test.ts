@@ -45,7 +45,7 @@ const world = (change: Partial<ExportWorld>): ExportWorld => ({
   volume: aVolume({ status: granted(aGrant()) }),
   attachments: [anAttachment({ status: admitted })],
   memory: memory([aGrant()]),
-  backing: { volumeID: VOLUME_ID, state: 'complete', sizeBytes: 2n ** 30n, path: '/p' },
+  backing: { id: VOLUME_ID, state: 'complete', sizeBytes: 2n ** 30n, path: '/p' },
   target: undefined,
   portals: ['192.0.2.1:3260'],
   bootID: 'boot-s1',

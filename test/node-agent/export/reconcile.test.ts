@@ -126,7 +126,7 @@ test('a grant that needs it is told why it waits', async () => {
 
 test('another cluster’s data is never exported', async () => {
   const foreign: Backing = {
-    volumeID: VOLUME_ID,
+    id: VOLUME_ID,
     state: 'complete',
     sizeBytes: 1n,
     path: '/p',

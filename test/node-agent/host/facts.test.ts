@@ -6,8 +6,8 @@ import type { Backing, PoolView } from '../../../node-agent/roles/pool.ts';
 const test = suite('what a host says of itself');
 
 const host = { bootID: 'b', version: '1', clusterID: 'c', profiles: [], problems: [] };
-const backing = (volumeID: string, change: Partial<Backing> = {}): Backing => ({
-  volumeID,
+const backing = (id: string, change: Partial<Backing> = {}): Backing => ({
+  id,
   state: 'complete',
   sizeBytes: 1n,
   path: '/p',

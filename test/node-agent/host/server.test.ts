@@ -10,8 +10,8 @@ import { FakeClock } from '../../fakes/clock.ts';
 const test = suite('a visit of a volume server');
 
 const context = { signal: new AbortController().signal } as never;
-const backing = (volumeID: string, state: Backing['state']): Backing => ({
-  volumeID,
+const backing = (id: string, state: Backing['state']): Backing => ({
+  id,
   state,
   sizeBytes: 1n,
   path: '/p',

@@ -129,7 +129,7 @@ test('a spoilt owner file hides no other volume of the pool', async ({ dir, pool
   await writeFile(join(dir, `${spoilt}.json`), '');
   const { backings } = await pool.observe(signal);
   assert.equal(
-    new Map(backings.map(({ volumeID, foreign }) => [volumeID, foreign])),
+    new Map(backings.map(({ id, foreign }) => [id, foreign])),
     new Map([
       [spoilt, true],
       [ID, undefined],

@@ -11,7 +11,7 @@ const test = suite('plan of the data of a Volume');
 const GI = 2n ** 30n;
 const remembered = { ...emptyServerMemory(VOLUME_ID, 'uid-db'), everProvisioned: true };
 const backing = (state: Backing['state'], sizeBytes = GI): Backing => ({
-  volumeID: VOLUME_ID,
+  id: VOLUME_ID,
   state,
   sizeBytes,
   path: '/p',
