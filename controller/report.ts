@@ -116,6 +116,7 @@ const ORDINARY_WAITS: ReadonlySet<string> = new Set([
   'WaitingForSource',
   'Pinned',
   'Copying',
+  'BeingCopied',
   'VolumeInUse',
   'VolumeDeleting',
   'WaitingForVolume',

@@ -2,7 +2,7 @@
 import { type Attachment, connectionAt, exportAt, instanceLabel } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
-import { type Grant, grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
 import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
@@ -52,6 +52,14 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
       type,
       'VolumeInUse',
       `Volume ${name} is held by ${by}; this Attachment follows when it is free`,
+    );
+  }
+  const copy = pinsOf(volume).find(({ still }) => still === true);
+  if (copy !== undefined) {
+    return no(
+      type,
+      'BeingCopied',
+      `Volume ${name} is being copied for ${copy.kind} ${copy.name}; this Attachment follows when that is done`,
     );
   }
   if (!isUsable(volume)) {
