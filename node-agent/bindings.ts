@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { AgentConfig, RoleConfig } from './config.ts';
-import { createRunCommand } from './exec/command.ts';
+import { createRunCommand, type RunCommand } from './exec/command.ts';
 import { errorCode, type Files } from './exec/files.ts';
 import { createLocks } from './exec/locks.ts';
 import type { ProfileFact } from './host/facts.ts';
@@ -19,15 +19,17 @@ export interface BindingDeps {
   readonly files: Files;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What starts the tools; the host's own starter when absent. */
+  readonly run?: RunCommand;
 }
 
 export type BindRole = (role: RoleName, config: RoleConfig) => Promise<BoundProfile>;
 
 /** Throws ProfileError with file and line for a profile that must not be used. */
-export function binder({ config, files, log, metrics }: BindingDeps): BindRole {
+export function binder({ config, files, log, metrics, run: given }: BindingDeps): BindRole {
   const locks = createLocks();
   const directory = path.join(config.stateDir, 'tmp');
-  const run = createRunCommand(directory);
+  const run = given ?? createRunCommand(directory);
   return async (role, { profile: name, params }) => {
     const profile = await findProfile([...config.profileDirectories, SHIPPED], name, role);
     return bind(profile, {

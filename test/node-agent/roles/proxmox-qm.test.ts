@@ -81,14 +81,19 @@ test.after(() => {
 });
 
 /** Nothing of ours, in any view. */
-const isClean = ({ config, pending }: ProxmoxVM): boolean => !JSON.stringify([config, pending]).includes('/dev/vbs/');
+const isClean = ({ config, pending }: ProxmoxVM): boolean =>
+  !JSON.stringify([config, pending]).includes('/dev/vbs/');
 
 test('machines have a number for good, a UUID from their configuration, and take no disks without one', async () => {
   const { vmm } = proxmox({
     105: aVM(),
     106: aVM({ name: 'old', config: { smbios1: 'base64=1' } }),
     107: aVM({ name: 'db', status: 'stopped', config: { smbios1: `base64=1,uuid=${GRANT.toUpperCase()}` } }),
-    1000: aVM({ name: 'p', status: 'paused', config: { smbios1: 'uuid=aaaaaaaa-0000-4000-8000-000000000001,sku=x' } }),
+    1000: aVM({
+      name: 'p',
+      status: 'paused',
+      config: { smbios1: 'uuid=aaaaaaaa-0000-4000-8000-000000000001,sku=x' },
+    }),
   });
   const instances = await vmm.instances(signal);
   assert.equal(instances, [
@@ -123,7 +128,9 @@ test('the UUID of a snapshot is not the machine’s', async () => {
     writeFileSync(conf, text);
     return command.file === 'qm' ? qm(state, command.args) : real(command, commandSignal);
   };
-  const other = profiledVmm(bind(profile, { run, files: hostFiles, params: { configs: configsIn(directory) } }));
+  const other = profiledVmm(
+    bind(profile, { run, files: hostFiles, params: { configs: configsIn(directory) } }),
+  );
   assert.is((await other.instances(signal))[0]?.uuid, UUID);
   assert.is((await vmm.instances(signal))[0]?.uuid, UUID);
 });
@@ -271,7 +278,9 @@ test('a machine that is gone or cannot be seen never has "no disks"', async () =
       }
       return command.file === 'qm' ? qm(state, command.args) : real(command, commandSignal);
     };
-    const vmm = profiledVmm(bind(profile, { run, files: hostFiles, params: { configs: configsIn(directory) } }));
+    const vmm = profiledVmm(
+      bind(profile, { run, files: hostFiles, params: { configs: configsIn(directory) } }),
+    );
     assert.instance(await failure(vmm.disks(vm, signal)), CannotLook, pending);
   }
   const nowhere = bind(profile, {
@@ -287,9 +296,15 @@ test('the stand-in as a program of its own, found by the profile’s search path
   const { directory, state } = proxmox();
   saveProxmox(directory, state);
   const script = join(import.meta.dirname, '../../fakes/proxmox/qm.ts');
-  writeFileSync(join(directory, 'qm'), `#!/bin/sh\nexec '${process.execPath}' --no-warnings '${script}' '${directory}' "$@"\n`);
+  writeFileSync(
+    join(directory, 'qm'),
+    `#!/bin/sh\nexec '${process.execPath}' --no-warnings '${script}' '${directory}' "$@"\n`,
+  );
   chmodSync(join(directory, 'qm'), 0o755);
-  const text = execFileSync('cat', [file], { encoding: 'utf8' }).replace('path: "/usr/sbin:', `path: "${directory}:/usr/sbin:`);
+  const text = execFileSync('cat', [file], { encoding: 'utf8' }).replace(
+    'path: "/usr/sbin:',
+    `path: "${directory}:/usr/sbin:`,
+  );
   const bound = bind(parseProfile(text, 'proxmox-qm.yaml', 'vmm'), {
     run: createRunCommand(directory),
     files: hostFiles,

@@ -218,7 +218,10 @@ test('a guest which keeps its disk is asked, and the disk stays seen', async () 
   assert.equal(await vmm.disks(vm, signal), [{ ...ours, state: 'closing' }]);
   assert.instance(await failure(vmm.attach(vm, request, signal)), Busy);
   await vmm.cancel(vm, ID, signal);
-  assert.not.ok(changes().some((call) => call.includes('--force')), 'what a guest holds is never torn out');
+  assert.not.ok(
+    changes().some((call) => call.includes('--force')),
+    'what a guest holds is never torn out',
+  );
   host.domain('vm1').releases = true;
   await vmm.detach(vm, ID, signal);
   assert.equal(await vmm.disks(vm, signal), []);
@@ -258,7 +261,8 @@ test('devices', async () => {
   host.add('vm1', UUID);
   const broken = profiledVmm(
     bind(profile, {
-      run: async (command) => (command.args[0] === 'block-attach' ? recorded('failed to stat') : host.run(command)),
+      run: async (command) =>
+        command.args[0] === 'block-attach' ? recorded('failed to stat') : host.run(command),
       files: hostFiles,
     }),
   );
