@@ -17,6 +17,7 @@ import { connectionReconciler } from '../../../node-agent/connection/reconcile.t
 import { grantUUIDOf, type HypervisorDeps } from '../../../node-agent/connection/visit.ts';
 import { createRunCommand, type RunCommand } from '../../../node-agent/exec/command.ts';
 import { hostFiles } from '../../../node-agent/exec/files.ts';
+import { ProfileError } from '../../../node-agent/profiles/problems.ts';
 import type { Initiator } from '../../../node-agent/roles/initiator.ts';
 import { profiledVmm } from '../../../node-agent/roles/profiled-vmm.ts';
 import { RecordStore } from '../../../node-agent/store.ts';
@@ -218,6 +219,14 @@ test('one file replaced and the agent started again: Xen first, Proxmox then', a
   assert.not.match(JSON.stringify(machine.proxmox.vms), '/dev/vbs/');
   assert.is(machine.sessions.size, 0);
   assert.is(machine.xen.calls.length, xenCalls, 'nobody asks xl any more');
+});
+
+test('an agent does not start with a version which its profile forbids', async () => {
+  machine.configure(XEN);
+  machine.xen.version = '4.14.6';
+  const error = await startAgent(machine).catch((refused: unknown) => refused);
+  assert.instance(error, ProfileError);
+  assert.match(String(error), 'xen-xl cannot be used with version 4.14.6: before Xen 4.15');
 });
 
 test('a restarted domain gets its disk again', async () => {

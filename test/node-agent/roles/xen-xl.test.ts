@@ -246,6 +246,18 @@ test('a failed hotplug script leaves an entry that is seen', async () => {
   assert.is((await vmm.disks(vm, signal))[0]?.state, 'connecting');
 });
 
+test('versions before 4.15 force a detach by themselves, and are bad', async () => {
+  const told = fixture('xl info.txt');
+  const bad: string[] = [];
+  for (const version of ['4.17.7', '4.15.0', '5.0.1', '4.14.6', '4.9', '3.4.2']) {
+    const run = async () => said(told.replace('4.17.7', version));
+    const seen = await bind(profile, { run, files: hostFiles }).version(signal);
+    assert.is(seen?.version, version);
+    bad.push(...(seen?.bad === undefined ? [] : [version]));
+  }
+  assert.equal(bad, ['4.14.6', '4.9', '3.4.2']);
+});
+
 test('devices', async () => {
   const { host, vmm } = xen();
   assert.is(vmm.freeDevice(vm, []), 'xvdb');
