@@ -19,7 +19,7 @@ const groupsIn = (pattern: string): readonly string[] =>
   [...pattern.matchAll(/\(\?<([A-Za-z_]\w*)>/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
 
 /** Columns a format names itself. */
-const named = (format: RowsFormat): readonly string[] => [
+export const columnsOf = (format: RowsFormat): readonly string[] => [
   ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? [])].flatMap(groupsIn),
   ...Object.keys(format.cols ?? {}),
   ...Object.keys(format.set ?? {}),
@@ -36,7 +36,11 @@ const checkSource = (format: RowsFormat, action: string, place: Place, problems:
     const choice = entries ? 'entries, or nothing' : 'one of json, xml, lines, blocks, text';
     problems.push({ place, message: `rows of ${action} take ${choice}` });
   }
-  const given = named(format);
+  const given = columnsOf(format);
+  if (format.join !== undefined && !given.includes(format.join)) {
+    const message = `no such column${suggest(format.join, given)}`;
+    problems.push({ place: [...place, 'join'], message });
+  }
   for (const column of Object.keys(format.map ?? {})) {
     if (![...given, ...(ENTRY_COLUMNS[action] ?? [])].includes(column)) {
       problems.push({ place: [...place, 'map', column], message: `no such column${suggest(column, given)}` });
@@ -45,7 +49,7 @@ const checkSource = (format: RowsFormat, action: string, place: Place, problems:
 };
 
 const shapeOf = (shapes: Readonly<Record<string, RowShape>>, format: RowsFormat): RowShape | undefined =>
-  shapes[''] ?? shapes[format.set?.kind ?? ''];
+  shapes[format.set?.kind ?? ''] ?? shapes[''];
 
 const checkColumns = (
   format: RowsFormat,
@@ -62,12 +66,17 @@ const checkColumns = (
     at.problems.push({ place: at.place, message });
     return;
   }
-  const given = named(format);
+  const given = columnsOf(format);
   const implied = ENTRY_COLUMNS[action] ?? [];
   for (const column of row.need.filter((name) => !given.includes(name) && !implied.includes(name))) {
     at.problems.push({ place: at.place, message: `the column ${column} is missing` });
   }
-  const known = [...row.need, ...(row.may ?? []), 'kind'];
+  const known = [
+    ...row.need,
+    ...(row.may ?? []),
+    'kind',
+    ...(format.join === undefined ? [] : [format.join]),
+  ];
   for (const column of given.filter((name) => !known.includes(name))) {
     at.problems.push({ place: at.place, message: `unknown column ${column}${suggest(column, known)}` });
   }
