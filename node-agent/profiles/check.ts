@@ -27,6 +27,8 @@ const COMPANIONS: Readonly<Record<Action, readonly string[]>> = {
   scan: ['rows'],
   glob: ['rows'],
   readlink: ['rows'],
+  readEach: ['rows'],
+  linkEach: ['rows'],
   symlink: ['to'],
   extend: ['size'],
   sync: [],

@@ -27,6 +27,9 @@ export interface RowsFormat {
   readonly skip?: string;
   readonly require?: readonly string[];
   readonly cols?: Readonly<Record<string, string>>;
+  readonly match?: Readonly<Record<string, string>>;
+  readonly omit?: Readonly<Record<string, string>>;
+  readonly find?: Readonly<Record<string, string>>;
   readonly set?: Readonly<Record<string, string>>;
   readonly map?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -57,6 +60,8 @@ export const ACTIONS = [
   'scan',
   'glob',
   'readlink',
+  'readEach',
+  'linkEach',
   'symlink',
   'extend',
   'sync',

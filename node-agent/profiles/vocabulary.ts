@@ -64,11 +64,18 @@ const pool: RoleShape = {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
     prepare: { params: { 'pool.identity': 'uuid' } },
-    identity: { look: true, answers: ['absent'], rows: { '': { need: ['identity'] } } },
-    capacity: { look: true, rows: { '': { need: ['total', 'free'] } } },
+    identity: { look: true, answers: ['absent'], rows: { '': { need: [], may: ['identity', 'problem'] } } },
+    capacity: {
+      look: true,
+      rows: {
+        '': { need: ['total'], may: ['free', 'usedPercent', 'metadataPercent', 'extent'] },
+      },
+    },
     volumes: {
       look: true,
-      rows: { '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
+      rows: {
+        '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'allocatedPercent', 'cluster'] },
+      },
     },
     tags: {
       optional: true,
@@ -96,6 +103,7 @@ const pool: RoleShape = {
         'owner.name': 'word',
       },
     },
+    resume: { optional: true, params: { ...backing, size: 'bytes' } },
     complete: { params: backing },
     retire: { params: backing },
     retireProvisional: { params: backing },
