@@ -39,7 +39,10 @@ export function binder({ config, files, log, metrics }: BindingDeps): BindRole {
       directory,
       onCommand: ({ tool, verb, outcome, durationMs, argv }) => {
         metrics.commanded({ tool, verb, outcome }, durationMs);
-        log.debug({ profile: name, verb, tool, outcome, durationMs: Math.round(durationMs), argv }, 'Ran step');
+        log.debug(
+          { profile: name, verb, tool, outcome, durationMs: Math.round(durationMs), argv },
+          'Ran step',
+        );
       },
     });
   };

@@ -1,7 +1,18 @@
 // The one image of both emulated machines: Debian with LVM, LIO, open-iscsi and Xen, made once into the cache.
 
 import { createHash } from 'node:crypto';
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { cacheRoot, ensureCached } from '../cache.ts';
 import { type Log, runCommand } from '../process.ts';
@@ -34,10 +45,21 @@ const INITRD_MODULES = [
 const GUEST_MODULES = ['xen-blkfront'];
 /** What nobody waits for here, or what would act by itself on disks and targets that are the agents'. */
 const MASKED_UNITS = [
-  ...['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'e2scrub_all.timer', 'fstrim.timer'],
+  ...[
+    'apt-daily.timer',
+    'apt-daily-upgrade.timer',
+    'dpkg-db-backup.timer',
+    'e2scrub_all.timer',
+    'fstrim.timer',
+  ],
   ...['e2scrub_reap.service', 'systemd-journal-flush.service', 'systemd-logind.service'],
   ...['systemd-networkd-wait-online.service', 'systemd-update-utmp.service', 'systemd-random-seed.service'],
-  ...['systemd-timesyncd.service', 'getty@tty1.service', 'serial-getty@ttyS0.service', 'serial-getty@hvc0.service'],
+  ...[
+    'systemd-timesyncd.service',
+    'getty@tty1.service',
+    'serial-getty@ttyS0.service',
+    'serial-getty@hvc0.service',
+  ],
   ...['open-iscsi.service', 'xendomains.service', 'xen-watchdog.service', 'lvm2-monitor.service'],
 ];
 
@@ -79,7 +101,12 @@ const build = async (dir: string, log: Log): Promise<void> => {
   await rename(path.join(root, 'boot', `vmlinuz-${version}`), path.join(root, GUEST_FILES.kernel));
   await copyFile(await hypervisorIn(root), path.join(dir, 'xen.gz'));
   const moduleDir = path.join(root, 'lib', 'modules', version);
-  const initrd = { moduleDir, busybox: BUSYBOX, modules: INITRD_MODULES, init: path.join(OWN_FILES, 'initrd.sh') };
+  const initrd = {
+    moduleDir,
+    busybox: BUSYBOX,
+    modules: INITRD_MODULES,
+    init: path.join(OWN_FILES, 'initrd.sh'),
+  };
   await packInitramfs({ ...initrd, archive: path.join(dir, 'initrd.gz') });
   const guest = { moduleDir, busybox: BUSYBOX, modules: GUEST_MODULES, init: GUEST_INIT };
   await packInitramfs({ ...guest, archive: path.join(root, GUEST_FILES.initramfs) });
@@ -128,7 +155,13 @@ const settle = async (root: string): Promise<void> => {
   // A connection carries all commands of a test, many at once; no name service is there to ask.
   await writeFile(etc('ssh/sshd_config.d/vbs.conf'), 'MaxSessions 64\nUseDNS no\nUsePAM no\n');
   // Only the disk made for it is ever LVM's: what the guests write, and what comes by iSCSI, is not looked into.
-  const lvm = ['devices {', '  use_devicesfile = 0', '  global_filter = [ "a|^/dev/vdc$|", "r|.*|" ]', '}', ''];
+  const lvm = [
+    'devices {',
+    '  use_devicesfile = 0',
+    '  global_filter = [ "a|^/dev/vdc$|", "r|.*|" ]',
+    '}',
+    '',
+  ];
   await writeFile(etc('lvm/lvmlocal.conf'), lvm.join('\n'));
 };
 

@@ -1,8 +1,8 @@
 // One emulated machine: QEMU without KVM, a root disk over the image, two network cards.
 
-import { closeSync, openSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Log, type RunningProcess, runCommand, startProcess } from '../process.ts';
@@ -49,7 +49,10 @@ export const makeDisks = async (plan: MachinePlan, { dir, image }: MachineSurrou
 };
 
 /** Starts the machine as a process of the work directory: it ends with us. */
-export const startMachine = async (plan: MachinePlan, around: MachineSurroundings): Promise<RunningProcess> => {
+export const startMachine = async (
+  plan: MachinePlan,
+  around: MachineSurroundings,
+): Promise<RunningProcess> => {
   const command = ['qemu-system-x86_64', ...(await qemuArgs(plan, around))] as const;
   return await startProcess({ name: `${plan.name}.qemu`, command, dir: around.dir });
 };
@@ -73,7 +76,8 @@ export const sshOf = (plan: MachinePlan, keyFile: string, dir: string): Ssh =>
 
 const diskOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qcow2`);
 const dataOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.data`);
-export const consoleOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.console.log`);
+export const consoleOf = (dir: string, { name }: MachinePlan): string =>
+  path.join(dir, `${name}.console.log`);
 
 const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise<string[]> => {
   const { dir, runtimeDisk } = around;
@@ -101,7 +105,12 @@ const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise
 
 const bootArgs = async (plan: MachinePlan, { image, keyFile }: MachineSurroundings): Promise<string[]> => {
   const { name, role, address } = plan;
-  const own = [`vbs.role=${role}`, `vbs.host=${name}`, `vbs.address=${address}`, `vbs.key=${await publicKeyOf(keyFile)}`];
+  const own = [
+    `vbs.role=${role}`,
+    `vbs.host=${name}`,
+    `vbs.address=${address}`,
+    `vbs.key=${await publicKeyOf(keyFile)}`,
+  ];
   const identity = `systemd.machine_id=${Buffer.from(name.padEnd(16, '-')).toString('hex').slice(0, 32)}`;
   const words = (console: string): string =>
     [`console=${console} quiet net.ifnames=0 mitigations=off panic=-1`, identity, ...own].join(' ');

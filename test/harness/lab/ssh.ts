@@ -52,7 +52,12 @@ export class Ssh {
   constructor(options: SshOptions) {
     this.#options = options;
     const socket = path.join(options.dir, `${options.name}.ssh`);
-    const settings = [...TRUSTING, 'BatchMode=yes', `IdentityFile=${options.keyFile}`, `ControlPath=${socket}`];
+    const settings = [
+      ...TRUSTING,
+      'BatchMode=yes',
+      `IdentityFile=${options.keyFile}`,
+      `ControlPath=${socket}`,
+    ];
     this.#common = ['-F', 'none', '-p', String(options.port), ...settings.flatMap((one) => ['-o', one])];
   }
 
@@ -60,7 +65,12 @@ export class Ssh {
   async open(timeoutMs: number, machine?: RunningProcess): Promise<void> {
     const { name, dir } = this.#options;
     const what = `${name} to answer by SSH`;
-    const limits = { what, timeoutMs, intervalMs: 200, ...(machine === undefined ? {} : { process: machine }) };
+    const limits = {
+      what,
+      timeoutMs,
+      intervalMs: 200,
+      ...(machine === undefined ? {} : { process: machine }),
+    };
     await waitFor(limits, async () => {
       if (this.#master?.isRunning() !== true) {
         const once = ['-o', `ConnectTimeout=${TRY_SECONDS}`, '-o', 'ServerAliveInterval=30', '-N', '-M'];
@@ -113,14 +123,20 @@ export class Ssh {
   }
 
   async write(file: string, text: string | Buffer, mode = '600'): Promise<void> {
-    await this.succeed(`umask 077; mkdir -p '${path.dirname(file)}' && cat >'${file}' && chmod ${mode} '${file}'`, {
-      stdin: text,
-    });
+    await this.succeed(
+      `umask 077; mkdir -p '${path.dirname(file)}' && cat >'${file}' && chmod ${mode} '${file}'`,
+      {
+        stdin: text,
+      },
+    );
   }
 
   async #note(command: string, end: string, { stdout, stderr, ms }: SshAnswer): Promise<void> {
     const { dir, name } = this.#options;
     const lines = [`$ ${command}`, stdout, stderr, `# ${end}, ${(ms / 1000).toFixed(2)} s`].filter(Boolean);
-    await appendFile(path.join(dir, `${name}.commands.log`), `${lines.map((one) => one.trimEnd()).join('\n')}\n`);
+    await appendFile(
+      path.join(dir, `${name}.commands.log`),
+      `${lines.map((one) => one.trimEnd()).join('\n')}\n`,
+    );
   }
 }

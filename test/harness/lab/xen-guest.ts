@@ -86,7 +86,9 @@ printf '\\nRUN ${id} ${text.length}\\n${text}\\n' >&3 && timeout ${seconds} grep
 
   /** The text at the start of the device, read past the guest's cache; blanks around it do not count. */
   async readMarker(device: string): Promise<string> {
-    const text = await this.run(`dd if=/dev/${device} bs=4096 count=1 iflag=direct 2>/dev/null | head -c 512`);
+    const text = await this.run(
+      `dd if=/dev/${device} bs=4096 count=1 iflag=direct 2>/dev/null | head -c 512`,
+    );
     return text.replaceAll('\0', '').trim();
   }
 }
