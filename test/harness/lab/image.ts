@@ -95,7 +95,7 @@ const build = async (dir: string, log: Log): Promise<void> => {
   await unpackPackage(await newestOf(KERNEL_PACKAGE), dir, root);
   await unpackPackage(XEN_PACKAGE, dir, root);
   const version = await kernelOf(root);
-  await runCommand('depmod', ['--basedir', root, version], { timeoutMs: 5 * 60_000 });
+  await runCommand('chroot', [root, 'depmod', version], { timeoutMs: 5 * 60_000 });
   await settle(root);
   await copyFile(path.join(root, 'boot', `vmlinuz-${version}`), path.join(dir, 'vmlinuz'));
   await rename(path.join(root, 'boot', `vmlinuz-${version}`), path.join(root, GUEST_FILES.kernel));

@@ -8,7 +8,6 @@ export const emulationPackages: readonly string[] = [
   'busybox-static',
   'cpio',
   'e2fsprogs',
-  'kmod',
   'openssh-client',
   'openssl',
 ];
