@@ -1,6 +1,6 @@
 /** What the schema cannot say: verbs, parameters, columns and secrets of the role. Pure. */
 
-import { checkRowsFormat } from './check-rows.ts';
+import { checkRowsFormat, columnsOf } from './check-rows.ts';
 import {
   ACTIONS,
   type Action,
@@ -9,6 +9,7 @@ import {
   type Content,
   type ProfileFormat,
   type StepFormat,
+  usesParameter,
 } from './format.ts';
 import { type Place, type Problem, suggest } from './problems.ts';
 import { expandLets, namesIn } from './template.ts';
@@ -241,6 +242,17 @@ const checkTop = (profile: ProfileFormat, role: RoleShape, problems: Problem[]):
   }
 };
 
+/** Commands that name a machine by its id need the id from somewhere. */
+const checkIDs = (profile: ProfileFormat, problems: Problem[]): void => {
+  const gives = asList(profile.verbs.instances).some(({ rows }) =>
+    asList(rows).some((format) => columnsOf(format).includes('id')),
+  );
+  if (usesParameter(profile, 'instance.id') && !gives) {
+    const message = 'gives no column id, and a step uses {instance.id}';
+    problems.push({ place: ['verbs', 'instances'], message });
+  }
+};
+
 /** All that is wrong with a profile that fits the schema. */
 export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const problems: Problem[] = [];
@@ -253,5 +265,6 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const types = typesOf(profile, anyVerb === undefined ? {} : { params: anyVerb });
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
+  checkIDs(profile, problems);
   return problems;
 };

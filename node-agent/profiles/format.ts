@@ -26,6 +26,8 @@ export interface RowsFormat {
   readonly entries?: string;
   readonly skip?: string;
   readonly require?: readonly string[];
+  /** Rows with the same value in this column become one; the column itself is left out. */
+  readonly join?: string;
   readonly cols?: Readonly<Record<string, string>>;
   readonly match?: Readonly<Record<string, string>>;
   readonly omit?: Readonly<Record<string, string>>;
@@ -123,3 +125,7 @@ export const actionOf = (step: StepFormat): Action => {
   }
   return found;
 };
+
+/** Does any verb of the profile use this parameter, itself or through a `let`? */
+export const usesParameter = ({ verbs, let: lets = {} }: ProfileFormat, name: string): boolean =>
+  JSON.stringify([verbs, lets]).includes(`{${name}}`);

@@ -207,9 +207,26 @@ const dissected = (format: RowsFormat, row: Row): readonly Row[] => {
   return [Object.assign({}, Object.fromEntries(rest), ...matched, ...groupsFrom(row, find))];
 };
 
+/** One row for each value of the column, in the order in which it first appeared. */
+const joinedRows = (rows: readonly Row[], column: string): readonly Row[] => {
+  const joined = new Map<string, Row>();
+  for (const { [column]: key, ...cells } of rows) {
+    if (key === undefined) {
+      throw new RowsError(`a row has no ${column} to be joined by`);
+    }
+    joined.set(key, { ...joined.get(key), ...withoutAbsent(Object.entries(cells)) });
+  }
+  return [...joined.values()];
+};
+
+const plainRows = (format: RowsFormat, output: Output): readonly Row[] => {
+  const rows = rawRows(format, output);
+  return format.join === undefined ? rows : joinedRows(rows, format.join);
+};
+
 /** Columns a value was not found for are left out. */
 export const readRows = (format: RowsFormat, output: Output): readonly Row[] =>
-  rawRows(format, output)
+  plainRows(format, output)
     .flatMap((raw) => dissected(format, raw))
     .map((raw) =>
       Object.entries(format.map ?? {}).reduce<Row>((row, [column, words]) => mapped(row, column, words), {

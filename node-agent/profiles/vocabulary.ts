@@ -26,11 +26,13 @@ export interface RowShape {
 
 export interface VerbShape {
   readonly params?: Readonly<Record<string, ParamType>>;
+  /** Parameters that some tools have no value for. A profile whose steps use one is called with it, or not at all. */
+  readonly mayLack?: readonly string[];
   readonly optional?: true;
   /** A look changes nothing. It answers with rows, with one of `answers`, or throws CannotLook. */
   readonly look?: true;
   readonly answers?: readonly Outcome[];
-  /** Rows by the value of their `kind` column; the empty kind where rows have no such column. */
+  /** Rows by the value of their `kind` column; the empty kind for all others. */
   readonly rows?: Readonly<Record<string, RowShape>>;
 }
 
@@ -45,7 +47,9 @@ const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['v
 const volume = { 'volume.id': 'volumeID' } as const;
 const backing = { 'backing.id': 'backingID' } as const;
 const target = { tid: 'integer', iqn: 'iqn' } as const;
-const instance = { 'instance.uuid': 'uuid' } as const;
+const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
+/** A tool that knows its machines by UUID has no other ids. */
+const mayLack = ['instance.id'] as const;
 const session = {
   iqn: 'iqn',
   lun: 'integer',
@@ -55,7 +59,13 @@ const session = {
   'chap.user': 'word',
   'chap.password': 'secret',
 } as const;
-const disk = { ...instance, ...volume, device: 'word', readOnly: 'flag' } as const;
+const oneDisk = { ...instance, ...volume, device: 'word' } as const;
+const disk = {
+  ...oneDisk,
+  readOnly: 'flag',
+  'disk.access': 'word',
+  'disk.readOnly': 'integer',
+} as const;
 
 const pool: RoleShape = {
   keys: [],
@@ -174,29 +184,43 @@ const initiator: RoleShape = {
 
 const vmm: RoleShape = {
   keys: ['accepts', 'devices'],
-  can: { readOnly: 'boolean', serialMax: 'integer' },
+  can: { readOnly: 'boolean', serialMax: 'integer', keepsDisks: 'boolean' },
   verbs: {
     version,
-    instances: { look: true, rows: { '': { need: ['uuid', 'name', 'state'] } } },
+    instances: {
+      look: true,
+      rows: {
+        '': { need: ['name', 'state'], may: ['uuid', 'id', 'vmid'] },
+        uuid: { need: ['id', 'uuid'] },
+      },
+    },
     disks: {
       look: true,
       params: instance,
+      mayLack,
       answers: ['absent', 'notRunning'],
       rows: {
         instance: { need: ['uuid'], may: ['live'] },
-        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'grant'] },
+        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'path', 'grant', 'state'] },
       },
     },
-    settled: { optional: true, look: true, params: instance, answers: ['absent', 'notRunning', 'busy'] },
+    settled: {
+      optional: true,
+      look: true,
+      params: instance,
+      mayLack,
+      answers: ['absent', 'notRunning', 'busy'],
+    },
     defineSecret: {
       optional: true,
       params: { 'grant.uuid': 'uuid', 'chap.user': 'word', 'chap.password': 'secret' },
     },
     removeSecret: { optional: true, params: { 'grant.uuid': 'uuid' } },
     secrets: { optional: true, look: true, rows: { '': { need: ['grant'] } } },
-    'attach.block': { optional: true, params: { ...disk, path: 'path' } },
-    'attach.iscsi': { optional: true, params: { ...disk, ...session, 'grant.uuid': 'uuid' } },
-    detach: { params: { ...instance, ...volume, device: 'word' } },
+    'attach.block': { optional: true, params: { ...disk, path: 'path' }, mayLack },
+    'attach.iscsi': { optional: true, params: { ...disk, ...session, 'grant.uuid': 'uuid' }, mayLack },
+    cancel: { optional: true, params: oneDisk, mayLack },
+    detach: { params: oneDisk, mayLack },
   },
 };
 

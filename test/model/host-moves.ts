@@ -214,6 +214,7 @@ function act(state: State, host: 0 | 1, { index, step, epoch }: Pending & { of: 
       const answers = targetOf(state)?.allowed.includes(`${initiators[host]}#${vm.disk?.epoch}`) === true;
       return vm.disk === undefined || !answers ? state : withVm(state, host, { ...vm, detaching: true });
     }
+    case 'cancel':
     case 'disconnect':
       return state;
   }

@@ -39,7 +39,7 @@ function setUp(vmm: { list: () => readonly Instance[]; disks: (name: string) => 
       attachments: { list: () => [], hasSynced: false },
       memories: { list: () => [] },
       lookAtInstances: async () => vmm.list(),
-      vmm: { disks: async ({ name }: Instance) => vmm.disks(name) },
+      vmm: { unidentified: () => [], disks: async ({ name }: Instance) => vmm.disks(name) },
     },
     queue: { add: () => {} },
     bound: [],
