@@ -33,11 +33,14 @@ const STALLING = new Set([
   'DeviceInUse',
   'VolumeReplaced',
   'Unsupported',
+  'SizeBelowSource',
+  'SourceElsewhere',
+  'SourceDeleting',
 ]);
 
 /** How long each of these normally lasts at most, in milliseconds: not worth a write until then. */
 const PASSING: ReadonlyMap<string, number> = new Map([
-  ...['Provisioning', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing'].map(
+  ...['Provisioning', 'Copying', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing'].map(
     (reason) => [reason, 1_500] as const,
   ),
   // A controller that has just begun to lead has heard nobody yet.

@@ -111,6 +111,11 @@ export class Reporter {
 const ORDINARY_WAITS: ReadonlySet<string> = new Set([
   'VolumeNotFound',
   'VolumeNotReady',
+  'SourceNotFound',
+  'SourceNotReady',
+  'WaitingForSource',
+  'Pinned',
+  'Copying',
   'VolumeInUse',
   'VolumeDeleting',
   'WaitingForVolume',
