@@ -133,6 +133,8 @@ const hypervisorIn = async (root: string): Promise<string> => {
 
 /** Our own unit and settings in an unpacked system. */
 const settle = async (root: string): Promise<void> => {
+  // It would listen where LIO is to.
+  await runCommand('chroot', [root, 'systemctl', 'disable', 'tgt.service']);
   const units = path.join(root, 'etc', 'systemd', 'system');
   for (const unit of MASKED_UNITS) {
     const file = path.join(units, unit);

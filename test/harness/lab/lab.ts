@@ -17,7 +17,7 @@ import { startXenGuest, XenGuest } from './xen-guest.ts';
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 export const SERVER = 'volume-server';
 export const HYPERVISOR = 'xen-host';
-const VG = 'vbs';
+export const VG = 'vbs';
 const THIN_POOL = 'pool';
 const GUEST = 'vm-a';
 const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';

@@ -23,6 +23,7 @@ export const imagePackages: readonly string[] = [
   'openssh-server',
   'lvm2',
   'thin-provisioning-tools',
+  'tgt',
   'open-iscsi',
   'xen-utils-4.17',
 ];
