@@ -58,7 +58,12 @@ export class LabAgent {
   }
 
   async start(): Promise<void> {
-    const service = ['KillMode=mixed', 'TimeoutStopSec=60', 'Restart=on-failure', 'RestartForceExitStatus=1'];
+    const service = [
+      'KillMode=mixed',
+      'TimeoutStopSec=60',
+      'Restart=on-failure',
+      'RestartPreventExitStatus=2',
+    ];
     const output = [`StandardOutput=append:${LOG_FILE}`, `StandardError=append:${LOG_FILE}`];
     const properties = [...service, ...output].map((one) => `--property=${one}`).join(' ');
     await this.#ssh.succeed(`systemd-run --quiet --unit=${UNIT} ${properties} ${this.#command('run')}`);

@@ -65,9 +65,9 @@ export const unpackPackage = async (name: string, dir: string, into: string): Pr
   await rm(path.join(dir, file));
 };
 
-/** Debian's minimal system with these packages, in the empty folder `into`. Needs root. */
+/** Debian's minimal system with these packages, as the tar archive `archive`. Needs root. */
 export const bootstrap = async (
-  into: string,
+  archive: string,
   packages: readonly string[],
   sources: readonly string[],
 ): Promise<void> => {
@@ -76,6 +76,6 @@ export const bootstrap = async (
   );
   const options = ['--variant=minbase', `--include=${packages.join(',')}`, ...withoutDocs, '--quiet'];
   const aptOptions = ['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"'];
-  const args = [...options, ...aptOptions, await ownRelease(), into, '-'];
+  const args = [...options, ...aptOptions, await ownRelease(), archive, '-'];
   await runCommand('mmdebstrap', args, { timeoutMs: LONG_MS, stdin: `${sources.join('\n')}\n` });
 };

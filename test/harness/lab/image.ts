@@ -86,15 +86,26 @@ const hashOfImage = async (): Promise<string> => {
   return hash.digest('hex').slice(0, 16);
 };
 
+/** Debian with all packages but the kernels, as an archive: the long part, which a change of our own files does not repeat. */
+const ensureDebian = async (log: Log): Promise<string> => {
+  const hash = createHash('sha256')
+    .update(await ownRelease())
+    .update(JSON.stringify(imagePackages));
+  const target = path.join(cacheRoot(), 'lab', `debian-${hash.digest('hex').slice(0, 16)}`);
+  const build = async (dir: string): Promise<void> => {
+    await bootstrap(path.join(dir, 'root.tar'), imagePackages, await ownSources(log));
+  };
+  return path.join(await ensureCached({ target, log, build }), 'root.tar');
+};
+
 const build = async (dir: string, log: Log): Promise<void> => {
   log('making the image of the emulated machines (once, a few minutes)');
-  const sources = await ownSources(log);
   const root = path.join(dir, 'root');
-  await bootstrap(root, imagePackages, sources);
-  // Unpacked, not installed: installing a kernel would make an initrd that nobody uses, for half a minute.
-  await unpackPackage(await newestOf(KERNEL_PACKAGE), dir, root);
-  await unpackPackage(XEN_PACKAGE, dir, root);
-  const version = await kernelOf(root);
+  await mkdir(root);
+  await runCommand('tar', ['-x', '--numeric-owner', '-C', root, '-f', await ensureDebian(log)], {
+    timeoutMs: 5 * 60_000,
+  });
+  const version = await addKernels(dir, root);
   await runCommand('chroot', [root, 'depmod', version], { timeoutMs: 5 * 60_000 });
   await settle(root);
   await copyFile(path.join(root, 'boot', `vmlinuz-${version}`), path.join(dir, 'vmlinuz'));
@@ -112,6 +123,22 @@ const build = async (dir: string, log: Log): Promise<void> => {
   await packInitramfs({ ...guest, archive: path.join(root, GUEST_FILES.initramfs) });
   await makeFileSystem(root, path.join(dir, 'disk.ext4'), DISK_BYTES);
   await rm(root, { recursive: true });
+};
+
+/**
+ * Linux, its modules and Xen, unpacked and not installed: installing a kernel would make an initrd that nobody uses, for half a
+ * minute. Unpacked beside the system, whose /lib is a link and must stay one. Answers the version of Linux.
+ */
+const addKernels = async (dir: string, root: string): Promise<string> => {
+  const unpacked = path.join(dir, 'unpacked');
+  await unpackPackage(await newestOf(KERNEL_PACKAGE), dir, unpacked);
+  await unpackPackage(XEN_PACKAGE, dir, unpacked);
+  await rename(path.join(unpacked, 'lib', 'modules'), path.join(root, 'usr', 'lib', 'modules'));
+  for (const name of await readdir(path.join(unpacked, 'boot'))) {
+    await rename(path.join(unpacked, 'boot', name), path.join(root, 'boot', name));
+  }
+  await rm(unpacked, { recursive: true });
+  return await kernelOf(root);
 };
 
 const kernelOf = async (root: string): Promise<string> => {
