@@ -41,6 +41,8 @@ interface Kept {
 
 const keptDir = (): string => path.join(cacheRoot(), 'lab', 'kept');
 const stateFile = (): string => path.join(keptDir(), 'state.json');
+/** Which process uses the kept machines: "pid starttime". */
+const userFile = (): string => path.join(keptDir(), 'user');
 
 /** Starts the machines, or finds the kept ones, and returns when both answer by SSH. */
 export const openPair = async (options: PairOptions): Promise<Pair> => {
@@ -52,16 +54,35 @@ export const openPair = async (options: PairOptions): Promise<Pair> => {
     return await startPair({ dir, image, runtimeDisk, keyFile, log }, dir, false);
   }
   const found = await findKept(image, runtimeDisk);
-  if (found !== undefined) {
-    log(`using the machines that are up (--stop ends them)`);
-    const pair = new Pair(found.plans, { dir: keptDir(), runDir: dir, keyFile: keyOf(keptDir()) });
-    await pair.open([]);
-    return pair;
+  try {
+    return found === undefined
+      ? await startAndKeep(options, image, runtimeDisk)
+      : await reuse(found, options);
+  } catch (error) {
+    // They did not come up, or do not answer any more: of no use to the next run.
+    await stopKept(log);
+    throw error;
   }
+};
+
+const startAndKeep = async (
+  { dir, log }: PairOptions,
+  image: LabImage,
+  runtimeDisk: string,
+): Promise<Pair> => {
   await stopKept(log);
   await mkdir(keptDir(), { recursive: true, mode: 0o700 });
+  await writeFile(userFile(), identityOf(process.pid) ?? '');
   const keyFile = await makeKey(keptDir());
   return await startPair({ dir: keptDir(), image, runtimeDisk, keyFile, log }, dir, true);
+};
+
+const reuse = async ({ plans }: Kept, { dir, log }: PairOptions): Promise<Pair> => {
+  log('using the machines that are up (--stop ends them)');
+  await writeFile(userFile(), identityOf(process.pid) ?? '');
+  const pair = new Pair(plans, { dir: keptDir(), runDir: dir, keyFile: keyOf(keptDir()) });
+  await pair.open([]);
+  return pair;
 };
 
 const keyOf = (dir: string): string => path.join(dir, 'ssh-key');
@@ -85,7 +106,12 @@ const startPair = async (around: MachineSurroundings, runDir: string, keep: bool
     await writeFile(stateFile(), JSON.stringify(kept, undefined, 2));
   }
   const pair = new Pair(plans, { dir, runDir, keyFile: around.keyFile });
-  await pair.open(processes);
+  try {
+    await pair.open(processes);
+  } catch (error) {
+    await pair.collectConsoles();
+    throw error;
+  }
   log(`both machines are up after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
   return pair;
 };
@@ -118,11 +144,16 @@ const readKept = async (): Promise<Kept | undefined> => {
   return text === undefined ? undefined : (JSON.parse(text) as Kept);
 };
 
-const isUp = (identity: string): boolean => identityOf(Number(identity.split(' ')[0])) === identity;
+const isUp = (identity: string): boolean =>
+  identity !== '' && identityOf(Number(identity.split(' ')[0])) === identity;
 
 /** Machines that are up and made from the same files as new ones would be. */
 const findKept = async (image: LabImage, runtimeDisk: string): Promise<Kept | undefined> => {
   const kept = await readKept();
+  const user = await readFile(userFile(), 'utf8').catch(() => '');
+  if (user !== identityOf(process.pid) && isUp(user)) {
+    throw new Error(`process ${user.split(' ')[0]} uses the machines that are kept up: wait for it`);
+  }
   const isSame = kept?.image.disk === image.disk && kept.runtimeDisk === runtimeDisk;
   return isSame && kept.identities.every(isUp) ? kept : undefined;
 };
