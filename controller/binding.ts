@@ -55,8 +55,10 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
 
 /** A VM may be there and not be usable. */
 function hintOf(hypervisors: readonly HypervisorView[]): string {
-  const names = hypervisors.flatMap(({ host }) =>
-    (host.status?.agent?.unidentified ?? []).length === 0 ? [] : [host.metadata.name],
+  const names = hypervisors.flatMap(({ host, freshness }) =>
+    freshness !== 'fresh' || (host.status?.agent?.unidentified ?? []).length === 0
+      ? []
+      : [host.metadata.name],
   );
   return names.length === 0
     ? ''

@@ -35,6 +35,7 @@ export class XenHost {
   readonly domains: Domain[] = [];
   readonly xenstore = new Map<string, string>();
   readonly calls: string[] = [];
+  version = '4.17.7';
   /** The hotplug script of a new disk fails: its entry stays behind. */
   scriptFails = false;
   #lastID = 0;
@@ -86,7 +87,9 @@ export class XenHost {
     const [command, ...rest] = args;
     switch (command) {
       case 'info':
-        return ok('4.17.7\n');
+        return ok(
+          `release                : 6.1.0\nxen_version            : ${this.version}\nxen_caps               : x\n`,
+        );
       case 'list':
         return this.#list(rest[1]);
       case 'block-attach':

@@ -87,6 +87,8 @@ test('a disk for libvirt is one document with nothing left open', async () => {
     'volume.id': ID,
     device: 'vdb',
     readOnly: true,
+    'disk.access': 'ro',
+    'disk.readOnly': 1,
     path: '/dev/x&"<y>',
   };
   await virsh.call('attach.block', values, signal);
