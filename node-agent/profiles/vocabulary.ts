@@ -39,6 +39,8 @@ export interface VerbShape {
 export interface RoleShape {
   readonly verbs: Readonly<Record<string, VerbShape>>;
   readonly can: Readonly<Record<string, 'boolean' | 'integer'>>;
+  /** Optional verbs of which a profile has all or none. */
+  readonly together?: readonly (readonly string[])[];
   /** Top-level keys that only some roles have. */
   readonly keys: readonly ('accepts' | 'provides' | 'devices')[];
 }
@@ -46,7 +48,9 @@ export interface RoleShape {
 const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['version'] } } };
 const volume = { 'volume.id': 'volumeID' } as const;
 const backing = { 'backing.id': 'backingID' } as const;
-const target = { tid: 'integer', iqn: 'iqn' } as const;
+const target = { tid: 'integer', iqn: 'iqn', ...volume } as const;
+const chap = { 'chap.user': 'word', 'chap.password': 'secret' } as const;
+const portal = { 'portal.host': 'host', 'portal.port': 'integer' } as const;
 const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
 /** A tool that knows its machines by UUID has no other ids. */
 const mayLack = ['instance.id'] as const;
@@ -74,11 +78,18 @@ const pool: RoleShape = {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
     prepare: { params: { 'pool.identity': 'uuid' } },
-    identity: { look: true, answers: ['absent'], rows: { '': { need: ['identity'] } } },
-    capacity: { look: true, rows: { '': { need: ['total', 'free'] } } },
+    identity: { look: true, answers: ['absent'], rows: { '': { need: [], may: ['identity', 'problem'] } } },
+    capacity: {
+      look: true,
+      rows: {
+        '': { need: ['total'], may: ['free', 'usedPercent', 'metadataPercent', 'extent'] },
+      },
+    },
     volumes: {
       look: true,
-      rows: { '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
+      rows: {
+        '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'allocatedPercent', 'cluster'] },
+      },
     },
     tags: {
       optional: true,
@@ -106,6 +117,7 @@ const pool: RoleShape = {
         'owner.name': 'word',
       },
     },
+    resume: { optional: true, params: { ...backing, size: 'bytes' } },
     complete: { params: backing },
     retire: { params: backing },
     retireProvisional: { params: backing },
@@ -122,36 +134,51 @@ const targetRole: RoleShape = {
     show: {
       look: true,
       rows: {
-        target: { need: ['iqn', 'tid', 'state'] },
-        lun: { need: ['iqn', 'lun', 'path'], may: ['tid', 'serial', 'scsiID', 'online', 'readOnly', 'type'] },
+        target: { need: ['iqn'], may: ['tid', 'state'] },
+        lun: {
+          need: ['iqn', 'lun'],
+          may: ['tid', 'path', 'serial', 'scsiID', 'online', 'readOnly', 'type', 'store'],
+        },
+        store: { need: ['store'], may: ['path', 'serial', 'online', 'fault'] },
         session: { need: ['iqn', 'initiator'], may: ['tid', 'session'] },
-        account: { need: ['iqn', 'user'], may: ['tid'] },
+        account: { need: ['iqn', 'user'], may: ['tid', 'initiator'] },
         access: { need: ['iqn', 'initiator'], may: ['tid'] },
+        portal: { need: ['iqn', 'portal'] },
+        fault: { need: ['iqn', 'fault'] },
       },
     },
     connections: {
+      optional: true,
       look: true,
       params: target,
       answers: ['absent'],
       rows: { '': { need: ['session', 'connection', 'initiator'] } },
     },
-    accounts: { look: true, rows: { '': { need: ['user'] } } },
+    accounts: { optional: true, look: true, rows: { '': { need: ['user'] } } },
     createTarget: { params: target },
-    createLun: { params: { ...target, lun: 'integer', path: 'path' } },
+    addPortal: { optional: true, params: { ...target, ...portal } },
+    removePortal: { optional: true, params: { ...target, ...portal } },
+    createLun: { params: { ...target, lun: 'integer', path: 'path', serial: 'word' } },
     identify: {
+      optional: true,
       params: { ...target, lun: 'integer', serial: 'word', 'scsi.id': 'word', 'lun.readOnly': 'integer' },
     },
-    createAccount: { params: { 'chap.user': 'word', 'chap.password': 'secret' } },
-    bindAccount: { params: { ...target, 'chap.user': 'word' } },
-    unbindAccount: { params: { ...target, 'chap.user': 'word' } },
-    deleteAccount: { params: { 'chap.user': 'word' } },
-    allow: { params: { ...target, initiator: 'iqn' } },
-    deny: { params: { ...target, initiator: 'iqn' } },
+    createAccount: { optional: true, params: chap },
+    bindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    unbindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    deleteAccount: { optional: true, params: { 'chap.user': 'word' } },
+    allow: { params: { ...target, ...chap, initiator: 'iqn', lun: 'integer', 'lun.readOnly': 'integer' } },
+    deny: { params: { ...target, initiator: 'iqn', lun: 'integer' } },
     denyAddress: { optional: true, params: { ...target, address: 'word' } },
-    cut: { params: { ...target, session: 'integer', connection: 'integer' } },
+    cut: { optional: true, params: { ...target, session: 'integer', connection: 'integer' } },
     deleteLun: { params: { ...target, lun: 'integer' } },
     deleteTarget: { params: target },
   },
+  together: [
+    ['createAccount', 'bindAccount', 'unbindAccount', 'deleteAccount', 'accounts'],
+    ['addPortal', 'removePortal'],
+    ['connections', 'cut'],
+  ],
 };
 
 const initiator: RoleShape = {

@@ -85,26 +85,7 @@ export class System {
   /** What an administrator does once: CRDs, rights, policies, identities, configuration, a pool. */
   async install(): Promise<void> {
     const { controlPlane } = this;
-    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
-    await controlPlane.kubectl([
-      'apply',
-      '-f',
-      path.join(ROOT, 'deploy', 'controller.yaml'),
-      '-f',
-      path.join(ROOT, 'deploy', 'agents.yaml'),
-      '-f',
-      path.join(ROOT, 'deploy', 'admission'),
-    ]);
-    await controlPlane.kubectl([
-      'wait',
-      '--for=condition=Established',
-      '--timeout=60s',
-      ...(await crdNames()),
-    ]);
-    const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
-    for (const host of [SERVER, HYPERVISOR]) {
-      await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
-    }
+    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
     await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
     await this.#configure();
     await mkdir(this.poolDir, { mode: 0o700 });
@@ -237,6 +218,25 @@ function started<T>(part: T | undefined, name: string): T {
     throw new Error(`${name} was not started`);
   }
   return part;
+}
+
+/** What an administrator applies once: CRDs, rights, policies, the identities of the hosts. */
+export async function installCluster(controlPlane: ControlPlane, hosts: readonly string[]): Promise<void> {
+  await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
+  await controlPlane.kubectl([
+    'apply',
+    '-f',
+    path.join(ROOT, 'deploy', 'controller.yaml'),
+    '-f',
+    path.join(ROOT, 'deploy', 'agents.yaml'),
+    '-f',
+    path.join(ROOT, 'deploy', 'admission'),
+  ]);
+  await controlPlane.kubectl(['wait', '--for=condition=Established', '--timeout=60s', ...(await crdNames())]);
+  const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
+  for (const host of hosts) {
+    await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
+  }
 }
 
 async function crdNames(): Promise<readonly string[]> {

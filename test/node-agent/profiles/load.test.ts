@@ -42,6 +42,8 @@ test('every shipped profile loads', async () => {
   const roles: Readonly<Record<string, RoleName>> = {
     file: 'pool',
     'file-thin': 'pool',
+    'lvm-thin': 'pool',
+    lio: 'target',
     tgt: 'target',
     qemu: 'initiator',
     'libvirt-virsh': 'vmm',
