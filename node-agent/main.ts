@@ -85,7 +85,7 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
 }
 
 /** Acts only as the holder of the host's Lease: a clone of this host, with the same credential, must not. */
-async function runRoles(
+export async function runRoles(
   program: Program,
   roles: readonly Role[],
   holder: string,
