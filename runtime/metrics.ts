@@ -10,6 +10,14 @@ export interface MetricSpec<Label extends string> {
   readonly labels?: readonly Label[];
 }
 
+/** One metric as the reference page shows it. */
+export interface MetricFact {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
 const FAST = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SLOW = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
 
@@ -163,6 +171,22 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
 
   commanded(labels: LabelValues<'tool' | 'verb' | 'outcome'>, durationMs: number): void {
     this.#commands.observe(labels, durationMs / 1000);
+  }
+
+  /** All metrics by name, those of the process apart. */
+  async facts(): Promise<readonly MetricFact[]> {
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics
+      .map(({ name, type, help }) => ({ name, type: String(type), labels: this.#labelsOf(name), help }))
+      .toSorted((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /** prom-client keeps the names to itself in its types. */
+  #labelsOf(name: string): readonly string[] {
+    const metric = this.#registry.getSingleMetric(name) as
+      | { readonly labelNames?: readonly string[] }
+      | undefined;
+    return metric?.labelNames ?? [];
   }
 
   /** The Prometheus text format. */

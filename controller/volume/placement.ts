@@ -3,6 +3,7 @@
 import { isTrue } from '../../api/conditions.ts';
 import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
 import { parseBytes, roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import type { Volume, VolumeClass } from '../../api/volume.ts';
 
 export interface PlacementWorld {
@@ -15,9 +16,9 @@ export interface PlacementWorld {
 
 export type Placement =
   | { readonly kind: 'placed'; readonly className: string; readonly server: string; readonly pool: string }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string };
+  | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
-const waiting = (reason: string, message: string): Placement => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Placement => ({ kind: 'waiting', reason, message });
 
 function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
   const wanted = volume.spec.className;

@@ -43,9 +43,10 @@ const unique = (names: readonly (string | undefined)[]): readonly string[] => [
   ...new Set(names.filter((name) => name !== undefined)),
 ];
 
+/** `rows` are those of this target. */
 const foundOf = (target: Row, rows: readonly Row[], volumeID: string): Found => {
   const { iqn = '' } = target;
-  const ofKind = (kind: string) => rows.filter((row) => row.kind === kind && row.iqn === iqn);
+  const ofKind = (kind: string) => rows.filter((row) => row.kind === kind);
   const luns = ofKind('lun');
   const lun = luns.find((row) => wholeOf(row, 'lun') === BigInt(LUN));
   return {
@@ -76,10 +77,12 @@ export interface Look {
 export const look = async ({ profile, prefix }: TargetWorld, signal: AbortSignal): Promise<Look> => {
   const { rows } = await profile.call('show', {}, signal);
   const targets = rows.filter(({ kind }) => kind === 'target');
+  // Grouped once: hundreds of targets are looked at together, many times in each attach.
+  const byTarget = Map.groupBy(rows, ({ iqn }) => iqn);
   const ours = targets.flatMap((target) => {
     const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
     const isOurs = VOLUME_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
-    return isOurs ? [foundOf(target, rows, volumeID)] : [];
+    return isOurs ? [foundOf(target, byTarget.get(target.iqn) ?? [], volumeID)] : [];
   });
   const bound = rows.filter(({ kind }) => kind === 'account').map(({ user }) => user ?? '');
   return { ours, tids: targets.map((target) => wholeOf(target, 'tid')), bound };

@@ -3,6 +3,7 @@
 //   nothing ──create──► provisional ──complete──► complete ──retire──► dying ──free──► nothing
 //                                     (the final name means complete)   (order: Remove only)
 import { parseBytes, roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import { type Backend, backendOf, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { ServerMemory } from './memory.ts';
@@ -31,7 +32,7 @@ export type BackingStep =
   | { readonly kind: 'retire' };
 
 export interface Problem {
-  readonly reason: string;
+  readonly reason: Reason;
   readonly message: string;
 }
 

@@ -236,7 +236,8 @@ scale('kill -9 of the leader under load: the other goes on, and never did both l
   await first.untilReady();
   await sleep(2_000);
   await watch.stop();
-  assert.ok(watch.samples > 100, `${watch.samples} samples`);
+  log(`failover: both were asked ${watch.samples} times whether they lead`);
+  assert.ok(watch.samples > 20, `${watch.samples} samples`);
   assert.is(watch.both, 0, 'samples in which both led');
   assert.equal(hosts.twoWriters, []);
   await printMemory('after the failover', second);

@@ -37,15 +37,14 @@ function describe(event: AuditEvent): string {
   return `${programOf(event)} ${verb} ${object} ${responseStatus?.code}: ${keys.join(', ')}${ready === undefined ? '' : ` (Ready: ${ready})`}`;
 }
 
-/** The verbs that change something which our agents ran, from their logs: looks are told at level debug. */
-async function changes({ story }: World): Promise<readonly string[]> {
-  const logs = await Promise.all(
-    [SERVER, HYPERVISOR].map((name) => readFile(story.system.logFile(name), 'utf8')),
-  );
-  return logs
-    .flatMap((text) => text.split('\n'))
-    .filter((line) => line.includes('"msg":"Running verb"') && line.includes('"level":"info"'))
-    .map((line) => (JSON.parse(line) as { readonly verb: string }).verb);
+/** The verbs that change something which each agent ran, from its log: looks are told at level debug. */
+async function changes({ story }: World): Promise<readonly (readonly string[])[]> {
+  const verbsOf = async (name: string) =>
+    (await readFile(story.system.logFile(name), 'utf8'))
+      .split('\n')
+      .filter((line) => line.includes('"msg":"Running verb"') && line.includes('"level":"info"'))
+      .map((line) => (JSON.parse(line) as { readonly verb: string }).verb);
+  return Promise.all([SERVER, HYPERVISOR].map(verbsOf));
 }
 
 interface Spent {
@@ -55,12 +54,12 @@ interface Spent {
 
 /** What all programs did while `work` ran, and until nothing more is written for a while: late ones count too. */
 async function spentBy(world: World, work: () => Promise<unknown>): Promise<Spent> {
-  const [from, before] = [await world.audit.end(), (await changes(world)).length];
+  const [from, before] = [await world.audit.end(), await changes(world)];
   await work();
   await world.audit.quiet(settleMs);
   const events = await world.audit.between(from);
   const [written, lists] = [events.filter(isWrite), events.filter(isList)];
-  const commands = (await changes(world)).slice(before);
+  const commands = (await changes(world)).flatMap((verbs, host) => verbs.slice(before[host]?.length));
   return {
     cost: { writes: written.length, lists: lists.length, commands: commands.length },
     details: [...written, ...lists].map(describe).concat(`commands: ${commands.join(', ')}`),
