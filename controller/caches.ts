@@ -35,6 +35,8 @@ export interface CacheOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ReflectorMetrics;
+  /** A watch without a word for so long is dead. */
+  readonly silenceMs: number;
   /** A host is heard again, or no longer. */
   readonly onFreshness: (host: string) => void;
 }
@@ -45,7 +47,7 @@ export const volumeKeyOf = ({ metadata, spec }: Attachment): string =>
 
 const isPlaced = (volume: Volume): boolean => volume.status?.placement !== undefined;
 
-export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOptions): Caches {
+export function createCaches({ api, clock, log, metrics, silenceMs, onFreshness }: CacheOptions): Caches {
   const reflect = <T extends KubeObject>(resource: Resource, labelSelector?: string) =>
     new Reflector<T>({
       api,
@@ -53,6 +55,7 @@ export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOpt
       log,
       clock,
       metrics,
+      silenceMs,
       ...(labelSelector === undefined ? {} : { labelSelector }),
     });
   const volumes = reflect<Volume>(VOLUMES);

@@ -1,8 +1,8 @@
 // Thousands of objects on the real API server, with the real controller process and the agents' real roles over tools that
 // are played in memory: how long, how much memory, how many requests; and what must not cost anything does not.
 //
-//   VBS_SCALE=full     5,000 Volumes and 1,000 Attachments on 10 volume servers and 20 hypervisors
-//   (absent)           1,500 and 300 on 3 and 6, to stay within minutes on two cores
+//   VBS_SCALE=full     5,000 Volumes and 1,000 Attachments on 20 volume servers and 20 hypervisors
+//   (absent)           1,000 and 200 on 6 and 6, to stay within minutes on two cores
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -25,8 +25,8 @@ const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
 const isFull = process.env.VBS_SCALE === 'full';
 const size = isFull
-  ? { volumes: 5_000, attachments: 1_000, servers: 10, hypervisors: 20, later: 500 }
-  : { volumes: 1_500, attachments: 300, servers: 3, hypervisors: 6, later: 200 };
+  ? { volumes: 5_000, attachments: 1_000, servers: 20, hypervisors: 20, later: 500 }
+  : { volumes: 1_000, attachments: 200, servers: 6, hypervisors: 6, later: 120 };
 const limitMs = isFull ? 15 * 60_000 : 4 * 60_000;
 /** Longer than the controller's and the agents' resync: everything is looked at once more in this time. */
 const resyncSeconds = 20;
