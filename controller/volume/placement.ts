@@ -3,6 +3,7 @@
 import { isTrue } from '../../api/conditions.ts';
 import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
 import { roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import {
   backendOf,
   type Source,
@@ -31,9 +32,9 @@ export type Placement =
       readonly pool: string;
       readonly source?: Source;
     }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string };
+  | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
-const waiting = (reason: string, message: string): Placement => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Placement => ({ kind: 'waiting', reason, message });
 
 function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
   const wanted = volume.spec.className ?? volume.status?.className;

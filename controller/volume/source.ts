@@ -1,5 +1,6 @@
 // What a new Volume is copied from. Pure.
 import { formatBytes } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import {
   backendOf,
   idOf,
@@ -15,11 +16,11 @@ import { isAskedInTime } from '../pins.ts';
 
 export interface Waiting {
   readonly kind: 'waiting';
-  readonly reason: string;
+  readonly reason: Reason;
   readonly message: string;
 }
 
-const waiting = (reason: string, message: string): Waiting => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Waiting => ({ kind: 'waiting', reason, message });
 
 /**
  * What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. `found` is what
