@@ -214,6 +214,17 @@ const checkVerbs = (profile: ProfileFormat, role: RoleShape, problems: Problem[]
   }
 };
 
+const checkNeeded = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  const { provides } = profile;
+  const needed = provides === undefined ? [] : (role.needs?.[provides] ?? []);
+  for (const verb of needed.filter((name) => profile.verbs[name] === undefined)) {
+    problems.push({
+      place: ['verbs'],
+      message: `to provide ${provides}, the role ${profile.role} needs the verb ${verb}`,
+    });
+  }
+};
+
 const checkTogether = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
   for (const group of role.together ?? []) {
     const missing = group.filter((verb) => profile.verbs[verb] === undefined);
@@ -263,6 +274,7 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const types = typesOf(profile, anyVerb === undefined ? {} : { params: anyVerb });
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
+  checkNeeded(profile, role, problems);
   checkTogether(profile, role, problems);
   return problems;
 };
