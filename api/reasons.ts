@@ -1,12 +1,13 @@
 // Every reason a condition or an event can carry. Public API: programs branch on them, and a person looks them up in
 // docs/reference/conditions.md, which is made from this table.
 import { CLAIMS } from './reasons/claims.ts';
+import { COPIES } from './reasons/copies.ts';
 import type { ReasonInfo } from './reasons/info.ts';
 import { PROBLEMS } from './reasons/problems.ts';
 
 export type { ReasonInfo } from './reasons/info.ts';
 
-const table = { ...CLAIMS, ...PROBLEMS };
+const table = { ...CLAIMS, ...COPIES, ...PROBLEMS };
 
 export type Reason = keyof typeof table;
 
@@ -27,15 +28,15 @@ export const EVENTS_ONLY = {
 /** Condition types: on which kinds, and what True says. */
 export const CONDITIONS = {
   Ready: {
-    kinds: ['Volume', 'Attachment', 'VolumeServer', 'Hypervisor'],
+    kinds: ['Volume', 'Snapshot', 'Attachment', 'VolumeServer', 'Hypervisor'],
     meaning: 'It can be used. Else the reason is that of the first stage which is not True.',
   },
   Reconciling: {
-    kinds: ['Volume', 'Attachment'],
+    kinds: ['Volume', 'Snapshot', 'Attachment'],
     meaning: 'Something is under way or waited for (kstatus).',
   },
   Stalled: {
-    kinds: ['Volume', 'Attachment'],
+    kinds: ['Volume', 'Snapshot', 'Attachment'],
     meaning: 'Nothing goes on before a person changes something (kstatus).',
   },
   Placed: { kinds: ['Volume'], meaning: 'A server and a pool were chosen.' },
@@ -44,6 +45,8 @@ export const CONDITIONS = {
     kinds: ['Volume'],
     meaning: 'Shown only while the size wanted is above the size allocated; then False.',
   },
+  Created: { kinds: ['Snapshot'], meaning: 'The snapshot is complete on its server.' },
+  Healthy: { kinds: ['Snapshot'], meaning: 'Its server sees the snapshot now.' },
   Admitted: { kinds: ['Attachment'], meaning: 'The Volume is granted to the hypervisor.' },
   Exported: { kinds: ['Attachment'], meaning: 'The target is open to the hypervisor.' },
   Connected: { kinds: ['Attachment'], meaning: 'The hypervisor is logged in.' },

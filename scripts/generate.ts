@@ -68,6 +68,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
   const crds = await readCrds();
   const blocks: readonly AgentBlock[] = [
     { kind: 'Volume', block: 'backend', host: 'object.?status.?server' },
+    { kind: 'Snapshot', block: 'backend', host: 'object.?status.?server' },
     { kind: 'Attachment', block: 'export', host: 'object.?status.?server' },
     { kind: 'Attachment', block: 'connection', host: 'object.?status.?hypervisor' },
     { kind: 'VolumeServer', block: 'agent', host: 'name' },

@@ -5,33 +5,34 @@ const S = ['S'] as const;
 const H = ['H'] as const;
 const both = ['S', 'H'] as const;
 const DISK = ['Connected', 'Attached'];
-const ANY = ['Provisioned', 'Exported', 'Connected', 'Attached'];
+const DATA = ['Provisioned', 'Created', 'Healthy'];
+const ANY = [...DATA, 'Exported', 'Connected', 'Attached'];
 
 /** About data and targets. */
 const server = {
   DataMissing: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning: 'Data that was complete is not found. It is never made anew.',
     remedy: 'bring it back to the pool under its volumeID, or delete the Volume',
     stalls: true,
   },
   PoolMissing: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning:
       'The pool itself is not there, or another one stands in its place. It says nothing about its volumes.',
     remedy: 'mount the file system, or activate the volume group, of that pool',
   },
   NoSpace: {
     by: ['C', 'S'],
-    on: ['Placed', 'Provisioned'],
+    on: ['Placed', 'Provisioned', 'Created'],
     meaning: 'No pool, or not this one, has as many bytes free.',
     remedy: 'free space, add a pool, or make the Volume smaller',
   },
   BackingNotFound: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning: 'The pool holds no backing in the state that the step needs.',
     remedy: 'look at the pool; the agent looks again by itself',
   },

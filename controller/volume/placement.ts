@@ -2,26 +2,46 @@
 
 import { isTrue } from '../../api/conditions.ts';
 import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
-import { parseBytes, roundUp } from '../../api/quantity.ts';
+import { formatBytes, roundUp } from '../../api/quantity.ts';
 import type { Reason } from '../../api/reasons.ts';
-import type { Volume, VolumeClass } from '../../api/volume.ts';
+import {
+  backendOf,
+  idOf,
+  isDeleting,
+  isProvisioned,
+  isSnapshot,
+  pinsOf,
+  type Source,
+  type Stored,
+  type Volume,
+  type VolumeClass,
+  wantedBytes,
+} from '../../api/volume.ts';
 
 export interface PlacementWorld {
   readonly volume: Volume;
   readonly classes: readonly VolumeClass[];
   readonly servers: readonly HostView<VolumeServer>[];
+  /** What spec.source names; undefined when it names nothing, or nothing that exists. */
+  readonly source: Stored | undefined;
   /** Bytes promised in this pool to volumes which are placed and not yet provisioned. */
   readonly reservedBytes: (server: string, pool: string) => bigint;
 }
 
 export type Placement =
-  | { readonly kind: 'placed'; readonly className: string; readonly server: string; readonly pool: string }
+  | {
+      readonly kind: 'placed';
+      readonly className: string;
+      readonly server: string;
+      readonly pool: string;
+      readonly source?: Source;
+    }
   | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
 const waiting = (reason: Reason, message: string): Placement => ({ kind: 'waiting', reason, message });
 
 function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
-  const wanted = volume.spec.className;
+  const wanted = volume.spec.className ?? volume.status?.className;
   if (wanted !== undefined) {
     return (
       classes.find(({ metadata }) => metadata.name === wanted) ??
@@ -54,10 +74,75 @@ interface Candidate {
   readonly neededBytes: bigint;
 }
 
-function candidatesOf(world: PlacementWorld, found: VolumeClass): readonly Candidate[] {
+/** What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. */
+function sourceOf({ volume, source }: PlacementWorld): Source | Placement | undefined {
+  const { snapshotRef, volumeRef } = volume.spec.source ?? {};
+  const name = snapshotRef?.name ?? volumeRef?.name;
+  if (name === undefined) {
+    return undefined;
+  }
+  const kind = snapshotRef === undefined ? 'Volume' : 'Snapshot';
+  if (source === undefined) {
+    return waiting('SourceNotFound', `there is no ${kind} ${name} (spec.source)`);
+  }
+  const { server, pool } = source.status ?? {};
+  const id = idOf(source);
+  const sizeBytes = backendOf(source)?.sizeBytes;
+  const isPinned = pinsOf(source).some(({ uid }) => uid === volume.metadata.uid);
+  if (isDeleting(source) && !isPinned) {
+    return waiting('SourceDeleting', `${kind} ${name} is being deleted; name another source in a new Volume`);
+  }
+  if (
+    !isProvisioned(source) ||
+    id === undefined ||
+    server === undefined ||
+    pool === undefined ||
+    sizeBytes === undefined
+  ) {
+    return waiting('SourceNotReady', `${kind} ${name} is not ready yet`);
+  }
+  const wanted = wantedBytes(volume);
+  if (wanted !== undefined && wanted < BigInt(sizeBytes)) {
+    const least = formatBytes(BigInt(sizeBytes));
+    return waiting(
+      'SizeBelowSource',
+      `spec.size is below the ${least} of ${kind} ${name}; set ${least} or more, or leave it out`,
+    );
+  }
+  if (!isPinned) {
+    const why = isSnapshot(source) ? '' : '; it is copied when it is attached nowhere';
+    return waiting('WaitingForSource', `waiting for ${kind} ${name}${why}`);
+  }
+  return { kind, uid: source.metadata.uid, name, id, server, pool, sizeBytes };
+}
+
+const isPlacement = (value: object | undefined): value is Placement =>
+  value !== undefined && 'kind' in value && (value.kind === 'waiting' || value.kind === 'placed');
+
+/** The pool which said that it has no room for this placement. */
+function refusedBy({
+  volume,
+}: PlacementWorld): { readonly server: string; readonly pool: string } | undefined {
+  const { server, pool } = volume.status ?? {};
+  return backendOf(volume)?.refused === true && server !== undefined && pool !== undefined
+    ? { server, pool }
+    : undefined;
+}
+
+/** A server tells of changes of a hundredth of its pool and more: one that refused is asked again only beyond that. */
+const caution = (pool: PoolFact): bigint => BigInt(pool.totalBytes ?? '0') / 100n;
+
+/** Copying stays on one server: only it can reach both ends. */
+function candidatesOf(
+  world: PlacementWorld,
+  found: VolumeClass,
+  source: Source | undefined,
+): readonly Candidate[] {
   const { volume, servers, reservedBytes } = world;
-  const size = parseBytes(volume.spec.size);
+  const size = wantedBytes(volume) ?? BigInt(source?.sizeBytes ?? '0');
+  const refused = refusedBy(world);
   return servers
+    .filter(({ host }) => source === undefined || host.metadata.name === source.server)
     .filter(
       ({ host }) => volume.spec.volumeServer === undefined || volume.spec.volumeServer === host.metadata.name,
     )
@@ -71,7 +156,10 @@ function candidatesOf(world: PlacementWorld, found: VolumeClass): readonly Candi
         .map((pool) => ({
           server: host.metadata.name,
           pool: pool.name,
-          freeBytes: BigInt(pool.freeBytes ?? '0') - reservedBytes(host.metadata.name, pool.name),
+          freeBytes:
+            BigInt(pool.freeBytes ?? '0') -
+            reservedBytes(host.metadata.name, pool.name) -
+            (refused?.server === host.metadata.name && refused.pool === pool.name ? caution(pool) : 0n),
           neededBytes: roundUp(size, BigInt(pool.extentBytes ?? '1')),
         })),
     );
@@ -85,21 +173,31 @@ function byFreeBytes(a: Candidate, b: Candidate): number {
   return a.freeBytes > b.freeBytes ? -1 : 1;
 }
 
-/** Chooses the fitting pool with the most space left, by name where equal. */
+/** Chooses the fitting pool with the most space left, by name where equal; the source's own pool before all others. */
 export function place(world: PlacementWorld): Placement {
-  const found = classOf(world);
-  if ('kind' in found && (found.kind === 'waiting' || found.kind === 'placed')) {
-    return found as Placement;
+  const chosen = classOf(world);
+  if (isPlacement(chosen)) {
+    return chosen;
   }
-  const chosen = found as VolumeClass;
+  const source = sourceOf(world);
+  if (isPlacement(source)) {
+    return source;
+  }
   const className = chosen.metadata.name;
   const pinned = world.volume.spec.volumeServer;
   if (pinned !== undefined && !world.servers.some(({ host }) => host.metadata.name === pinned)) {
     return waiting('VolumeServerNotFound', `there is no VolumeServer ${pinned} (spec.volumeServer)`);
   }
-  const candidates = candidatesOf(world, chosen);
+  if (pinned !== undefined && source !== undefined && pinned !== source.server) {
+    return waiting(
+      'SourceElsewhere',
+      `spec.volumeServer is ${pinned}, and ${source.kind} ${source.name} is on ${source.server}; a copy is made on its source's server`,
+    );
+  }
+  const candidates = candidatesOf(world, chosen, source);
   if (candidates.length === 0) {
-    const where = pinned === undefined ? 'no volume server' : `volume server ${pinned}`;
+    const server = pinned ?? source?.server;
+    const where = server === undefined ? 'no volume server' : `volume server ${server}`;
     return waiting(
       'NoPool',
       `${where} which answers, is safe and not cordoned has a pool of class ${className}`,
@@ -108,7 +206,8 @@ export function place(world: PlacementWorld): Placement {
   const fitting = candidates
     .filter(({ freeBytes, neededBytes }) => freeBytes >= neededBytes)
     .toSorted(byFreeBytes);
-  const [best] = fitting;
+  const beside = fitting.find(({ server, pool }) => server === source?.server && pool === source.pool);
+  const best = beside ?? fitting[0];
   if (best === undefined) {
     const most = candidates.toSorted(byFreeBytes)[0]?.freeBytes ?? 0n;
     const needed = candidates[0]?.neededBytes ?? 0n;
@@ -117,5 +216,6 @@ export function place(world: PlacementWorld): Placement {
       `no pool of class ${className} has ${needed} bytes free (most: ${most}); free space, add a pool, or lower spec.size`,
     );
   }
-  return { kind: 'placed', className, server: best.server, pool: best.pool };
+  const { server, pool } = best;
+  return { kind: 'placed', className, server, pool, ...(source === undefined ? {} : { source }) };
 }

@@ -183,6 +183,10 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   hypervisors: [aHypervisor()],
   freshnessOf: () => 'unknown',
   reservedBytes: () => 0n,
+  source: undefined,
+  copies: [],
+  goneCopies: new Set(),
+  can: ['SnapshotsOutlive'],
   volumeID: VOLUME_ID,
   ...change,
 });

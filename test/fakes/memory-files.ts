@@ -55,6 +55,8 @@ export function memoryFiles(): Files {
     },
     rmdir: unplayed('rmdir'),
     rename: unplayed('rename'),
+    copyRange: unplayed('copyRange'),
+    hashRange: unplayed('hashRange'),
     extend: unplayed('extend'),
     sync: unplayed('sync'),
     stat: unplayed('stat'),

@@ -52,6 +52,10 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     hypervisors: hypervisorViews(state),
     freshnessOf: () => 'unknown',
     reservedBytes: () => 0n,
+    source: undefined,
+    copies: [],
+    goneCopies: new Set(),
+    can: [],
     volumeID: volumeIDFor(volume.metadata.uid),
   });
   const fresh = state.controller[0] === '=';

@@ -1,5 +1,5 @@
 // Rules broken on purpose: a model that does not notice these proves nothing.
-import { grantFor } from '../../api/volume.ts';
+import { grantFor, type Volume } from '../../api/volume.ts';
 import { type Rules, rules } from './rules.ts';
 
 export interface Mutant {
@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
         rules.planBacking({
           ...world,
           exported: false,
-          volume: { ...world.volume, status: { ...world.volume.status, grants: { revision: 0 } } },
+          stored: { ...world.stored, status: { ...world.stored.status, grants: { revision: 0 } } } as Volume,
         }),
     },
   },

@@ -86,11 +86,12 @@ function decisions(state: State, rules: Rules): Move[] {
   const moves: Move[] = [];
   if (volume !== undefined) {
     const plan = rules.planBacking({
-      volume,
+      stored: volume,
       memory,
       backing,
       freeBytes: 1000n,
       extentBytes: 1n,
+      copyOnWrite: false,
       exported: target !== undefined,
       bootID,
       now: 'T',
@@ -165,6 +166,10 @@ function doBacking(state: State, step: BackingStep): State {
       return { ...state, serverMemory: spell({ ...memory, everProvisioned: true }) };
     }
     case 'grow':
+    case 'remember-copy':
+    case 'snapshot':
+    case 'remember-refusal':
+    case 'discard':
       return state;
     case 'retire': {
       const live = volumeAt(state);

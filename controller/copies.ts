@@ -1,0 +1,45 @@
+// What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
+import { keyOf } from '../api/object.ts';
+import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
+import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
+import type { Api } from '../runtime/api.ts';
+import type { Caches } from './caches.ts';
+import type { PinWorld } from './pins.ts';
+
+/** The only look outside the caches: objects named in a pin and not cached may be gone, or just not seen yet. */
+export async function observeCopies(
+  stored: Stored,
+  { api, caches }: { readonly api: Api; readonly caches: Caches },
+  signal: AbortSignal,
+): Promise<PinWorld> {
+  const copies = copiesOf(stored, caches);
+  const missing = pinsOf(stored)
+    .map(({ uid }) => uid)
+    .filter((uid) => !copies.some(({ metadata }) => metadata.uid === uid));
+  const alive = missing.length === 0 ? [] : await liveUIDs(api, stored.metadata.namespace ?? '', signal);
+  return {
+    copies,
+    goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
+    can: poolCan(stored, caches),
+  };
+}
+
+function copiesOf(stored: Stored, { volumes, snapshots }: Caches): readonly Stored[] {
+  const key = keyOf(stored);
+  return isSnapshot(stored)
+    ? volumes.byIndex('sourceSnapshot', key)
+    : [...snapshots.byIndex('volume', key), ...volumes.byIndex('sourceVolume', key)];
+}
+
+async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promise<readonly string[]> {
+  const lists = await Promise.all(
+    [VOLUMES, SNAPSHOTS].map((resource) => api.list<Stored>(resource, { namespace }, { signal })),
+  );
+  return lists.flatMap(({ items }) => items.map(({ metadata }) => metadata.uid));
+}
+
+/** What the pool that holds the data is able to do, as its server last said. */
+function poolCan({ status }: Stored, { servers }: Caches): readonly string[] {
+  const agent = servers.get(status?.server ?? '')?.status?.agent;
+  return agent?.pools?.find(({ name }) => name === status?.pool)?.can ?? [];
+}
