@@ -27,4 +27,4 @@ export const isWithdrawn = (attachment: Attachment, epoch: number): boolean =>
 
 /** The instance as a person would name it. */
 export const instanceLabel = ({ spec }: Attachment): string =>
-  spec.instance.name ?? spec.instance.uuid ?? '?';
+  spec.instance.name ?? spec.instance.uuid ?? String(spec.instance.vmid ?? '?');

@@ -14,10 +14,13 @@ const waiting = (reason: Reason, message: string): Binding => ({ kind: 'waiting'
 
 /** The VM on this hypervisor, as it last said; undefined when it runs no such VM. */
 export function instanceOn(hypervisor: Hypervisor, attachment: Attachment): InstanceFact | undefined {
-  const { name, uuid } = attachment.spec.instance;
-  return hypervisor.status?.agent?.instances?.find((instance) =>
-    uuid === undefined ? instance.name === name : instance.uuid === uuid,
-  );
+  const { name, uuid, vmid } = attachment.spec.instance;
+  return hypervisor.status?.agent?.instances?.find((instance) => {
+    if (uuid !== undefined) {
+      return instance.uuid === uuid;
+    }
+    return vmid === undefined ? instance.name === name : instance.vmid === vmid;
+  });
 }
 
 /** Why this hypervisor may get no new grant now; undefined when it may. */
@@ -51,6 +54,18 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
   return undefined;
 }
 
+/** A VM may be there and not be usable. */
+function hintOf(hypervisors: readonly HypervisorView[]): string {
+  const names = hypervisors.flatMap(({ host, freshness }) =>
+    freshness !== 'fresh' || (host.status?.agent?.unidentified ?? []).length === 0
+      ? []
+      : [host.metadata.name],
+  );
+  return names.length === 0
+    ? ''
+    : `; VMs without a UUID cannot be used, see status.agent.unidentified of hypervisor ${names.join(', ')}`;
+}
+
 function findByInstance(attachment: Attachment, hypervisors: readonly HypervisorView[]): Binding {
   const label = instanceLabel(attachment);
   const found = hypervisors.flatMap((hypervisor) => {
@@ -60,7 +75,10 @@ function findByInstance(attachment: Attachment, hypervisors: readonly Hypervisor
   const running = found.filter(({ instance }) => instance.state === 'Running');
   const [only, ...more] = found.length > 1 && running.length === 1 ? running : found;
   if (only === undefined) {
-    return waiting('InstanceNotFound', `no hypervisor which answers has an instance ${label}`);
+    return waiting(
+      'InstanceNotFound',
+      `no hypervisor which answers has an instance ${label}${hintOf(hypervisors)}`,
+    );
   }
   if (more.length > 0) {
     const names = found.map(({ hypervisor }) => hypervisor.host.metadata.name).join(', ');
@@ -81,7 +99,10 @@ export function findHypervisor(attachment: Attachment, hypervisors: readonly Hyp
   }
   const instance = instanceOn(hypervisor.host, attachment);
   return instance === undefined
-    ? waiting('InstanceNotFound', `hypervisor ${wanted} has no instance ${instanceLabel(attachment)}`)
+    ? waiting(
+        'InstanceNotFound',
+        `hypervisor ${wanted} has no instance ${instanceLabel(attachment)}${hintOf([hypervisor])}`,
+      )
     : { kind: 'bound', hypervisor, instance };
 }
 

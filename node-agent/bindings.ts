@@ -4,12 +4,13 @@ import path from 'node:path';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { AgentConfig, RoleConfig } from './config.ts';
-import { createRunCommand } from './exec/command.ts';
+import { createRunCommand, type RunCommand } from './exec/command.ts';
 import { errorCode, type Files } from './exec/files.ts';
 import { createLocks } from './exec/locks.ts';
 import type { ProfileFact } from './host/facts.ts';
 import { type BoundProfile, bind } from './profiles/bind.ts';
 import { loadProfile, type Profile } from './profiles/load.ts';
+import { ProfileError } from './profiles/problems.ts';
 import type { RoleName } from './profiles/vocabulary.ts';
 
 const SHIPPED = path.join(import.meta.dirname, 'profiles', 'shipped');
@@ -19,28 +20,50 @@ export interface BindingDeps {
   readonly files: Files;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What starts the tools; the host's own starter when absent. */
+  readonly run?: RunCommand;
 }
 
 export type BindRole = (role: RoleName, config: RoleConfig) => Promise<BoundProfile>;
 
 /** Throws ProfileError with file and line for a profile that must not be used. */
-export function binder({ config, files, log, metrics }: BindingDeps): BindRole {
+export function binder({ config, files, log, metrics, run: given }: BindingDeps): BindRole {
   const locks = createLocks();
   const directory = path.join(config.stateDir, 'tmp');
-  const run = createRunCommand(directory);
+  const run = given ?? createRunCommand(directory);
   return async (role, { profile: name, params }) => {
     const profile = await findProfile([...config.profileDirectories, SHIPPED], name, role);
-    return bind(profile, {
+    const bound = bind(profile, {
       run,
       files,
       params,
       locks,
       log,
       directory,
-      onCommand: ({ tool, verb, outcome, durationMs }) =>
-        metrics.commanded({ tool, verb, outcome }, durationMs),
+      onCommand: ({ tool, verb, outcome, durationMs, argv }) => {
+        metrics.commanded({ tool, verb, outcome }, durationMs);
+        log.debug(
+          { profile: name, verb, tool, outcome, durationMs: Math.round(durationMs), argv },
+          'Ran step',
+        );
+      },
     });
+    await refuseBadVersion(bound);
+    return bound;
   };
+}
+
+/** Throws ProfileError for a version that the profile says must not be used. A tool that is not up yet says none. */
+async function refuseBadVersion({ name, profile, version }: BoundProfile): Promise<void> {
+  if (profile.format.versions === undefined) {
+    return;
+  }
+  const found = await version(AbortSignal.timeout(10_000)).catch(() => undefined);
+  if (found?.bad !== undefined) {
+    throw new ProfileError(profile.file, [
+      `${profile.file}: ${name} cannot be used with version ${found.version}: ${found.bad}`,
+    ]);
+  }
 }
 
 async function findProfile(directories: readonly string[], name: string, role: RoleName): Promise<Profile> {

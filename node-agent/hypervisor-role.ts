@@ -50,6 +50,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     clock,
     resyncMs: resyncSeconds * 1000,
     askedAtMs: new Map(),
+    connectingSinceMs: new Map(),
   };
   return roleOf(program, {
     name: 'hypervisor',

@@ -14,7 +14,7 @@ export interface AttachmentSpec {
     name: string;
   };
   /**
-   * The virtual machine, by exactly one of its name or its UUID.
+   * The virtual machine, by exactly one of its name, its UUID or its number.
    */
   instance: {
     /**
@@ -25,6 +25,10 @@ export interface AttachmentSpec {
      * Binds to the VM with this UUID, lower case.
      */
     uuid?: string;
+    /**
+     * Binds to the VM with this number on the bound hypervisor, where its VMs have lasting numbers (Proxmox).
+     */
+    vmid?: number;
   };
   /**
    * The Hypervisor which runs the VM. Absent means it is found from the instance.
@@ -322,10 +326,20 @@ export interface HypervisorStatus {
        */
       uuid: string;
       /**
+       * The VM's number where the hypervisor gives lasting ones (Proxmox).
+       */
+      vmid?: number;
+      /**
        * Running, Paused, Stopped or Unknown.
        */
       state: 'Running' | 'Paused' | 'Stopped' | 'Unknown';
     }[];
+    /**
+     * VMs without a UUID, by name and number. They take no disks until they are given one.
+     *
+     * @maxItems 64
+     */
+    unidentified?: string[];
     /**
      * Things of this cluster on the host which no object accounts for. Reported, never removed by themselves.
      *

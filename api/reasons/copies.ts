@@ -25,6 +25,13 @@ export const COPIES = {
     waits: true,
     passesMs: STEP_MS,
   },
+  BeingCopied: {
+    by: C,
+    on: ['Admitted'],
+    meaning: 'The Volume is being copied, and stays unused until that is done.',
+    remedy: WAIT,
+    waits: true,
+  },
   Pinned: {
     by: C,
     on: ['Ready'],

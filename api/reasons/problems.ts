@@ -90,6 +90,12 @@ const hypervisor = {
     meaning: 'No device name, or no hot-plug slot, is left in the VM.',
     remedy: 'detach a disk, or give the VM more hot-plug slots',
   },
+  Connecting: {
+    by: H,
+    on: DISK,
+    meaning: 'The VM has the disk, and its guest has not taken it yet.',
+    remedy: 'see whether the guest has started and its disk driver runs; it is asked again by itself',
+  },
   NotExported: {
     by: H,
     on: DISK,

@@ -9,7 +9,7 @@ import {
 import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import type { ConditionType, Reason } from '../../api/reasons.ts';
-import { type Grant, grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
 import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
@@ -63,6 +63,14 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
       type,
       'VolumeInUse',
       `Volume ${name} is held by ${by}; this Attachment follows when it is free`,
+    );
+  }
+  const copy = pinsOf(volume).find(({ still }) => still === true);
+  if (copy !== undefined) {
+    return no(
+      type,
+      'BeingCopied',
+      `Volume ${name} is being copied for ${copy.kind} ${copy.name}; this Attachment follows when that is done`,
     );
   }
   if (!isUsable(volume)) {

@@ -4,7 +4,7 @@ import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, isProvisioned, pinsOf, type Snapshot } from '../../api/volume.ts';
 import { doubt, no, silence, summarized, told, yes } from '../claims.ts';
-import { pinners } from '../pins.ts';
+import { isAskedInTime, pinners } from '../pins.ts';
 import type { SnapshotWorld } from './plan.ts';
 
 function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
@@ -12,7 +12,7 @@ function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   if (volume === undefined) {
     return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
   }
-  if (isDeleting(volume)) {
+  if (volume.status?.order === 'Remove' || !isAskedInTime(volume, snapshot)) {
     return no(
       'Created',
       'VolumeDeleting',

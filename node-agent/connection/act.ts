@@ -24,6 +24,9 @@ export async function actOnConnection(
     case 'attach':
       await attach(visit, world, step.instance);
       return;
+    case 'cancel':
+      await deps.vmm.cancel(step.instance, volumeID, signal);
+      return;
     case 'disconnect':
       await deps.vmm.cleanResidue(grantUUIDOf(volumeID, epoch), signal);
       // Where the VMM logs in itself there is nothing to log out of, and a withdrawn export names no target any more.
@@ -84,11 +87,12 @@ async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instan
     throw new Mismatch(connection.iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
   }
   const disks = await deps.vmm.disks(instance, signal);
+  const present = disks.find((disk) => disk.volumeID === volumeID && disk.state !== 'pending');
   await deps.vmm.attach(
     instance,
     {
       volumeID,
-      device: deps.vmm.freeDevice(instance, disks, attachment.spec.device),
+      device: present?.device ?? deps.vmm.freeDevice(instance, disks, attachment.spec.device),
       readOnly: attachment.spec.readOnly === true,
       locator,
       grantUUID: grantUUIDOf(volumeID, epoch),

@@ -3,6 +3,9 @@
 //   Exported@e ─► remember e ─► attach (log in, identity check, VMM) ─► seen in the running VM ─► Attached@e
 //   deleted, release, or Withdrawn@e ─► detach ─► seen gone ─► disconnect ─► remember released e ─► Released@e
 //
+// What was asked for and never came is taken back and asked for again: a disk that the VM's next start would bring (pending) at
+// once, one that the guest does not take (connecting) after a while. A stopped VM keeps no disk of ours.
+//
 // A VMM that logs in itself closes a disk only when its target answers, and stops the whole VM until then: a disk which was cut
 // off (its grant is withdrawn) stays in its VM until that VM is restarted.
 import {
@@ -10,6 +13,7 @@ import {
   type ConnectionFact,
   connectionAt,
   exportAt,
+  instanceLabel,
   isWithdrawn,
 } from '../../api/attachment.ts';
 import { grantsOf, hasFinalizer, isDeleting, type Volume } from '../../api/volume.ts';
@@ -34,6 +38,8 @@ export interface ConnectionWorld {
   readonly disk: FoundDisk | undefined;
   /** No description shows the disk, and the VMM has not finished closing it: what it wrote last may not be on the target yet. */
   readonly closing: boolean;
+  /** How long the disk has been seen waiting for its guest to take it. */
+  readonly connectingMs?: number;
   /** Something of the grant is left on the host beside the disk: a session, a node record, a secret. */
   readonly residue: boolean;
   /** The VMM logs in itself (initiator role of kind iscsi). */
@@ -46,12 +52,23 @@ export type ConnectionStep =
   | { readonly kind: 'attach'; readonly instance: Instance }
   /** Asks the VM to let go; only a later look tells whether it did. */
   | { readonly kind: 'detach'; readonly instance: Instance }
+  /** Takes back a disk that never came, without the guest. */
+  | { readonly kind: 'cancel'; readonly instance: Instance }
   | { readonly kind: 'disconnect' };
 
 export type ConnectionPlan =
   | { readonly kind: 'take'; readonly step: ConnectionStep; readonly why: string }
   /** Nothing to do now; the fact is what there is to say. Undefined: nothing yet. */
-  | { readonly kind: 'report'; readonly fact: ConnectionFact | undefined };
+  | {
+      readonly kind: 'report';
+      readonly fact: ConnectionFact | undefined;
+      /** Something is under way that ends within a moment. */
+      readonly soon?: true;
+    };
+
+/** A guest that runs takes a new disk within a moment; one that is only starting gets this long before it is asked anew. */
+const CONNECTING_SOON_MS = 2_000;
+const CONNECTING_LIMIT_MS = 60_000;
 
 const take = (step: ConnectionStep, why: string): ConnectionPlan => ({ kind: 'take', step, why });
 
@@ -99,18 +116,9 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
 function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   const { attachment, memory, instance, disk } = world;
   const exported = exportAt(attachment, epoch);
-  if (disk !== undefined && disk.instance.uuid !== instance?.uuid) {
-    return take(
-      { kind: 'detach', instance: disk.instance },
-      'the disk is in a VM which is not the one named',
-    );
-  }
-  if (disk?.grant === 'other') {
-    // Dead: a grant is withdrawn before the next one is made.
-    if (world.vmmLogsIn) {
-      return cutOff(world, disk, epoch);
-    }
-    return take({ kind: 'detach', instance: disk.instance }, 'the disk is of an earlier grant');
+  const dropped = disk === undefined ? undefined : planDrop(world, disk, epoch);
+  if (dropped !== undefined) {
+    return dropped;
   }
   if (disk === undefined) {
     const problem = problemOf(world);
@@ -129,7 +137,43 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
       `grant ${epoch} is open and the disk is not in ${instance.name}`,
     );
   }
-  return { kind: 'report', fact: attachedFact(world, epoch) };
+  return disk?.disk.state === 'connecting'
+    ? planWait(world, epoch)
+    : { kind: 'report', fact: attachedFact(world, epoch) };
+}
+
+/** Takes out a disk that is in the wrong place, or cannot become or stay a disk of the running VM; undefined when it may stay. */
+function planDrop(world: ConnectionWorld, found: FoundDisk, epoch: number): ConnectionPlan | undefined {
+  const { instance, disk, grant } = found;
+  const detach = (why: string) => take({ kind: 'detach', instance }, why);
+  if (instance.uuid !== world.instance?.uuid) {
+    return detach('the disk is in a VM which is not the one named');
+  }
+  if (grant === 'other') {
+    // Dead: a grant is withdrawn before the next one is made.
+    return world.vmmLogsIn ? cutOff(world, found, epoch) : detach('the disk is of an earlier grant');
+  }
+  if (disk.state === 'pending') {
+    return take({ kind: 'cancel', instance }, 'the disk would only come at the next start of the VM');
+  }
+  if (instance.state === 'Stopped') {
+    return detach('a stopped VM keeps no disk: it could not start without it');
+  }
+  if (disk.state === 'closing') {
+    return detach('the disk was told to go and has not gone yet');
+  }
+  return disk.state === 'connecting' && (world.connectingMs ?? 0) >= CONNECTING_LIMIT_MS
+    ? take({ kind: 'cancel', instance }, 'the guest does not take the disk')
+    : undefined;
+}
+
+function planWait(world: ConnectionWorld, epoch: number): ConnectionPlan {
+  if ((world.connectingMs ?? 0) < CONNECTING_SOON_MS) {
+    return { kind: 'report', fact: unattachedFact(world, epoch, undefined), soon: true };
+  }
+  const name = world.disk?.instance.name ?? '';
+  const message = `instance ${name} has the disk, and its guest has not taken it yet; it does so once its kernel and disk driver run`;
+  return { kind: 'report', fact: unattachedFact(world, epoch, { reason: 'Connecting', message }) };
 }
 
 const cutOff = ({ bootID }: ConnectionWorld, { instance }: FoundDisk, epoch: number): ConnectionPlan => ({
@@ -168,7 +212,7 @@ function attachedFact({ attachment, disk, bootID }: ConnectionWorld, epoch: numb
 }
 
 function problemOf({ attachment, instance }: ConnectionWorld): Problem | undefined {
-  const label = attachment.spec.instance.name ?? attachment.spec.instance.uuid;
+  const label = instanceLabel(attachment);
   if (instance === undefined) {
     return {
       reason: 'InstanceNotFound',

@@ -7,7 +7,7 @@ import type { Volume } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { problemOf } from '../problems.ts';
 import { InstanceNotFound } from '../roles/errors.ts';
-import { findInstance } from '../roles/instances.ts';
+import { findInstance, mayHoldDisks } from '../roles/instances.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { writeBlock } from '../write-block.ts';
@@ -18,6 +18,8 @@ import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
 
 const MOST_STEPS = 16;
 const RETRY_MS = 2_000;
+/** What the tool cannot do at all, a person has to make possible first. */
+const UNSUPPORTED_RETRY_MS = 30_000;
 /** A guest lets go within a moment or not at all: look soon at first. */
 const DETACH_LOOK_MS = 100;
 
@@ -61,6 +63,9 @@ async function visitOnce(visit: HostVisit, attachment: Attachment): Promise<Resu
     const plan = planConnection(world);
     if (plan.kind === 'report') {
       await writeFact(deps, attachment, plan.fact);
+      if (plan.soon === true) {
+        return { requeueAfterMs: DETACH_LOOK_MS };
+      }
       return { requeueAfterMs: plan.fact?.problem === undefined ? deps.resyncMs : RETRY_MS };
     }
     if (plan.step.kind === 'detach') {
@@ -76,7 +81,7 @@ async function visitOnce(visit: HostVisit, attachment: Attachment): Promise<Resu
     }
     log.warn({ attachment: name, err: error }, 'The connection could not be seen or changed');
     await writeFact(deps, attachment, factWith(deps, attachment, problem));
-    return { requeueAfterMs: RETRY_MS };
+    return { requeueAfterMs: problem.reason === 'Unsupported' ? UNSUPPORTED_RETRY_MS : RETRY_MS };
   }
 }
 
@@ -120,20 +125,37 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const closing = disk === undefined && isGivenUp(attachment, epoch) && !(await areSettled(search));
   const residue = await hasResidue(deps, volumeID, epoch, signal);
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
-  return { attachment, memory, instance, disk, closing, residue, vmmLogsIn, bootID: deps.bootID };
+  const connectingMs = waitedFor(deps, volumeID, disk);
+  const seen = { attachment, memory, instance, disk, closing, residue, vmmLogsIn, connectingMs };
+  return { ...seen, bootID: deps.bootID };
+}
+
+/** For how long the guest has not taken the disk. */
+function waitedFor(
+  { connectingSinceMs, clock }: HypervisorDeps,
+  volumeID: string,
+  found: FoundDisk | undefined,
+): number {
+  if (found?.disk.state !== 'connecting') {
+    connectingSinceMs.delete(volumeID);
+    return 0;
+  }
+  const now = clock.monotonicMs();
+  const since = connectingSinceMs.get(volumeID) ?? now;
+  connectingSinceMs.set(volumeID, since);
+  return now - since;
 }
 
 async function areSettled({ deps, instances, uuids, signal }: Search): Promise<boolean> {
-  const places = instances.filter(({ uuid, state }) => uuids.includes(uuid) && state !== 'Stopped');
+  const places = placesOf({ deps, instances, uuids, signal });
   const answers = await Promise.all(places.map((instance) => deps.vmm.isSettled(instance, signal)));
   return answers.every((settled) => settled);
 }
 
 /** The VM named; undefined means that all VMs were listed and it is none of them. */
 function named(instances: readonly Instance[], { spec }: Attachment): Instance | undefined {
-  const { name = '', uuid } = spec.instance;
   try {
-    return findInstance(instances, uuid === undefined ? { name } : { uuid });
+    return findInstance(instances, spec.instance);
   } catch (error) {
     if (error instanceof InstanceNotFound) {
       return undefined;
@@ -150,14 +172,13 @@ interface Search {
   readonly signal: AbortSignal;
 }
 
-/** The disk in any of these VMs. A VM that is stopped or undefined holds none; one in an unclear state is looked at, and may throw. */
-async function findDisk(
-  { deps, instances, uuids, signal }: Search,
-  volumeID: string,
-  epoch: number,
-): Promise<FoundDisk | undefined> {
-  const places = instances.filter(({ uuid, state }) => uuids.includes(uuid) && state !== 'Stopped');
-  for (const instance of places) {
+const placesOf = ({ deps: { vmm }, instances, uuids }: Search): readonly Instance[] =>
+  instances.filter((instance) => uuids.includes(instance.uuid) && mayHoldDisks(vmm, instance));
+
+/** The disk in any of these VMs. A VM that is undefined holds none, nor does a stopped one, but where the VMM keeps its disks; one in an unclear state is looked at, and may throw. */
+async function findDisk(search: Search, volumeID: string, epoch: number): Promise<FoundDisk | undefined> {
+  const { deps, signal } = search;
+  for (const instance of placesOf(search)) {
     const disk = (await deps.vmm.disks(instance, signal)).find((one) => one.volumeID === volumeID);
     if (disk !== undefined) {
       return { instance, disk, grant: grantOf(disk, volumeID, epoch) };

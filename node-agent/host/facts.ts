@@ -126,6 +126,8 @@ export interface HypervisorScene extends HostFacts {
   readonly initiator: string;
   /** Absent until the VMM has answered once: none known is not none there. */
   readonly instances?: readonly Instance[];
+  /** VMs without a UUID. */
+  readonly unidentified: readonly string[];
   /** volumeIDs of our disks in running VMs, with the VM that holds each. */
   readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
   readonly accounted: ReadonlySet<string>;
@@ -137,7 +139,12 @@ export interface HypervisorScene extends HostFacts {
 
 const instanceFacts = (instances: readonly Instance[]) =>
   instances
-    .map(({ name, uuid, state }) => ({ name: name.slice(0, 256), uuid, state }))
+    .map(({ name, uuid, state, vmid }) => ({
+      name: name.slice(0, 256),
+      uuid,
+      state,
+      ...(vmid === undefined ? {} : { vmid }),
+    }))
     .sort((a, b) => a.uuid.localeCompare(b.uuid))
     .slice(0, 1024);
 
@@ -147,6 +154,9 @@ export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
     initiator: scene.initiator,
     ...(scene.fenced && scene.isSeen ? { disks: scene.disks.length } : {}),
     ...(scene.instances === undefined ? {} : { instances: instanceFacts(scene.instances) }),
+    ...(scene.unidentified.length === 0
+      ? {}
+      : { unidentified: scene.unidentified.map((name) => name.slice(0, 256)).slice(0, 64) }),
     leftovers: scene.disks
       .filter(({ volumeID }) => !scene.accounted.has(volumeID))
       .map(({ volumeID, instance }) => ({

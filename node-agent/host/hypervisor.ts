@@ -12,6 +12,7 @@ import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
 import { InstanceNotFound, InstanceNotRunning } from '../roles/errors.ts';
+import { mayHoldDisks } from '../roles/instances.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { hypervisorFacts, type ProfileFact } from './facts.ts';
@@ -59,6 +60,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
         problems: seen.problem === undefined ? [] : [seen.problem],
         initiator: initiatorOf(deps),
         ...(seen.instances === undefined ? {} : { instances: seen.instances }),
+        unidentified: deps.vmm.unidentified(),
         disks: seen.disks,
         accounted,
         fenced: host?.status?.fencedBootID === program.bootID,
@@ -131,7 +133,7 @@ async function ourDisks(
 ): Promise<SeenDisks> {
   const disks: SeenDisks['disks'][number][] = [];
   const unseen: string[] = [];
-  for (const instance of instances.filter(({ state }) => state === 'Running' || state === 'Paused')) {
+  for (const instance of instances.filter((one) => mayHoldDisks(vmm, one))) {
     const { name } = instance;
     try {
       const shown = await vmm.disks(instance, signal);

@@ -97,6 +97,10 @@ const scopeOf = ({ profile, settings }: Bound, shape: VerbShape, given: Values):
   const values = new Map<string, string | undefined>(settings);
   const secrets: string[] = [];
   for (const [name, type] of Object.entries(types)) {
+    if (given[name] === undefined && shape.mayLack?.includes(name)) {
+      values.set(name, undefined);
+      continue;
+    }
     const text = checkValue(name, type, given[name]);
     values.set(name, text);
     if (type === 'secret' && text !== undefined) {
@@ -109,7 +113,7 @@ const scopeOf = ({ profile, settings }: Bound, shape: VerbShape, given: Values):
 /** Every row must be of a known kind and have the columns its role reads. */
 const checkRows = (rows: readonly Row[], shape: VerbShape): void => {
   for (const row of rows) {
-    const wanted = shape.rows?.[''] ?? shape.rows?.[row.kind ?? ''];
+    const wanted = shape.rows?.[row.kind ?? ''] ?? shape.rows?.[''];
     const missing = wanted?.need.find((column) => row[column] === undefined);
     if (wanted === undefined || missing !== undefined) {
       throw new RowsError(

@@ -11,6 +11,8 @@ const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
   list: ['name', 'path'],
   scan: ['name', 'path', 'kind', 'size', 'allocated'],
   glob: ['path'],
+  readEach: ['path', 'text'],
+  linkEach: ['path', 'to'],
   stat: ['path', 'kind', 'size', 'allocated'],
   space: ['total', 'free'],
 };
@@ -18,13 +20,31 @@ const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
 const groupsIn = (pattern: string): readonly string[] =>
   [...pattern.matchAll(/\(\?<([A-Za-z_]\w*)>/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
 
-/** Columns a format names itself. */
-const named = (format: RowsFormat): readonly string[] => [
+const groupsOf = (format: RowsFormat): readonly string[] => [
   ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? [])].flatMap(groupsIn),
-  ...Object.keys(format.cols ?? {}),
+  ...(format.text === undefined ? [] : [format.text]),
+];
+
+/** Columns that are only read for what is in them. */
+const takenApart = (format: RowsFormat): readonly string[] =>
+  [format.match, format.omit, format.find].flatMap((patterns) => Object.keys(patterns ?? {}));
+
+/** Columns a format names itself. */
+export const columnsOf = (format: RowsFormat): readonly string[] => [
+  ...[
+    format.lines ?? '',
+    format.entries ?? '',
+    ...(format.blocks ?? []),
+    ...Object.values(format.match ?? {}),
+    ...Object.values(format.find ?? {}),
+  ].flatMap(groupsIn),
+  ...Object.keys(format.cols ?? {}).filter((column) => !takenApart(format).includes(column)),
   ...Object.keys(format.set ?? {}),
   ...(format.text === undefined ? [] : [format.text]),
 ];
+
+const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
+  join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];
 
 const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
   const sources = SOURCES.filter((source) => format[source] !== undefined);
@@ -36,7 +56,12 @@ const checkSource = (format: RowsFormat, action: string, place: Place, problems:
     const choice = entries ? 'entries, or nothing' : 'one of json, xml, lines, blocks, text';
     problems.push({ place, message: `rows of ${action} take ${choice}` });
   }
-  const given = named(format);
+  const given = columnsOf(format);
+  const sourced = [...Object.keys(format.cols ?? {}), ...(ENTRY_COLUMNS[action] ?? []), ...groupsOf(format)];
+  for (const column of takenApart(format).filter((name) => !sourced.includes(name))) {
+    problems.push({ place, message: `no such column: ${column}${suggest(column, sourced)}` });
+  }
+  problems.push(...checkJoin(format, given).map((message) => ({ place: [...place, 'join'], message })));
   for (const column of Object.keys(format.map ?? {})) {
     if (![...given, ...(ENTRY_COLUMNS[action] ?? [])].includes(column)) {
       problems.push({ place: [...place, 'map', column], message: `no such column${suggest(column, given)}` });
@@ -45,7 +70,7 @@ const checkSource = (format: RowsFormat, action: string, place: Place, problems:
 };
 
 const shapeOf = (shapes: Readonly<Record<string, RowShape>>, format: RowsFormat): RowShape | undefined =>
-  shapes[''] ?? shapes[format.set?.kind ?? ''];
+  shapes[format.set?.kind ?? ''] ?? shapes[''];
 
 const checkColumns = (
   format: RowsFormat,
@@ -62,12 +87,17 @@ const checkColumns = (
     at.problems.push({ place: at.place, message });
     return;
   }
-  const given = named(format);
-  const implied = ENTRY_COLUMNS[action] ?? [];
+  const given = columnsOf(format);
+  const implied = (ENTRY_COLUMNS[action] ?? []).filter((column) => !takenApart(format).includes(column));
   for (const column of row.need.filter((name) => !given.includes(name) && !implied.includes(name))) {
     at.problems.push({ place: at.place, message: `the column ${column} is missing` });
   }
-  const known = [...row.need, ...(row.may ?? []), 'kind'];
+  const known = [
+    ...row.need,
+    ...(row.may ?? []),
+    'kind',
+    ...(format.join === undefined ? [] : [format.join]),
+  ];
   for (const column of given.filter((name) => !known.includes(name))) {
     at.problems.push({ place: at.place, message: `unknown column ${column}${suggest(column, known)}` });
   }

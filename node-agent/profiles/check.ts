@@ -1,6 +1,6 @@
 /** What the schema cannot say: verbs, parameters, columns and secrets of the role. Pure. */
 
-import { checkRowsFormat } from './check-rows.ts';
+import { checkRowsFormat, columnsOf } from './check-rows.ts';
 import {
   ACTIONS,
   type Action,
@@ -9,6 +9,7 @@ import {
   type Content,
   type ProfileFormat,
   type StepFormat,
+  usesParameter,
 } from './format.ts';
 import { type Place, type Problem, suggest } from './problems.ts';
 import { expandLets, namesIn } from './template.ts';
@@ -27,6 +28,8 @@ const COMPANIONS: Readonly<Record<Action, readonly string[]>> = {
   scan: ['rows'],
   glob: ['rows'],
   readlink: ['rows'],
+  readEach: ['rows'],
+  linkEach: ['rows'],
   symlink: ['to'],
   extend: ['size'],
   sync: [],
@@ -212,6 +215,16 @@ const checkVerbs = (profile: ProfileFormat, role: RoleShape, problems: Problem[]
   }
 };
 
+const checkTogether = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  for (const group of role.together ?? []) {
+    const missing = group.filter((verb) => profile.verbs[verb] === undefined);
+    const has = group.find((verb) => profile.verbs[verb] !== undefined);
+    for (const verb of has === undefined ? [] : missing) {
+      problems.push({ place: ['verbs'], message: `${has} needs the verb ${verb} beside it` });
+    }
+  }
+};
+
 const checkCan = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
   for (const [key, value] of Object.entries(profile.can ?? {})) {
     const type = Object.hasOwn(role.can, key) ? role.can[key] : undefined;
@@ -239,6 +252,17 @@ const checkTop = (profile: ProfileFormat, role: RoleShape, problems: Problem[]):
   }
 };
 
+/** Commands that name a machine by its id need the id from somewhere. */
+const checkIDs = (profile: ProfileFormat, problems: Problem[]): void => {
+  const gives = asList(profile.verbs.instances).some(({ rows }) =>
+    asList(rows).some((format) => columnsOf(format).includes('id')),
+  );
+  if (usesParameter(profile, 'instance.id') && !gives) {
+    const message = 'gives no column id, and a step uses {instance.id}';
+    problems.push({ place: ['verbs', 'instances'], message });
+  }
+};
+
 /** All that is wrong with a profile that fits the schema. */
 export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const problems: Problem[] = [];
@@ -251,5 +275,7 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const types = typesOf(profile, anyVerb === undefined ? {} : { params: anyVerb });
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
+  checkIDs(profile, problems);
+  checkTogether(profile, role, problems);
   return problems;
 };

@@ -26,7 +26,12 @@ export interface RowsFormat {
   readonly entries?: string;
   readonly skip?: string;
   readonly require?: readonly string[];
+  /** Rows with the same value in this column become one; the column itself is left out. */
+  readonly join?: string;
   readonly cols?: Readonly<Record<string, string>>;
+  readonly match?: Readonly<Record<string, string>>;
+  readonly omit?: Readonly<Record<string, string>>;
+  readonly find?: Readonly<Record<string, string>>;
   readonly set?: Readonly<Record<string, string>>;
   readonly map?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -57,6 +62,8 @@ export const ACTIONS = [
   'scan',
   'glob',
   'readlink',
+  'readEach',
+  'linkEach',
   'symlink',
   'extend',
   'sync',
@@ -118,3 +125,7 @@ export const actionOf = (step: StepFormat): Action => {
   }
   return found;
 };
+
+/** Does any verb of the profile use this parameter, itself or through a `let`? */
+export const usesParameter = ({ verbs, let: lets = {} }: ProfileFormat, name: string): boolean =>
+  JSON.stringify([verbs, lets]).includes(`{${name}}`);

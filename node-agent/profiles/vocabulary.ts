@@ -26,17 +26,21 @@ export interface RowShape {
 
 export interface VerbShape {
   readonly params?: Readonly<Record<string, ParamType>>;
+  /** Parameters that some tools have no value for. A profile whose steps use one is called with it, or not at all. */
+  readonly mayLack?: readonly string[];
   readonly optional?: true;
   /** A look changes nothing. It answers with rows, with one of `answers`, or throws CannotLook. */
   readonly look?: true;
   readonly answers?: readonly Outcome[];
-  /** Rows by the value of their `kind` column; the empty kind where rows have no such column. */
+  /** Rows by the value of their `kind` column; the empty kind for all others. */
   readonly rows?: Readonly<Record<string, RowShape>>;
 }
 
 export interface RoleShape {
   readonly verbs: Readonly<Record<string, VerbShape>>;
   readonly can: Readonly<Record<string, 'boolean' | 'integer'>>;
+  /** Optional verbs of which a profile has all or none. */
+  readonly together?: readonly (readonly string[])[];
   /** Top-level keys that only some roles have. */
   readonly keys: readonly ('accepts' | 'provides' | 'devices')[];
 }
@@ -44,8 +48,12 @@ export interface RoleShape {
 const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['version'] } } };
 const volume = { 'volume.id': 'volumeID' } as const;
 const backing = { 'backing.id': 'backingID' } as const;
-const target = { tid: 'integer', iqn: 'iqn' } as const;
-const instance = { 'instance.uuid': 'uuid' } as const;
+const target = { tid: 'integer', iqn: 'iqn', ...volume } as const;
+const chap = { 'chap.user': 'word', 'chap.password': 'secret' } as const;
+const portal = { 'portal.host': 'host', 'portal.port': 'integer' } as const;
+const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
+/** A tool that knows its machines by UUID has no other ids. */
+const mayLack = ['instance.id'] as const;
 const session = {
   iqn: 'iqn',
   lun: 'integer',
@@ -55,7 +63,13 @@ const session = {
   'chap.user': 'word',
   'chap.password': 'secret',
 } as const;
-const disk = { ...instance, ...volume, device: 'word', readOnly: 'flag' } as const;
+const oneDisk = { ...instance, ...volume, device: 'word' } as const;
+const disk = {
+  ...oneDisk,
+  readOnly: 'flag',
+  'disk.access': 'word',
+  'disk.readOnly': 'integer',
+} as const;
 
 const pool: RoleShape = {
   keys: [],
@@ -64,11 +78,18 @@ const pool: RoleShape = {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
     prepare: { params: { 'pool.identity': 'uuid' } },
-    identity: { look: true, answers: ['absent'], rows: { '': { need: ['identity'] } } },
-    capacity: { look: true, rows: { '': { need: ['total', 'free'] } } },
+    identity: { look: true, answers: ['absent'], rows: { '': { need: [], may: ['identity', 'problem'] } } },
+    capacity: {
+      look: true,
+      rows: {
+        '': { need: ['total'], may: ['free', 'usedPercent', 'metadataPercent', 'extent'] },
+      },
+    },
     volumes: {
       look: true,
-      rows: { '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
+      rows: {
+        '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'allocatedPercent', 'cluster'] },
+      },
     },
     tags: {
       optional: true,
@@ -96,6 +117,7 @@ const pool: RoleShape = {
         'owner.name': 'word',
       },
     },
+    resume: { optional: true, params: { ...backing, size: 'bytes' } },
     complete: { params: backing },
     retire: { params: backing },
     retireProvisional: { params: backing },
@@ -112,36 +134,51 @@ const targetRole: RoleShape = {
     show: {
       look: true,
       rows: {
-        target: { need: ['iqn', 'tid', 'state'] },
-        lun: { need: ['iqn', 'lun', 'path'], may: ['tid', 'serial', 'scsiID', 'online', 'readOnly', 'type'] },
+        target: { need: ['iqn'], may: ['tid', 'state'] },
+        lun: {
+          need: ['iqn', 'lun'],
+          may: ['tid', 'path', 'serial', 'scsiID', 'online', 'readOnly', 'type', 'store'],
+        },
+        store: { need: ['store'], may: ['path', 'serial', 'online', 'fault'] },
         session: { need: ['iqn', 'initiator'], may: ['tid', 'session'] },
-        account: { need: ['iqn', 'user'], may: ['tid'] },
+        account: { need: ['iqn', 'user'], may: ['tid', 'initiator'] },
         access: { need: ['iqn', 'initiator'], may: ['tid'] },
+        portal: { need: ['iqn', 'portal'] },
+        fault: { need: ['iqn', 'fault'] },
       },
     },
     connections: {
+      optional: true,
       look: true,
       params: target,
       answers: ['absent'],
       rows: { '': { need: ['session', 'connection', 'initiator'] } },
     },
-    accounts: { look: true, rows: { '': { need: ['user'] } } },
+    accounts: { optional: true, look: true, rows: { '': { need: ['user'] } } },
     createTarget: { params: target },
-    createLun: { params: { ...target, lun: 'integer', path: 'path' } },
+    addPortal: { optional: true, params: { ...target, ...portal } },
+    removePortal: { optional: true, params: { ...target, ...portal } },
+    createLun: { params: { ...target, lun: 'integer', path: 'path', serial: 'word' } },
     identify: {
+      optional: true,
       params: { ...target, lun: 'integer', serial: 'word', 'scsi.id': 'word', 'lun.readOnly': 'integer' },
     },
-    createAccount: { params: { 'chap.user': 'word', 'chap.password': 'secret' } },
-    bindAccount: { params: { ...target, 'chap.user': 'word' } },
-    unbindAccount: { params: { ...target, 'chap.user': 'word' } },
-    deleteAccount: { params: { 'chap.user': 'word' } },
-    allow: { params: { ...target, initiator: 'iqn' } },
-    deny: { params: { ...target, initiator: 'iqn' } },
+    createAccount: { optional: true, params: chap },
+    bindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    unbindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    deleteAccount: { optional: true, params: { 'chap.user': 'word' } },
+    allow: { params: { ...target, ...chap, initiator: 'iqn', lun: 'integer', 'lun.readOnly': 'integer' } },
+    deny: { params: { ...target, initiator: 'iqn', lun: 'integer' } },
     denyAddress: { optional: true, params: { ...target, address: 'word' } },
-    cut: { params: { ...target, session: 'integer', connection: 'integer' } },
+    cut: { optional: true, params: { ...target, session: 'integer', connection: 'integer' } },
     deleteLun: { params: { ...target, lun: 'integer' } },
     deleteTarget: { params: target },
   },
+  together: [
+    ['createAccount', 'bindAccount', 'unbindAccount', 'deleteAccount', 'accounts'],
+    ['addPortal', 'removePortal'],
+    ['connections', 'cut'],
+  ],
 };
 
 const initiator: RoleShape = {
@@ -166,29 +203,43 @@ const initiator: RoleShape = {
 
 const vmm: RoleShape = {
   keys: ['accepts', 'devices'],
-  can: { readOnly: 'boolean', serialMax: 'integer' },
+  can: { readOnly: 'boolean', serialMax: 'integer', keepsDisks: 'boolean' },
   verbs: {
     version,
-    instances: { look: true, rows: { '': { need: ['uuid', 'name', 'state'] } } },
+    instances: {
+      look: true,
+      rows: {
+        '': { need: ['name', 'state'], may: ['uuid', 'id', 'vmid'] },
+        uuid: { need: ['id', 'uuid'] },
+      },
+    },
     disks: {
       look: true,
       params: instance,
+      mayLack,
       answers: ['absent', 'notRunning'],
       rows: {
         instance: { need: ['uuid'], may: ['live'] },
-        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'grant'] },
+        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'path', 'grant', 'state'] },
       },
     },
-    settled: { optional: true, look: true, params: instance, answers: ['absent', 'notRunning', 'busy'] },
+    settled: {
+      optional: true,
+      look: true,
+      params: instance,
+      mayLack,
+      answers: ['absent', 'notRunning', 'busy'],
+    },
     defineSecret: {
       optional: true,
       params: { 'grant.uuid': 'uuid', 'chap.user': 'word', 'chap.password': 'secret' },
     },
     removeSecret: { optional: true, params: { 'grant.uuid': 'uuid' } },
     secrets: { optional: true, look: true, rows: { '': { need: ['grant'] } } },
-    'attach.block': { optional: true, params: { ...disk, path: 'path' } },
-    'attach.iscsi': { optional: true, params: { ...disk, ...session, 'grant.uuid': 'uuid' } },
-    detach: { params: { ...instance, ...volume, device: 'word' } },
+    'attach.block': { optional: true, params: { ...disk, path: 'path' }, mayLack },
+    'attach.iscsi': { optional: true, params: { ...disk, ...session, 'grant.uuid': 'uuid' }, mayLack },
+    cancel: { optional: true, params: oneDisk, mayLack },
+    detach: { params: oneDisk, mayLack },
   },
 };
 

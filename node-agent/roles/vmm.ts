@@ -1,4 +1,7 @@
-/** The vmm role: disks of running virtual machines. Saved configurations are never changed: a restarted VM gets its disks from us. */
+/**
+ * The vmm role: disks of running virtual machines. A restarted VM gets its disks from us. Saved configurations are not changed, but by
+ * hypervisors that know nothing else (`keepsDisks`): there what we put in is taken out again, also of a VM that stopped.
+ */
 
 import type { Locator } from './initiator.ts';
 
@@ -8,22 +11,33 @@ export interface Instance {
   readonly name: string;
   readonly uuid: string;
   readonly state: InstanceState;
+  /** The number by which the hypervisor's users know it for good (Proxmox). Ids that change at each start are not told. */
+  readonly vmid?: number;
 }
+
+/**
+ * How far a disk is. `connecting`: the VM has it and its guest has not taken it yet. `pending`: kept for the next start of the VM,
+ * not plugged in. `closing`: the guest was told to let it go. Absent: plugged in.
+ */
+export type DiskState = 'connecting' | 'pending' | 'closing';
 
 export interface VmDisk {
   /** As the hypervisor names it (`vdb`); the guest may name it otherwise. */
   readonly device: string;
-  /** Present when the disk is ours, by its alias (`ua-vbs-<volumeID>`) or serial. */
+  readonly state?: DiskState;
+  /** Present when the disk is ours, by its alias (`ua-vbs-<volumeID>`), its serial, or its path (`/dev/vbs/<volumeID>.<grant>`). */
   readonly volumeID?: string;
   readonly iqn?: string;
-  /** Of which grant it is, by the name of the secret it logged in with; absent where the tool does not tell. */
+  /** Of which grant it is, by its path or the name of the secret it logged in with; absent where the tool does not tell. */
   readonly grantUUID?: string;
 }
 
-/** What an Attachment names: exactly one of the two. */
-export type InstanceRef =
-  | { readonly uuid: string; readonly name?: undefined }
-  | { readonly name: string; readonly uuid?: undefined };
+/** What an Attachment names: exactly one of the three. */
+export interface InstanceRef {
+  readonly name?: string | undefined;
+  readonly uuid?: string | undefined;
+  readonly vmid?: number | undefined;
+}
 
 export interface AttachRequest {
   readonly volumeID: string;
@@ -36,8 +50,10 @@ export interface AttachRequest {
 
 export interface VmmCan {
   readonly readOnly: boolean;
-  /** Longest serial shown to a guest unchanged. */
+  /** Longest serial shown to a guest unchanged; 0 where a guest is shown none. */
   readonly serialMax: number;
+  /** Disks are written to the VM's saved configuration, so that a stopped VM has them as well. */
+  readonly keepsDisks: boolean;
 }
 
 /** A secret of ours that the hypervisor still keeps. */
@@ -51,15 +67,23 @@ export interface Vmm {
   readonly accepts: readonly Locator['kind'][];
   readonly can: VmmCan;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
-  /** Disks of the running (or paused) VM. Throws InstanceNotRunning, InstanceNotFound, CannotLook: never "no disks" for "could not look". */
+  /** Machines without a UUID when `instances` last looked, by name and id: they take no disks. */
+  unidentified(): readonly string[];
+  /** Disks of the running (or paused) VM; of a stopped one too where the hypervisor keeps them. Throws InstanceNotRunning, InstanceNotFound, CannotLook: never "no disks" for "could not look". */
   disks(instance: Instance, signal: AbortSignal): Promise<readonly VmDisk[]>;
   /**
-   * Live only, raw, no host cache. No-op when the volume is there already on that device, Mismatch when on another. Throws
-   * DeviceInUse, NoFreeDevice, InstanceNotRunning, Denied, Busy, NotDone. Leaves no secret behind, also when it fails.
+   * Raw, no host cache. No-op when the volume is there already on that device, Mismatch when on another. The guest may take it
+   * later (`connecting`). What would only come at the VM's next start is taken back (Unsupported). Throws DeviceInUse,
+   * NoFreeDevice, InstanceNotRunning, InstanceAmbiguous, Denied, Busy, NotDone. Leaves no secret behind, also when it fails.
    */
   attach(instance: Instance, request: AttachRequest, signal: AbortSignal): Promise<void>;
-  /** Asks the guest to let go and returns: done only when `disks()` no longer shows it. No-op when it is not there. */
+  /**
+   * Asks the guest to let go and returns: done only when `disks()` no longer shows it. What never came is taken back. No-op when
+   * it is not there.
+   */
   detach(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
+  /** Takes back a disk that never came (`connecting`, `pending`), without asking the guest. No-op for any other. */
+  cancel(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
   /**
    * Nothing that the VMM began with the VM's disks is under way. A disk which `disks()` no longer shows may still be being
    * closed: QEMU stops the whole VM until the target has taken the last writes.

@@ -63,6 +63,7 @@ test('an instance is called by what the user called it', () => {
   const uuid = '2f6a1c0e-5b1d-4a77-9c3e-0d1b2a3c4d5e';
   assert.is(instanceLabel(attachment()), 'vm-a');
   assert.is(instanceLabel(attachment(undefined, { uuid })), uuid);
+  assert.is(instanceLabel(attachment(undefined, { vmid: 105 })), '105');
 });
 
 test.run();

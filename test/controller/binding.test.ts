@@ -11,6 +11,7 @@ const where = (attachment: Attachment, hypervisors: readonly HypervisorView[]): 
   const binding = bind(attachment, hypervisors);
   return binding.kind === 'bound' ? binding.hypervisor.host.metadata.name : binding.reason;
 };
+const numbered = aHypervisor('h1', { agent: { instances: [{ ...vm(), vmid: 105 }] } });
 const h2 = (state: 'Running' | 'Stopped') => aHypervisor('h2', { agent: { instances: [vm(state)] } });
 
 const cases: [
@@ -22,6 +23,14 @@ const cases: [
   ['found from the name', {}, [aHypervisor('h2'), aHypervisor('h1')], 'h1'],
   ['found from the UUID', { instance: { uuid: 'vm-uuid' } }, [aHypervisor('h1')], 'h1'],
   ['a name is not a UUID', { instance: { uuid: 'vm-a' } }, [aHypervisor('h1')], 'InstanceNotFound'],
+  ['found from the number', { instance: { vmid: 105 } }, [numbered], 'h1'],
+  ['a number is not a name', { instance: { name: '105' } }, [numbered], 'InstanceNotFound'],
+  [
+    'a VM without a number is not found by one',
+    { instance: { vmid: 105 } },
+    [aHypervisor('h1')],
+    'InstanceNotFound',
+  ],
   [
     'a stopped VM may have its disk promised',
     {},
@@ -93,5 +102,16 @@ const cases: [
 for (const [name, spec, hypervisors, expected] of cases) {
   test(name, () => assert.is(where(anAttachment({ spec }), hypervisors), expected));
 }
+
+test('where VMs have no UUID, that is where to look', () => {
+  const old = aHypervisor('h1', { agent: { instances: [], unidentified: ['vm-a (105)'] } });
+  for (const spec of [{}, { hypervisor: 'h1' }]) {
+    const binding = bind(anAttachment({ spec }), [old, aHypervisor('h2')]);
+    assert.is(binding.kind, 'waiting');
+    assert.match(JSON.stringify(binding), 'status.agent.unidentified of hypervisor h1');
+  }
+  const silent = { ...old, freshness: 'stale' as const };
+  assert.not.match(JSON.stringify(bind(anAttachment(), [silent])), 'unidentified');
+});
 
 test.run();

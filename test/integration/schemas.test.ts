@@ -53,6 +53,7 @@ const VALUES: Readonly<Record<string, readonly [unknown, unknown]>> = {
   'Attachment.spec.volumeRef.name': ['db', 'db.2'],
   'Attachment.spec.instance.name': ['vm-a', '_VM.b+1'],
   'Attachment.spec.instance.uuid': [UUID, UUID.replace('2f', '3f')],
+  'Attachment.spec.instance.vmid': [105, 999_999_999],
   'Attachment.spec.hypervisor': ['xen07', 'xen08'],
   'Attachment.spec.device': ['vdb', 'xvdc'],
   'Attachment.spec.readOnly': [false, true],
@@ -136,8 +137,8 @@ const manifest = (kind: string, spec: unknown, name = 'x') => ({
 function withLeaf(spec: Spec, at: string, value: unknown): Spec {
   const [name = '', ...rest] = at.replace(/^spec\./, '').split('.');
   if (rest.length === 0) {
-    // One of name and uuid: the other one goes.
-    const others = name === 'uuid' ? { ...spec, name: undefined } : spec;
+    // One of name, uuid and vmid: the other one goes.
+    const others = ['uuid', 'vmid'].includes(name) ? { ...spec, name: undefined } : spec;
     return { ...others, [name]: value };
   }
   return { ...spec, [name]: withLeaf((spec[name] ?? {}) as Spec, rest.join('.'), value) };
@@ -372,10 +373,15 @@ test('fields which may change may change, appear and go', async ({ platform }) =
   }
 });
 
-test('an instance is named by exactly one of name and uuid', async ({ platform }) => {
-  for (const instance of [{}, { name: 'vm-a', uuid: UUID }]) {
+test('an instance is named by exactly one of name, uuid and vmid', async ({ platform }) => {
+  const many = { name: 'vm-a', uuid: UUID, vmid: 105 };
+  for (const instance of [{}, { name: 'vm-a', uuid: UUID }, { uuid: UUID, vmid: 105 }, many]) {
     const answer = await tryCreate(platform, 'Attachment', { volumeRef: { name: 'db' }, instance });
-    isRefused(answer, JSON.stringify(instance), 'spec.instance', 'give exactly one of name and uuid');
+    isRefused(answer, JSON.stringify(instance), 'spec.instance', 'give exactly one of name, uuid and vmid');
+  }
+  for (const vmid of [0, -1, 1_000_000_000, 1.5, '105']) {
+    const answer = await tryCreate(platform, 'Attachment', { volumeRef: { name: 'db' }, instance: { vmid } });
+    isRefused(answer, `vmid ${JSON.stringify(vmid)}`, 'spec.instance.vmid');
   }
   const upper = { volumeRef: { name: 'db' }, instance: { uuid: UUID.toUpperCase() } };
   isRefused(await tryCreate(platform, 'Attachment', upper), 'upper case', 'spec.instance.uuid', 'lower case');

@@ -7,6 +7,7 @@ import {
   planConnection,
   planLeftover,
 } from '../../../node-agent/connection/plan.ts';
+import type { DiskState } from '../../../node-agent/roles/vmm.ts';
 import {
   admitted,
   aGrant,
@@ -24,6 +25,7 @@ const test = suite('plan of a connection');
 const vm = { name: 'vm-a', uuid: 'vm-uuid', state: 'Running' } as const;
 const stopped = { ...vm, state: 'Stopped' } as const;
 const disk = { instance: vm, disk: { device: 'vdb', volumeID: VOLUME_ID }, grant: 'this' } as const;
+const inState = (state: DiskState) => ({ ...disk, disk: { ...disk.disk, state } });
 const otherDisk = { ...disk, grant: 'other' } as const;
 const memory: ConnectionMemory = {
   attachmentUID: 'uid-att',
@@ -51,7 +53,8 @@ const world = (change: Partial<ConnectionWorld>): ConnectionWorld => ({
 const summary = (change: Partial<ConnectionWorld>): string => {
   const plan = planConnection(world(change));
   if (plan.kind === 'report') {
-    return `report ${plan.fact?.state ?? plan.fact?.problem?.reason ?? 'nothing'}`;
+    const soon = plan.soon === true ? ', soon' : '';
+    return `report ${plan.fact?.state ?? plan.fact?.problem?.reason ?? 'nothing'}${soon}`;
   }
   const { step } = plan;
   return step.kind === 'remember'
@@ -74,6 +77,34 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
     'report nothing',
   ],
   ['what is about to be done is remembered', { memory: undefined }, 'remember 1 released 0'],
+  [
+    'a disk that its guest takes in a moment is waited for in silence',
+    { disk: inState('connecting'), connectingMs: 1_999 },
+    'report nothing, soon',
+  ],
+  [
+    'one that takes longer is told about, and not as attached',
+    { disk: inState('connecting'), connectingMs: 2_000 },
+    'report Connecting',
+  ],
+  [
+    'one that no guest takes is taken back, to be asked for anew',
+    { disk: inState('connecting'), connectingMs: 60_000 },
+    'cancel',
+  ],
+  ['what the next start would bring is taken back', { disk: inState('pending') }, 'cancel'],
+  ['a disk that is going goes all the way first', { disk: inState('closing') }, 'detach'],
+  ['a stopped VM keeps no disk', { instance: stopped, disk: { ...disk, instance: stopped } }, 'detach'],
+  [
+    'what never came is given up like any other disk',
+    { attachment: going, disk: inState('connecting'), connectingMs: 90_000 },
+    'detach',
+  ],
+  [
+    'also when only the saved configuration has it',
+    { attachment: going, disk: inState('pending') },
+    'detach',
+  ],
   ['also which VM', { memory: { ...memory, instanceUUID: '' } }, 'remember 1 released 0'],
   ['then the disk is plugged in', {}, 'attach'],
   ['seen in the VM it is attached', { disk }, 'report Attached'],

@@ -73,9 +73,10 @@ test('instances come in one order, disks are counted for one who waits for it, s
     ...host,
     initiator: 'iqn',
     instances: [
-      { name: 'b', uuid: '2', state: 'Running' },
+      { name: 'b', uuid: '2', state: 'Running', vmid: 105 },
       { name: 'a', uuid: '1', state: 'Stopped' },
     ],
+    unidentified: [],
     disks: [
       { volumeID: 'vol1', instance: 'b' },
       { volumeID: 'vol2', instance: 'b' },
@@ -89,6 +90,12 @@ test('instances come in one order, disks are counted for one who waits for it, s
     facts.instances?.map(({ name }) => name),
     ['a', 'b'],
   );
+  assert.equal(
+    facts.instances?.map(({ vmid }) => vmid),
+    [undefined, 105],
+  );
+  assert.is(facts.unidentified, undefined);
+  assert.equal(hypervisorFacts({ ...seen, unidentified: ['web (106)'] }).unidentified, ['web (106)']);
   assert.is(facts.disks, 2);
   assert.is(hypervisorFacts({ ...seen, fenced: false }).disks, undefined, 'nobody waits for it');
   assert.is(hypervisorFacts({ ...seen, disks: [], isSeen: false }).disks, undefined, 'not seen is not none');

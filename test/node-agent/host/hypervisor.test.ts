@@ -13,7 +13,11 @@ const running = (name: string): Instance => ({ name, uuid: `uuid-${name}`, state
 const disk = (volumeID: string): readonly VmDisk[] => [{ device: 'vdb', volumeID }];
 
 /** A host which was fenced in this boot, so that the number of its disks is told. */
-function setUp(vmm: { list: () => readonly Instance[]; disks: (name: string) => readonly VmDisk[] }) {
+function setUp(vmm: {
+  keepsDisks?: boolean;
+  list: () => readonly Instance[];
+  disks: (name: string) => readonly VmDisk[];
+}) {
   let object = { metadata: { name: 'h', uid: 'u' }, status: { fencedBootID: BOOT, agent: {} as object } };
   const api = {
     get: async () => object,
@@ -39,7 +43,11 @@ function setUp(vmm: { list: () => readonly Instance[]; disks: (name: string) => 
       attachments: { list: () => [], hasSynced: false },
       memories: { list: () => [] },
       lookAtInstances: async () => vmm.list(),
-      vmm: { disks: async ({ name }: Instance) => vmm.disks(name) },
+      vmm: {
+        can: { keepsDisks: vmm.keepsDisks === true },
+        unidentified: () => ['old (106)'],
+        disks: async ({ name }: Instance) => vmm.disks(name),
+      },
     },
     queue: { add: () => {} },
     bound: [],
@@ -95,6 +103,20 @@ test('before the VMM has answered once the VMs are unknown, and later the last o
   const last = await visit();
   assert.is(last.instances?.length, 1);
   assert.is(last.disks, undefined);
+});
+
+test('disks count wherever they are kept, and a VM without a UUID is told about', async () => {
+  const stopped = { ...running('a'), state: 'Stopped' } as const;
+  const ending = { ...running('b'), state: 'Unknown' } as const;
+  for (const [keepsDisks, expected] of [
+    [true, 2],
+    [false, 1],
+  ] as const) {
+    const visit = setUp({ keepsDisks, list: () => [stopped, ending], disks: (name) => disk(`vol-${name}`) });
+    const told = await visit();
+    assert.is(told.disks, expected);
+    assert.equal(told.unidentified, ['old (106)']);
+  }
 });
 
 test.run();

@@ -42,9 +42,13 @@ test('every shipped profile loads', async () => {
   const roles: Readonly<Record<string, RoleName>> = {
     file: 'pool',
     'file-thin': 'pool',
+    'lvm-thin': 'pool',
+    lio: 'target',
     tgt: 'target',
     qemu: 'initiator',
     'libvirt-virsh': 'vmm',
+    'xen-xl': 'vmm',
+    'proxmox-qm': 'vmm',
   };
   for (const file of await readdir(shipped)) {
     const name = file.replace('.yaml', '');
@@ -155,6 +159,40 @@ for (const [what, from, to, said] of mistakes) {
     assert.ok(problems.includes(said), problems === '' ? 'accepted' : problems);
   });
 }
+
+const machines = `profile: 1
+role: vmm
+name: machines
+accepts: [block]
+devices: [xvdb]
+verbs:
+  instances:
+    exec: [x, list]
+    rows: { lines: '^(?<id>\\d+) (?<name>\\S+) (?<state>\\S+) (?<uuid>\\S+)$' }
+  disks:
+    - exec: [x, show, "{instance.id}"]
+      rows: { text: uuid, set: { kind: instance } }
+    - exec: [x, disks, "{instance.id}"]
+      rows: { lines: '^(?<number>\\d+) (?<device>\\S+)', join: number, set: { kind: disk } }
+  attach.block:
+    exec: [x, attach, "{instance.id}", "{device}", "{path}", "{disk.access}"]
+  detach:
+    exec: [x, detach, "{instance.id}", "{device}"]
+`;
+
+test('a profile that names machines by ids must be told the ids, and joins by a column it has', () => {
+  assert.is(problemsOf(machines, 'vmm'), '');
+  assert.match(
+    problemsOf(machines.replace('(?<id>', '(?:'), 'vmm'),
+    'verbs.instances: gives no column id, and a step uses {instance.id}',
+  );
+  assert.match(
+    problemsOf(machines.replace('join: number', 'join: numer'), 'vmm'),
+    'verbs.disks.join: no such column (did you mean "number"?)',
+  );
+  // Joined or not, a column that the role does not know would be lost.
+  assert.match(problemsOf(machines.replace(' join: number,', ''), 'vmm'), 'unknown column number');
+});
 
 test('all problems are told at once', () => {
   const text = healthy.replace('{tool}', '{tol}').replace('text: size', 'text: sise');

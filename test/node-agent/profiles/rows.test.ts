@@ -27,6 +27,23 @@ const disks = await formatsOf('libvirt-virsh', 'vmm', 'disks');
 const session = fixture('tgt/tgtadm --lld iscsi --op show --mode target (session).txt');
 const running = fixture('libvirt/virsh dumpxml --domain UUID (running, iscsi disk).xml');
 
+test('rows of one thing may be joined', () => {
+  const format: RowsFormat = {
+    lines: '^(?<of>\\d+)/(?:device = (?<device>\\w+)|state = (?<state>\\d))$',
+    skip: '^\\d+/other = ',
+    join: 'of',
+    set: { kind: 'disk' },
+    map: { state: { 4: 'attached', 5: 'closing' } },
+  };
+  const text = '7/device = b\n7/other = x\n9/device = c\n9/state = 5\n7/state = 4\n8/state = 4\n';
+  assert.equal(read([format], text), [
+    { device: 'b', state: 'attached', kind: 'disk' },
+    { device: 'c', state: 'closing', kind: 'disk' },
+    { state: 'attached', kind: 'disk' },
+  ]);
+  refused(() => read([{ ...format, lines: '^(?:(?<of>\\d+)/)?.*$' }], 'no number'));
+});
+
 test('tgt shows targets, LUNs, sessions, accounts and access', () => {
   const rows = read(show, session);
   const ours = rows.filter(({ tid }) => tid === '5');
