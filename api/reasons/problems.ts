@@ -5,20 +5,21 @@ const S = ['S'] as const;
 const H = ['H'] as const;
 const both = ['S', 'H'] as const;
 const DISK = ['Connected', 'Attached'];
-const ANY = ['Provisioned', 'Exported', 'Connected', 'Attached'];
+const DATA = ['Provisioned', 'Created', 'Healthy'];
+const ANY = [...DATA, 'Exported', 'Connected', 'Attached'];
 
 /** About data and targets. */
 const server = {
   DataMissing: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning: 'Data that was complete is not found. It is never made anew.',
     remedy: 'bring it back to the pool under its volumeID, or delete the Volume',
     stalls: true,
   },
   PoolMissing: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning:
       'The pool itself is not there, or another one stands in its place. It says nothing about its volumes.',
     remedy: 'mount the file system, or activate the volume group, of that pool',
@@ -31,13 +32,13 @@ const server = {
   },
   NoSpace: {
     by: ['C', 'S'],
-    on: ['Placed', 'Provisioned'],
+    on: ['Placed', 'Provisioned', 'Created'],
     meaning: 'No pool, or not this one, has as many bytes free.',
     remedy: 'free space, add a pool, or make the Volume smaller',
   },
   BackingNotFound: {
     by: S,
-    on: ['Provisioned', 'Exported'],
+    on: [...DATA, 'Exported'],
     meaning: 'The pool holds no backing in the state that the step needs.',
     remedy: 'look at the pool; the agent looks again by itself',
   },
@@ -95,6 +96,12 @@ const hypervisor = {
     meaning: 'No device name, or no hot-plug slot, is left in the VM.',
     remedy: 'detach a disk, or give the VM more hot-plug slots',
   },
+  Connecting: {
+    by: H,
+    on: DISK,
+    meaning: 'The VM has the disk, and its guest has not taken it yet.',
+    remedy: 'see whether the guest has started and its disk driver runs; it is asked again by itself',
+  },
   NotExported: {
     by: H,
     on: DISK,
@@ -119,12 +126,6 @@ const hypervisor = {
     on: ['Ready', ...DISK],
     meaning: 'The VM holds a disk that was cut off; to take it out would stop the whole VM.',
     remedy: 'restart the VM',
-  },
-  Connecting: {
-    by: H,
-    on: DISK,
-    meaning: 'The VM has the disk, and its guest has not taken it yet.',
-    remedy: 'see whether the guest has started, and has a driver for such disks',
   },
   TargetAway: {
     by: H,

@@ -55,14 +55,14 @@ export function memoryFiles(): Files {
     },
     rmdir: unplayed('rmdir'),
     rename: unplayed('rename'),
+    copyRange: unplayed('copyRange'),
+    hashRange: unplayed('hashRange'),
     extend: unplayed('extend'),
     sync: unplayed('sync'),
     stat: unplayed('stat'),
     symlink: unplayed('symlink'),
     readlink: unplayed('readlink'),
     glob: unplayed('glob'),
-    copyRange: unplayed('copyRange'),
-    hashRange: unplayed('hashRange'),
     space: unplayed('space'),
   };
 }

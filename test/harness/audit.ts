@@ -2,6 +2,9 @@
 import { mkdir, open, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { type Condition, findCondition } from '../../api/conditions.ts';
+import { STEP_MS } from '../../api/reasons/info.ts';
+import { infoOf } from '../../api/reasons.ts';
 import { waitFor } from './process.ts';
 
 /** audit.k8s.io/v1 Event, as far as it is read here. */
@@ -9,6 +12,8 @@ export interface AuditEvent {
   readonly stage: 'ResponseStarted' | 'ResponseComplete' | 'Panic';
   readonly verb: string;
   readonly requestURI: string;
+  /** RFC 3339. */
+  readonly requestReceivedTimestamp: string;
   readonly user: { readonly username: string };
   readonly objectRef: { readonly resource: string; readonly name?: string; readonly subresource?: string };
   readonly responseStatus?: { readonly code?: number };
@@ -40,6 +45,38 @@ const policyOf = (bodies: boolean) => ({
 
 export const isWrite = ({ verb, stage }: AuditEvent): boolean =>
   stage === 'ResponseComplete' && WRITES.includes(verb);
+
+const conditionsIn = ({ requestObject }: AuditEvent): readonly Condition[] =>
+  (requestObject?.status as { readonly conditions?: readonly Condition[] } | undefined)?.conditions ?? [];
+
+/** What Ready says in this write; undefined when it says nothing about it. */
+export const readyIn = (event: AuditEvent): string | undefined =>
+  findCondition(conditionsIn(event), 'Ready')?.reason;
+
+const isTelling = (event: AuditEvent): boolean =>
+  infoOf(readyIn(event) ?? '')?.passesMs !== undefined &&
+  Object.keys(event.requestObject?.status ?? {}).every((field) =>
+    ['conditions', 'observedGeneration'].includes(field),
+  );
+
+/**
+ * On a slow machine a step lasts long enough to be told: writes that say nothing else, longer after the one before than a step
+ * may go untold, and for each of them one write of another program that lost its compare-and-swap to it. Needs bodies.
+ */
+export function slownessIn(written: readonly AuditEvent[]): readonly AuditEvent[] {
+  const timeOf = (event: AuditEvent) => Date.parse(event.requestReceivedTimestamp);
+  const isSame = (a: AuditEvent, b: AuditEvent) =>
+    a.objectRef.resource === b.objectRef.resource && a.objectRef.name === b.objectRef.name;
+  const told = written.filter((event, index) => {
+    const before = written.slice(0, index).findLast((other) => isSame(event, other));
+    return isTelling(event) && before !== undefined && timeOf(event) - timeOf(before) >= STEP_MS;
+  });
+  const lost = told.flatMap((event) => {
+    const after = written.slice(written.indexOf(event) + 1);
+    return after.find((other) => isSame(event, other) && isConflict(other)) ?? [];
+  });
+  return [...told, ...new Set(lost)];
+}
 
 /** One that lost a compare-and-swap changed nothing. */
 export const isConflict = (event: AuditEvent): boolean => event.responseStatus?.code === 409;

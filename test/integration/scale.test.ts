@@ -3,6 +3,7 @@
 //
 //   VBS_SCALE=full     5,000 Volumes and 1,000 Attachments on 20 volume servers and 20 hypervisors
 //   (absent)           1,000 and 200 on 6 and 6, to stay within minutes on two cores
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,13 +12,13 @@ import { silentLog } from '../../runtime/log.ts';
 import { type AuditEvent, AuditLog, isConflict, isList, isWrite, programOf } from '../harness/audit.ts';
 import { type Budget, loadBudget, overBudget } from '../harness/budget.ts';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.ts';
-import { install } from '../harness/install.ts';
 import { LeaderWatch, leads } from '../harness/leaders.ts';
 import { loud } from '../harness/loud.ts';
 import { waitFor } from '../harness/process.ts';
 import { ControllerProcess, controllerKubeconfig } from '../harness/scale/controllers.ts';
 import { Crowd } from '../harness/scale/crowd.ts';
 import { LightHosts } from '../harness/scale/light-hosts.ts';
+import { installCluster } from '../harness/system.ts';
 import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -27,6 +28,7 @@ const isFull = process.env.VBS_SCALE === 'full';
 const size = isFull
   ? { volumes: 5_000, attachments: 1_000, servers: 20, hypervisors: 20, later: 500 }
   : { volumes: 1_000, attachments: 200, servers: 6, hypervisors: 6, later: 120 };
+const volumeClass = path.join(import.meta.dirname, '../../examples/volumeclass.yaml');
 const limitMs = isFull ? 15 * 60_000 : 4 * 60_000;
 /** Longer than the controller's and the agents' resync: everything is looked at once more in this time. */
 const resyncSeconds = 20;
@@ -65,7 +67,8 @@ scale.before(
     world.controlPlane = await startControlPlane({ dir, log, apiServerArgs: world.audit.apiServerArgs });
     const { controlPlane } = world;
     const [servers, hypervisors] = [names('server', size.servers), names('hypervisor', size.hypervisors)];
-    await install(controlPlane, [...servers, ...hypervisors]);
+    await installCluster(controlPlane, [...servers, ...hypervisors]);
+    await controlPlane.kubectl(['apply', '-f', volumeClass]);
     world.api = createApi({ kubeconfigPath: controlPlane.adminKubeconfig, log: silentLog });
     world.crowd = new Crowd(world.api, hypervisors.flatMap(machinesOf));
     world.hosts = new LightHosts({ dir, controlPlane, servers, hypervisors, machinesOf });

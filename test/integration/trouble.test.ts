@@ -13,11 +13,11 @@ import { silentLog } from '../../runtime/log.ts';
 import { TcpProxy } from '../fakes/tcp-proxy.ts';
 import { AuditLog, isList, programOf } from '../harness/audit.ts';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.ts';
-import { install } from '../harness/install.ts';
 import { leads } from '../harness/leaders.ts';
 import { loud } from '../harness/loud.ts';
 import { waitFor } from '../harness/process.ts';
 import { ControllerProcess, controllerKubeconfig } from '../harness/scale/controllers.ts';
+import { installCluster } from '../harness/system.ts';
 import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -70,7 +70,7 @@ trouble.before(
     const { dir } = world.workdir;
     const apiServerArgs = [...world.audit.apiServerArgs, '--watch-cache=false'];
     world.controlPlane = await startControlPlane({ dir, log, apiServerArgs });
-    await install(world.controlPlane, []);
+    await installCluster(world.controlPlane, []);
     world.api = createApi({ kubeconfigPath: world.controlPlane.adminKubeconfig, log: silentLog });
     world.proxy = new TcpProxy(world.controlPlane.port);
     await world.proxy.start();

@@ -3,7 +3,15 @@
 import { readFile } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type AuditEvent, AuditLog, isList, isWrite, programOf } from '../harness/audit.ts';
+import {
+  type AuditEvent,
+  AuditLog,
+  isList,
+  isWrite,
+  programOf,
+  readyIn,
+  slownessIn,
+} from '../harness/audit.ts';
 import { type Budget, type Cost, loadBudget, overBudget } from '../harness/budget.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
@@ -31,8 +39,7 @@ function describe(event: AuditEvent): string {
     return `${programOf(event)} ${verb} ${requestURI}`;
   }
   const body = requestObject?.status ?? requestObject?.metadata ?? {};
-  const conditions = (body as { conditions?: { type: string; reason: string }[] }).conditions ?? [];
-  const ready = conditions.find(({ type }) => type === 'Ready')?.reason;
+  const ready = readyIn(event);
   const keys = Object.keys(body).filter((key) => !['uid', 'resourceVersion'].includes(key));
   return `${programOf(event)} ${verb} ${object} ${responseStatus?.code}: ${keys.join(', ')}${ready === undefined ? '' : ` (Ready: ${ready})`}`;
 }
@@ -59,10 +66,16 @@ async function spentBy(world: World, work: () => Promise<unknown>): Promise<Spen
   await world.audit.quiet(settleMs);
   const events = await world.audit.between(from);
   const [written, lists] = [events.filter(isWrite), events.filter(isList)];
+  const slow = slownessIn(written);
   const commands = (await changes(world)).flatMap((verbs, host) => verbs.slice(before[host]?.length));
   return {
-    cost: { writes: written.length, lists: lists.length, commands: commands.length },
-    details: [...written, ...lists].map(describe).concat(`commands: ${commands.join(', ')}`),
+    cost: { writes: written.length - slow.length, lists: lists.length, commands: commands.length },
+    details: [...written, ...lists]
+      .map(describe)
+      .concat(
+        `commands: ${commands.join(', ')}`,
+        ...slow.map((event) => `not counted, since this machine is slow: ${describe(event)}`),
+      ),
   };
 }
 

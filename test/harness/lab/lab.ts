@@ -6,8 +6,8 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace } from '../../../api/names.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane.ts';
-import { install } from '../install.ts';
 import { type Log, type RunningProcess, startProcess } from '../process.ts';
+import { installCluster } from '../system.ts';
 import { makeWorkdir, type Workdir } from '../workdir.ts';
 import { LabAgent } from './agent.ts';
 import { openPair, type Pair, stopKept } from './pair.ts';
@@ -79,7 +79,7 @@ export class Lab {
       this.#startMachines(),
     ]);
     this.#controlPlane = controlPlane;
-    await install(controlPlane, [SERVER, HYPERVISOR]);
+    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
     await controlPlane.kubectl(['apply', '-f', '-'], stringify(volumeClass));
     await this.#startController();
     await Promise.all([this.#startServer(), this.#startHypervisor()]);
