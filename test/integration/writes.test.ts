@@ -15,7 +15,7 @@ import {
 import { type Budget, type Cost, loadBudget, overBudget } from '../harness/budget.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
-import { attachment, openStory, type Story, volume } from '../harness/story.ts';
+import { attachment, openStory, type Story, snapshot, volume } from '../harness/story.ts';
 import { HYPERVISOR, SERVER } from '../harness/system.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -120,6 +120,15 @@ writes('each operation keeps to its budget', async (world) => {
       await guest.waitForDisk(await story.volumeID('db'));
     }),
     detach: await spentBy(world, () => story.removeAndWait(attachment('db-on-vm-a'))),
+    snapshot: await spentBy(world, async () => {
+      await story.makeSnapshot('nightly', 'db');
+      await story.waitReady(snapshot('nightly'));
+    }),
+    restore: await spentBy(world, async () => {
+      await story.makeVolume('copy', { source: { snapshotRef: { name: 'nightly' } } });
+      await story.waitReady(volume('copy'));
+    }),
+    deleteSnapshot: await spentBy(world, () => story.removeAndWait(snapshot('nightly'))),
     delete: await spentBy(world, () => story.removeAndWait(volume('db'))),
   };
   for (const [name, spent] of Object.entries(found)) {
@@ -131,6 +140,7 @@ writes('each operation keeps to its budget', async (world) => {
     overBudget(name, cost, budget.operations[name]),
   );
   assert.equal(over, []);
+  await story.removeAndWait(volume('copy'));
   await story.nothingLeft();
 });
 
