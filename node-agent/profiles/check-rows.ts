@@ -30,18 +30,15 @@ const takenApart = (format: RowsFormat): readonly string[] =>
   [format.match, format.omit, format.find].flatMap((patterns) => Object.keys(patterns ?? {}));
 
 /** Columns a format names itself. */
-export const columnsOf = (format: RowsFormat): readonly string[] => [
-  ...[
-    format.lines ?? '',
-    format.entries ?? '',
-    ...(format.blocks ?? []),
-    ...Object.values(format.match ?? {}),
-    ...Object.values(format.find ?? {}),
-  ].flatMap(groupsIn),
-  ...Object.keys(format.cols ?? {}).filter((column) => !takenApart(format).includes(column)),
-  ...Object.keys(format.set ?? {}),
-  ...(format.text === undefined ? [] : [format.text]),
-];
+export const columnsOf = (format: RowsFormat): readonly string[] => {
+  const patterns = [...Object.values(format.match ?? {}), ...Object.values(format.find ?? {})];
+  const whole = [...Object.keys(format.cols ?? {}), ...(format.text === undefined ? [] : [format.text])];
+  return [
+    ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? []), ...patterns].flatMap(groupsIn),
+    ...whole.filter((column) => !takenApart(format).includes(column)),
+    ...Object.keys(format.set ?? {}),
+  ];
+};
 
 const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
   join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];

@@ -215,6 +215,17 @@ const checkVerbs = (profile: ProfileFormat, role: RoleShape, problems: Problem[]
   }
 };
 
+const checkNeeded = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  const { provides } = profile;
+  const needed = provides === undefined ? [] : (role.needs?.[provides] ?? []);
+  for (const verb of needed.filter((name) => profile.verbs[name] === undefined)) {
+    problems.push({
+      place: ['verbs'],
+      message: `to provide ${provides}, the role ${profile.role} needs the verb ${verb}`,
+    });
+  }
+};
+
 const checkTogether = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
   for (const group of role.together ?? []) {
     const missing = group.filter((verb) => profile.verbs[verb] === undefined);
@@ -276,6 +287,7 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
   checkIDs(profile, problems);
+  checkNeeded(profile, role, problems);
   checkTogether(profile, role, problems);
   return problems;
 };

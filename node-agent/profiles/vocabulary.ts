@@ -39,6 +39,8 @@ export interface VerbShape {
 export interface RoleShape {
   readonly verbs: Readonly<Record<string, VerbShape>>;
   readonly can: Readonly<Record<string, 'boolean' | 'integer'>>;
+  /** Optional verbs that are needed by a profile which provides this. */
+  readonly needs?: Readonly<Record<'block' | 'iscsi', readonly string[]>>;
   /** Optional verbs of which a profile has all or none. */
   readonly together?: readonly (readonly string[])[];
   /** Top-level keys that only some roles have. */
@@ -54,15 +56,9 @@ const portal = { 'portal.host': 'host', 'portal.port': 'integer' } as const;
 const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
 /** A tool that knows its machines by UUID has no other ids. */
 const mayLack = ['instance.id'] as const;
-const session = {
-  iqn: 'iqn',
-  lun: 'integer',
-  'portal.host': 'host',
-  'portal.port': 'integer',
-  initiator: 'iqn',
-  'chap.user': 'word',
-  'chap.password': 'secret',
-} as const;
+const session = { iqn: 'iqn', lun: 'integer', ...portal, initiator: 'iqn', ...chap } as const;
+const loggedIn = { iqn: 'iqn', session: 'integer', host: 'integer', lun: 'integer' } as const;
+const link = { ...volume, 'grant.uuid': 'uuid' } as const;
 const oneDisk = { ...instance, ...volume, device: 'word' } as const;
 const disk = {
   ...oneDisk,
@@ -181,23 +177,104 @@ const targetRole: RoleShape = {
   ],
 };
 
+/** What a VMM that logs in itself needs, and what a session of this host needs; see `needs`. */
 const initiator: RoleShape = {
   keys: ['provides'],
   can: {},
   verbs: {
     version,
     serial: {
+      optional: true,
       look: true,
       params: session,
       answers: ['denied', 'absent', 'unreachable'],
       rows: { '': { need: ['serial'] } },
     },
     capacity: {
+      optional: true,
       look: true,
       params: session,
       answers: ['denied', 'absent', 'unreachable'],
       rows: { '': { need: ['size'] } },
     },
+    sessions: {
+      optional: true,
+      look: true,
+      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state'] } },
+    },
+    records: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['iqn', 'portal'] } } },
+    interface: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['initiator'] } } },
+    links: {
+      optional: true,
+      look: true,
+      answers: ['absent'],
+      rows: { '': { need: ['volumeID', 'grant', 'link', 'to'] } },
+    },
+    device: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['device', 'sectors'] } },
+    },
+    unitSerial: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['serial'] } },
+    },
+    holders: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['holder'] } },
+    },
+    node: {
+      optional: true,
+      look: true,
+      params: { device: 'word' },
+      answers: ['absent'],
+      rows: { '': { need: ['path', 'kind'] } },
+    },
+    createInterface: { optional: true, params: { initiator: 'iqn' } },
+    nameInterface: { optional: true, params: { initiator: 'iqn' } },
+    createRecord: { optional: true, params: session },
+    deleteRecord: { optional: true, params: { iqn: 'iqn', ...portal } },
+    login: { optional: true, params: session },
+    logout: { optional: true, params: { iqn: 'iqn', session: 'integer' } },
+    scan: { optional: true, params: loggedIn },
+    rescan: { optional: true, params: loggedIn },
+    flush: { optional: true, params: { iqn: 'iqn', device: 'word' } },
+    deleteDevice: { optional: true, params: loggedIn },
+    link: { optional: true, params: { ...link, device: 'word' } },
+    unlink: { optional: true, params: link },
+  },
+  needs: {
+    iscsi: ['serial', 'capacity'],
+    block: [
+      'sessions',
+      'records',
+      'interface',
+      'links',
+      'device',
+      'unitSerial',
+      'holders',
+      'node',
+      'createInterface',
+      'nameInterface',
+      'createRecord',
+      'deleteRecord',
+      'login',
+      'logout',
+      'scan',
+      'rescan',
+      'flush',
+      'deleteDevice',
+      'link',
+      'unlink',
+    ],
   },
 };
 

@@ -44,6 +44,7 @@ test('every shipped profile loads', async () => {
     'file-thin': 'pool',
     'lvm-thin': 'pool',
     lio: 'target',
+    'open-iscsi': 'initiator',
     tgt: 'target',
     qemu: 'initiator',
     'libvirt-virsh': 'vmm',
