@@ -45,6 +45,8 @@ export interface CacheOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ReflectorMetrics;
+  /** A watch without a word for so long is dead. */
+  readonly silenceMs: number;
   /** A host is heard again, or no longer. */
   readonly onFreshness: (host: string) => void;
 }
@@ -73,7 +75,7 @@ export function sourceKeyOf({
 const isPlaced = (stored: Stored): boolean =>
   stored.status?.placement !== undefined && backendOf(stored)?.refused !== true;
 
-export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOptions): Caches {
+export function createCaches({ api, clock, log, metrics, silenceMs, onFreshness }: CacheOptions): Caches {
   const reflect = <T extends KubeObject>(resource: Resource, labelSelector?: string) =>
     new Reflector<T>({
       api,
@@ -81,6 +83,7 @@ export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOpt
       log,
       clock,
       metrics,
+      silenceMs,
       ...(labelSelector === undefined ? {} : { labelSelector }),
     });
   const volumes = reflect<Volume>(VOLUMES);

@@ -1,7 +1,7 @@
 // What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
 import { keyOf } from '../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
-import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
+import { isSnapshot, pinsOf, type Snapshot, type Stored, type Volume } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Caches } from './caches.ts';
 import type { PinWorld } from './pins.ts';
@@ -22,6 +22,29 @@ export async function observeCopies(
     goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
     can: poolCan(stored, caches),
   };
+}
+
+/**
+ * The same, read live: before a removal is ordered, since what was asked for in time may not have come by the watch yet.
+ */
+export async function readCopies(
+  stored: Stored,
+  { api, caches }: { readonly api: Api; readonly caches: Caches },
+  signal: AbortSignal,
+): Promise<PinWorld> {
+  const { name, namespace = '' } = stored.metadata;
+  const [volumes, snapshots] = await Promise.all([
+    api.list<Volume>(VOLUMES, { namespace }, { signal }),
+    api.list<Snapshot>(SNAPSHOTS, { namespace }, { signal }),
+  ]);
+  const ref = isSnapshot(stored) ? 'snapshotRef' : 'volumeRef';
+  const copies: readonly Stored[] = [
+    ...volumes.items.filter(({ spec }) => spec.source?.[ref]?.name === name),
+    ...(isSnapshot(stored) ? [] : snapshots.items.filter(({ spec }) => spec.volumeRef.name === name)),
+  ];
+  const alive = new Set([...volumes.items, ...snapshots.items].map(({ metadata }) => metadata.uid));
+  const gone = pinsOf(stored).filter(({ uid }) => !alive.has(uid));
+  return { copies, goneCopies: new Set(gone.map(({ uid }) => uid)), can: poolCan(stored, caches) };
 }
 
 function copiesOf(stored: Stored, { volumes, snapshots }: Caches): readonly Stored[] {

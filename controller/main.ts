@@ -58,7 +58,8 @@ export async function runController(
   const events = new EventRecorder({ api, component: 'vbs.dev/controller', instance, clock, log });
   const queues = createQueues(metrics);
   let wake = (_host: string) => {};
-  const caches = createCaches({ api, clock, log, metrics, onFreshness: (host) => wake(host) });
+  const silenceMs = config.watchSilenceSeconds * 1000;
+  const caches = createCaches({ api, clock, log, metrics, silenceMs, onFreshness: (host) => wake(host) });
   wake = connect(caches, queues);
   const http = await serve({ config, caches, metrics, log, signal });
   const watching = new AbortController();

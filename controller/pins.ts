@@ -26,24 +26,30 @@ export interface PinWorld {
 export function planPins(stored: Stored, world: PinWorld): readonly Pin[] | undefined {
   const before = pinsOf(stored);
   const kept = before.filter((pin) => !mayDrop(pin, world)).map((pin) => relaxed(pin, world));
-  const added = isOpenTo(stored) ? newPins(stored, world, kept) : [];
+  const added = newPins(stored, world, kept);
   const pins = [...kept, ...added];
   const isSame = pins.length === before.length && pins.every((pin, index) => pin === before[index]);
   return isSame ? undefined : pins;
 }
 
-/** Complete, in order, and to stay: something may be copied from it. */
-const isOpenTo = (stored: Stored): boolean =>
+/** Complete, in order, and to stay at least as long as it takes: this may be copied from it. */
+export const isOpenTo = (stored: Stored, copy: Stored): boolean =>
   hasFinalizer(stored) &&
-  !isDeleting(stored) &&
   isProvisioned(stored) &&
-  backendOf(stored)?.problem === undefined;
+  backendOf(stored)?.problem === undefined &&
+  stored.status?.order === 'Keep' &&
+  isAskedInTime(stored, copy);
+
+/** What was there before the source was deleted still gets its copy; both times are the API server's. */
+export const isAskedInTime = (stored: Stored, copy: Stored): boolean =>
+  !isDeleting(stored) || (copy.metadata.creationTimestamp ?? '') <= (stored.metadata.deletionTimestamp ?? '');
 
 function newPins(stored: Stored, world: PinWorld, kept: readonly Pin[]): readonly Pin[] {
   const inUse = !isSnapshot(stored) && grantsOf(stored as Volume).length > 0;
   return (
     world.copies
       .filter((copy) => hasFinalizer(copy) && !isDeleting(copy) && !isProvisioned(copy))
+      .filter((copy) => isOpenTo(stored, copy))
       .filter(({ metadata }) => !kept.some(({ uid }) => uid === metadata.uid))
       // One that found another source under this name keeps that.
       .filter(({ status }) => status?.source === undefined || status.source.uid === stored.metadata.uid)

@@ -4,7 +4,7 @@ import { SNAPSHOTS } from '../../api/resources.ts';
 import type { Snapshot } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { type Caches, freeID, freshnessOf, snapshottedKeyOf } from '../caches.ts';
-import { observeCopies } from '../copies.ts';
+import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
   removeFinalizer,
@@ -41,7 +41,11 @@ async function visit(snapshot: Snapshot, context: VisitContext): Promise<Visited
   const { deps, log } = context;
   const subject = { resource: SNAPSHOTS, object: snapshot, cache: deps.caches.snapshots };
   const world = await observe(snapshot, context);
-  const plan = planSnapshot(world);
+  const first = planSnapshot(world);
+  const isRemoval = first.kind === 'write' && first.change.order === 'Remove';
+  const plan = isRemoval
+    ? planSnapshot({ ...world, ...(await readCopies(snapshot, deps, context.signal)) })
+    : first;
   switch (plan.kind) {
     case 'add-finalizer':
       return addFinalizer(subject, context);

@@ -3,8 +3,8 @@ import type { Claim } from '../../api/conditions.ts';
 import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, isProvisioned, pinsOf, type Snapshot } from '../../api/volume.ts';
-import { doubt, no, silence, summarized, yes } from '../claims.ts';
-import { pinners } from '../pins.ts';
+import { doubt, no, silence, summarized, told, yes } from '../claims.ts';
+import { isAskedInTime, pinners } from '../pins.ts';
 import type { SnapshotWorld } from './plan.ts';
 
 function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
@@ -12,7 +12,7 @@ function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   if (volume === undefined) {
     return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
   }
-  if (isDeleting(volume)) {
+  if (volume.status?.order === 'Remove' || !isAskedInTime(volume, snapshot)) {
     return no(
       'Created',
       'VolumeDeleting',
@@ -46,7 +46,8 @@ function created(world: SnapshotWorld): Claim {
     return yes('Created', 'Created', `${size} on ${status.server}, pool ${status.pool}`);
   }
   if (backend?.problem !== undefined) {
-    return no('Created', backend.problem.reason, backend.problem.message);
+    const { reason, message } = told(backend.problem);
+    return no('Created', reason, message);
   }
   return (
     silence('Created', server) ??
@@ -64,9 +65,11 @@ function healthy({ snapshot, server }: SnapshotWorld): Claim {
   if (doubts !== undefined) {
     return doubts;
   }
-  return backend.problem === undefined
-    ? yes('Healthy', 'Healthy', `seen on ${snapshot.status?.server}`)
-    : no('Healthy', backend.problem.reason, backend.problem.message);
+  if (backend.problem === undefined) {
+    return yes('Healthy', 'Healthy', `seen on ${snapshot.status?.server}`);
+  }
+  const { reason, message } = told(backend.problem);
+  return no('Healthy', reason, message);
 }
 
 function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
@@ -78,7 +81,7 @@ function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
   const server = snapshot.status?.server ?? 'the server';
   return problem === undefined
     ? { status, reason: 'Removing', message: `waiting until ${server} has removed the data` }
-    : { status, ...problem };
+    : { status, ...told(problem) };
 }
 
 export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {

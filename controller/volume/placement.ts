@@ -2,20 +2,17 @@
 
 import { isTrue } from '../../api/conditions.ts';
 import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
-import { formatBytes, roundUp } from '../../api/quantity.ts';
+import { roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import {
   backendOf,
-  idOf,
-  isDeleting,
-  isProvisioned,
-  isSnapshot,
-  pinsOf,
   type Source,
   type Stored,
   type Volume,
   type VolumeClass,
   wantedBytes,
 } from '../../api/volume.ts';
+import { sourceOf } from './source.ts';
 
 export interface PlacementWorld {
   readonly volume: Volume;
@@ -35,9 +32,9 @@ export type Placement =
       readonly pool: string;
       readonly source?: Source;
     }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string };
+  | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
-const waiting = (reason: string, message: string): Placement => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Placement => ({ kind: 'waiting', reason, message });
 
 function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
   const wanted = volume.spec.className ?? volume.status?.className;
@@ -73,50 +70,8 @@ interface Candidate {
   readonly neededBytes: bigint;
 }
 
-/** What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. */
-function sourceOf({ volume, source }: PlacementWorld): Source | Placement | undefined {
-  const { snapshotRef, volumeRef } = volume.spec.source ?? {};
-  const name = snapshotRef?.name ?? volumeRef?.name;
-  if (name === undefined) {
-    return undefined;
-  }
-  const kind = snapshotRef === undefined ? 'Volume' : 'Snapshot';
-  if (source === undefined) {
-    return waiting('SourceNotFound', `there is no ${kind} ${name} (spec.source)`);
-  }
-  const { server, pool } = source.status ?? {};
-  const id = idOf(source);
-  const sizeBytes = backendOf(source)?.sizeBytes;
-  const isPinned = pinsOf(source).some(({ uid }) => uid === volume.metadata.uid);
-  if (isDeleting(source) && !isPinned) {
-    return waiting('SourceDeleting', `${kind} ${name} is being deleted; name another source in a new Volume`);
-  }
-  if (
-    !isProvisioned(source) ||
-    id === undefined ||
-    server === undefined ||
-    pool === undefined ||
-    sizeBytes === undefined
-  ) {
-    return waiting('SourceNotReady', `${kind} ${name} is not ready yet`);
-  }
-  const wanted = wantedBytes(volume);
-  if (wanted !== undefined && wanted < BigInt(sizeBytes)) {
-    const least = formatBytes(BigInt(sizeBytes));
-    return waiting(
-      'SizeBelowSource',
-      `spec.size is below the ${least} of ${kind} ${name}; set ${least} or more, or leave it out`,
-    );
-  }
-  if (!isPinned) {
-    const why = isSnapshot(source) ? '' : '; it is copied when it is attached nowhere';
-    return waiting('WaitingForSource', `waiting for ${kind} ${name}${why}`);
-  }
-  return { kind, uid: source.metadata.uid, name, id, server, pool, sizeBytes };
-}
-
-const isPlacement = (value: object | undefined): value is Placement =>
-  value !== undefined && 'kind' in value && (value.kind === 'waiting' || value.kind === 'placed');
+const isPlacement = (value: VolumeClass | Placement): value is Placement =>
+  value.kind === 'waiting' || value.kind === 'placed';
 
 /** The pool which said that it has no room for this placement. */
 function refusedBy({
@@ -178,8 +133,8 @@ export function place(world: PlacementWorld): Placement {
   if (isPlacement(chosen)) {
     return chosen;
   }
-  const source = sourceOf(world);
-  if (isPlacement(source)) {
+  const source = sourceOf(world.volume, world.source);
+  if (source?.kind === 'waiting') {
     return source;
   }
   const className = chosen.metadata.name;

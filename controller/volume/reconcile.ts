@@ -8,7 +8,7 @@ import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
 import { type Caches, freeID, freshnessOf, hostViews, reservedIn, sourceKeyOf } from '../caches.ts';
-import { observeCopies } from '../copies.ts';
+import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
   again,
@@ -72,7 +72,10 @@ const subjectOf = (volume: Volume, { deps }: VisitContext) => ({
 async function visitVolume(volume: Volume, context: VisitContext): Promise<Visited> {
   const { deps, log, signal } = context;
   const world = await observe(volume, deps, signal);
-  const plan = planVolume(world);
+  const first = planVolume(world);
+  const plan = isRemoval(first)
+    ? planVolume({ ...world, ...(await readCopies(volume, deps, signal)) })
+    : first;
   switch (plan.kind) {
     case 'add-finalizer':
       return addFinalizer(subjectOf(volume, context), context);
@@ -87,6 +90,8 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
       return report(world, plan, context);
   }
 }
+
+const isRemoval = (plan: VolumePlan): boolean => plan.kind === 'write' && plan.change.order === 'Remove';
 
 /** A grant needs a key in both hosts' namespaces first. Without one, everything else about the volume goes on. */
 async function hasKey(

@@ -4,7 +4,7 @@ import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, pinsOf, type Volume, wantedBytes } from '../../api/volume.ts';
-import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
+import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { pinners } from '../pins.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
@@ -45,7 +45,7 @@ function provisioned(world: VolumeWorld): Claim {
     return doubts;
   }
   if (backend.problem !== undefined) {
-    return no('Provisioned', backend.problem.reason, backend.problem.message);
+    return { type: 'Provisioned', status: 'False', ...told(backend.problem) };
   }
   return backend.everProvisioned === true
     ? yes(
@@ -100,7 +100,7 @@ function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
         reason: 'Removing',
         message: `waiting until ${volume.status?.server ?? 'the server'} has removed the data`,
       }
-    : { status, ...problem };
+    : { status, ...told(problem) };
 }
 
 export function volumeClaims(world: VolumeWorld): readonly Claim[] {

@@ -18,6 +18,8 @@ import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
 
 const MOST_STEPS = 16;
 const RETRY_MS = 2_000;
+/** What the tool cannot do at all, a person has to make possible first. */
+const UNSUPPORTED_RETRY_MS = 30_000;
 /** A guest lets go within a moment or not at all: look soon at first. */
 const DETACH_LOOK_MS = 100;
 
@@ -79,7 +81,7 @@ async function visitOnce(visit: HostVisit, attachment: Attachment): Promise<Resu
     }
     log.warn({ attachment: name, err: error }, 'The connection could not be seen or changed');
     await writeFact(deps, attachment, factWith(deps, attachment, problem));
-    return { requeueAfterMs: RETRY_MS };
+    return { requeueAfterMs: problem.reason === 'Unsupported' ? UNSUPPORTED_RETRY_MS : RETRY_MS };
   }
 }
 

@@ -132,10 +132,13 @@ export const look = async (world: TargetWorld, signal: AbortSignal): Promise<Loo
   const { profile, prefix } = world;
   const { rows } = await profile.call('show', {}, signal);
   const targets = merged(ofKind(rows, 'target'), 'iqn');
+  // Grouped once: hundreds of targets are looked at together, many times in each attach. Backstores name no target.
+  const byTarget = Map.groupBy(rows, ({ iqn }) => iqn);
+  const rowsOf = (target: Row) => [...(byTarget.get(target.iqn) ?? []), ...(byTarget.get(undefined) ?? [])];
   const shown = targets.flatMap((target) => {
     const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
     const isOurs = VOLUME_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
-    return isOurs ? [foundOf(world, target, rows, volumeID)] : [];
+    return isOurs ? [foundOf(world, target, rowsOf(target), volumeID)] : [];
   });
   const orphans = orphansOf(rows)
     .filter((volumeID) => !shown.some((one) => one.volumeID === volumeID))

@@ -4,6 +4,7 @@
 //           ──snapshot─►    │ copy      (the final name means complete)   (order: Remove only)
 //   no room before anything was made ──► refused, for ever, for this placement
 import { roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
 import {
   type Backend,
   backendOf,
@@ -52,7 +53,7 @@ export type BackingStep =
   | { readonly kind: 'retire' };
 
 export interface Problem {
-  readonly reason: string;
+  readonly reason: Reason;
   readonly message: string;
 }
 

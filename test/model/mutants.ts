@@ -151,6 +151,43 @@ export const mutants: readonly Mutant[] = [
     broken: { ...rules, planConnection: (world) => rules.planConnection({ ...world, closing: false }) },
   },
   {
+    rule: 'a volume is granted while it is copied',
+    scenario: 'a snapshot and an attachment race for a volume, and the server reboots',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const plan = rules.planVolume(world);
+        const { pins: _, ...status } = world.volume.status ?? {};
+        return plan.kind === 'settled'
+          ? rules.planVolume({ ...world, copies: [], volume: { ...world.volume, status } })
+          : plan;
+      },
+    },
+  },
+  {
+    rule: 'a pin is dropped before the copy is made',
+    scenario: 'a snapshot comes and goes, and the volume too',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const made = {
+          ...world.volume.status?.backend,
+          placementEpoch: 1,
+          bootID: 'b',
+          everProvisioned: true,
+        };
+        const copies = world.copies.map((copy) =>
+          copy.status?.placement === undefined
+            ? copy
+            : { ...copy, status: { ...copy.status, backend: made } },
+        ) as typeof world.copies;
+        return rules.planVolume({ ...world, copies });
+      },
+    },
+  },
+  {
     rule: 'a fence is not carried out',
     scenario: FENCE,
     finds: /^P4/,

@@ -228,6 +228,6 @@ lvcreate -q -y --type thin-pool -Z y -l 90%FREE -n ${THIN_POOL} ${VG}`,
 const volumeClass = {
   apiVersion: 'vbs.dev/v1alpha1',
   kind: 'VolumeClass',
-  metadata: { name: 'thin' },
+  metadata: { name: 'standard' },
   spec: { default: true, description: 'Thin logical volumes', poolSelector: { profile: 'lvm-thin' } },
 };

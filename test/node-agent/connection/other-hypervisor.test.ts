@@ -279,6 +279,23 @@ test('a Proxmox VM is found by its number; stopped it keeps nothing of ours, sta
   assert.is((await agent.settle())?.state, 'Attached');
 });
 
+test('a VM that takes disks at its start only is told what helps, and left alone for a while', async () => {
+  machine.configure(proxmoxOf(machine));
+  vm105(machine).config.hotplug = 'network,usb';
+  order(machine);
+  const agent = await startAgent(machine);
+  const refused = await agent.settle(25_000);
+  assert.is(refused?.problem?.reason, 'Unsupported');
+  assert.match(refused?.problem?.message ?? '', 'let disks of this VM be hot-plugged');
+  const sets = machine.proxmox.calls.filter((call) => call.startsWith('set '));
+  assert.equal(
+    sets.map((call) => call.split(' ')[2]),
+    ['--scsi1', '--revert'],
+  );
+  vm105(machine).config.hotplug = 'network,disk,usb';
+  assert.is((await agent.settle(60_000))?.state, 'Attached');
+});
+
 test('released in a stopped Proxmox VM means out of its saved configuration', async () => {
   machine.configure(proxmoxOf(machine));
   order(machine);

@@ -61,7 +61,7 @@ test('what nothing accounts for is left over; what is foreign or dying is not', 
 });
 
 test('a pool that cannot be seen says why and claims no numbers', () => {
-  const problem = { reason: 'PoolMissing', message: 'not mounted' };
+  const problem = { reason: 'PoolMissing', message: 'not mounted' } as const;
   const facts = serverFacts(
     scene({ pools: [{ name: 'main', profile: 'file', view: undefined, can, problem }] }),
   );

@@ -154,7 +154,7 @@ test('every state of a backend', async () => {
 test('domains, and Dom0 is none of them', async () => {
   const { host, vmm } = xen();
   host.add('2', 'aaaaaaaa-0000-4000-8000-000000000001').state = '--p---';
-  host.add('crashed one', 'aaaaaaaa-0000-4000-8000-000000000002').state = '---sc-';
+  host.add('crashed one', 'aaaaaaaa-0000-4000-8000-000000000002').state = '---s?-';
   const instances = await vmm.instances(signal);
   assert.equal(
     instances.map(({ name, state }) => `${name} ${state}`),
@@ -269,16 +269,16 @@ test('devices', async () => {
   host.xenstore.set('/libxl/1/device/vbd/51728/dev', 'xvdb');
   assert.is(vmm.freeDevice(vm, await vmm.disks(vm, signal)), 'xvdc');
   assert.equal(vmm.can, { readOnly: true, serialMax: 0, keepsDisks: false });
-  host.domains.length = 0;
-  host.add('vm1', UUID);
-  const broken = profiledVmm(
-    bind(profile, {
-      run: async (command) =>
-        command.args[0] === 'block-attach' ? recorded('failed to stat') : host.run(command),
-      files: hostFiles,
-    }),
-  );
-  assert.instance(await failure(broken.attach(vm, request, signal)), NotDone);
+});
+
+test('a recorded refusal of a device is told in xl’s own words', async () => {
+  const { host } = xen();
+  const run = async (command: Command): Promise<CommandOutput> =>
+    command.args[0] === 'block-attach' ? recorded('block-attach (device taken)') : host.run(command);
+  const vmm = profiledVmm(bind(profile, { run, files: hostFiles }));
+  const error = await failure(vmm.attach(vm, request, signal));
+  assert.instance(error, NotDone);
+  assert.match(String(error), 'device already exists in xenstore');
 });
 
 test('recorded failures to detach', async () => {

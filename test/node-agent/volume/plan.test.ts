@@ -1,10 +1,19 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Snapshot, Source, Stored, Volume } from '../../../api/volume.ts';
+import type { Source, Stored, Volume } from '../../../api/volume.ts';
 import type { Backing } from '../../../node-agent/roles/pool.ts';
 import { emptyServerMemory } from '../../../node-agent/volume/memory.ts';
 import { type BackingWorld, planBacking } from '../../../node-agent/volume/plan.ts';
-import { aGrant, aVolume, deleted, granted, placed, provisioned, VOLUME_ID } from '../../builders/objects.ts';
+import {
+  aGrant,
+  aSnapshot,
+  aVolume,
+  deleted,
+  granted,
+  placed,
+  provisioned,
+  VOLUME_ID,
+} from '../../builders/objects.ts';
 
 const test = suite('plan of the data of a Volume');
 
@@ -211,20 +220,14 @@ const source: Source = {
   sizeBytes: GI.toString(),
 };
 const { volumeID: _, ...where } = placed;
-const aSnapshot = (metadata: object = {}, status: object = {}): Stored =>
-  ({
-    ...aVolume(),
-    kind: 'Snapshot',
-    metadata: { ...aVolume().metadata, name: 'snap', uid: 'uid-snap', ...metadata },
-    spec: { volumeRef: { name: 'db' } },
-    status: { ...where, snapshotID: SNAPSHOT_ID, source, ...status },
-  }) as Snapshot;
+const placedSnapshot = (metadata: object = {}, status: object = {}): Stored =>
+  aSnapshot({ metadata, status: { ...where, snapshotID: SNAPSHOT_ID, source, ...status } });
 const blank = emptyServerMemory(SNAPSHOT_ID, 'uid-snap');
 const copying = (copiedBytes: bigint, how: 'Copy' | 'CopyOnWrite' = 'Copy') => ({
   ...blank,
   copy: { sourceID: VOLUME_ID, how, copiedBytes: copiedBytes.toString() },
 });
-const copy = (change: Partial<BackingWorld>): string => summary({ stored: aSnapshot(), ...change });
+const copy = (change: Partial<BackingWorld>): string => summary({ stored: placedSnapshot(), ...change });
 
 const copies: [name: string, change: Partial<BackingWorld>, expected: string][] = [
   ['how it is copied is remembered first', {}, 'remember-copy'],
@@ -259,7 +262,7 @@ const copies: [name: string, change: Partial<BackingWorld>, expected: string][] 
     {
       memory: copying(GI / 2n),
       backing: backing('provisional'),
-      stored: aSnapshot(deleted, { order: 'Remove' }),
+      stored: placedSnapshot(deleted, { order: 'Remove' }),
     },
     'retire',
   ],
@@ -267,7 +270,7 @@ const copies: [name: string, change: Partial<BackingWorld>, expected: string][] 
     'not while something is copied from it',
     {
       backing: backing('complete'),
-      stored: aSnapshot(deleted, { order: 'Remove', pins: [{ uid: 'u', kind: 'Volume', name: 'v' }] }),
+      stored: placedSnapshot(deleted, { order: 'Remove', pins: [{ uid: 'u', kind: 'Volume', name: 'v' }] }),
     },
     'report',
   ],
@@ -279,12 +282,12 @@ for (const [name, change, expected] of copies) {
 
 test('a copy on write is chosen only beside its source', () => {
   const how = (change: Partial<BackingWorld>) => {
-    const plan = planBacking(world({ stored: aSnapshot(), ...change }));
+    const plan = planBacking(world({ stored: placedSnapshot(), ...change }));
     return plan.kind === 'take' && plan.step.kind === 'remember-copy' ? plan.step.copy.how : plan.kind;
   };
   assert.is(how({}), 'Copy');
   assert.is(how({ copyOnWrite: true }), 'CopyOnWrite');
-  assert.is(how({ copyOnWrite: true, stored: aSnapshot({}, { pool: 'other' }) }), 'Copy');
+  assert.is(how({ copyOnWrite: true, stored: placedSnapshot({}, { pool: 'other' }) }), 'Copy');
 });
 
 test('a larger volume grows when its copy on write is complete', () => {
