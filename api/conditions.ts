@@ -1,4 +1,5 @@
-/** Condition types and reasons. A reason is public API: programs branch on it, event reasons equal it. */
+/** Conditions as they are stored and as they are claimed. Types and reasons: reasons.ts. */
+import type { ConditionType, Reason } from './reasons.ts';
 
 export interface Condition {
   readonly type: string;
@@ -11,9 +12,9 @@ export interface Condition {
 
 /** What a status function says; times and generations are added where it is stored. */
 export interface Claim {
-  readonly type: string;
+  readonly type: ConditionType;
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: string;
+  readonly reason: Reason;
   readonly message: string;
 }
 

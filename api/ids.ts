@@ -11,6 +11,12 @@ export function volumeIDFor(uid: string, attempt = 0): string {
   return `vol${createHash('sha256').update(text).digest('hex').slice(0, 17)}`;
 }
 
+/** The snapshotID of an object: `snap` and 16 hex digits, made like a volumeID. */
+export function snapshotIDFor(uid: string, attempt = 0): string {
+  const text = attempt === 0 ? uid : `${uid}#${attempt}`;
+  return `snap${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+}
+
 export const isVolumeID = (text: string): boolean => VOLUME_ID.test(text);
 
 export interface Chap {

@@ -13,6 +13,7 @@ const ours = (kind: string, plural: string, namespaced: boolean): Resource => ({
 });
 
 export const VOLUMES = ours('Volume', 'volumes', true);
+export const SNAPSHOTS = ours('Snapshot', 'snapshots', true);
 export const ATTACHMENTS = ours('Attachment', 'attachments', true);
 export const VOLUME_CLASSES = ours('VolumeClass', 'volumeclasses', false);
 export const VOLUME_SERVERS = ours('VolumeServer', 'volumeservers', false);

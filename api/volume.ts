@@ -1,11 +1,26 @@
-import type { VolumeClassSpec, VolumeSpec, VolumeStatus } from './generated/v1alpha1.ts';
+import type {
+  SnapshotSpec,
+  SnapshotStatus,
+  VolumeClassSpec,
+  VolumeSpec,
+  VolumeStatus,
+} from './generated/v1alpha1.ts';
 import { FINALIZER } from './names.ts';
 import type { KubeObject } from './object.ts';
+import { parseBytes } from './quantity.ts';
 
 export interface Volume extends KubeObject {
   readonly spec: VolumeSpec;
   readonly status?: VolumeStatus;
 }
+
+export interface Snapshot extends KubeObject {
+  readonly spec: SnapshotSpec;
+  readonly status?: SnapshotStatus;
+}
+
+/** What a volume server holds data of. */
+export type Stored = Volume | Snapshot;
 
 export interface VolumeClass extends KubeObject {
   readonly spec: VolumeClassSpec;
@@ -14,6 +29,12 @@ export interface VolumeClass extends KubeObject {
 export type Grants = NonNullable<VolumeStatus['grants']>;
 export type Grant = NonNullable<Grants['items']>[number];
 export type Backend = NonNullable<VolumeStatus['backend']>;
+/** What data is copied from. */
+export type Source = NonNullable<VolumeStatus['source']>;
+/** An object that is copied from, or depends on, the data of the one which carries the pin. */
+export type Pin = NonNullable<VolumeStatus['pins']>[number];
+
+export const isSnapshot = (stored: Stored): stored is Snapshot => stored.kind === 'Snapshot';
 
 export const hasFinalizer = (object: KubeObject): boolean =>
   object.metadata.finalizers?.includes(FINALIZER) ?? false;
@@ -22,12 +43,31 @@ export const isDeleting = (object: KubeObject): boolean => object.metadata.delet
 
 export const grantsOf = (volume: Volume | undefined): readonly Grant[] => volume?.status?.grants?.items ?? [];
 
+export const pinsOf = (stored: Stored | undefined): readonly Pin[] => stored?.status?.pins ?? [];
+
 /** The grant which serves an Attachment. */
 export const grantFor = (volume: Volume | undefined, attachmentUID: string): Grant | undefined =>
   grantsOf(volume).find(({ attachments }) => attachments.includes(attachmentUID));
 
 /** The facts about the present placement; facts of an earlier one say nothing. */
-export const backendOf = (volume: Volume): Backend | undefined =>
-  volume.status?.backend?.placementEpoch === volume.status?.placement?.epoch
-    ? volume.status?.backend
-    : undefined;
+export const backendOf = ({ status }: Stored): Backend | undefined =>
+  status?.backend?.placementEpoch === status?.placement?.epoch ? status?.backend : undefined;
+
+/** The complete data was seen once on its server. */
+export const isProvisioned = (stored: Stored): boolean => backendOf(stored)?.everProvisioned === true;
+
+/** The volumeID or snapshotID; undefined before the controller has chosen it. */
+export const idOf = ({ status }: Stored): string | undefined => {
+  const either: { readonly volumeID?: string; readonly snapshotID?: string } = status ?? {};
+  return either.volumeID ?? either.snapshotID;
+};
+
+/** Bytes wanted: as the spec says, else as much as the source has; undefined while that is not known. */
+export function wantedBytes(stored: Stored): bigint | undefined {
+  const { source } = stored.status ?? {};
+  const size = isSnapshot(stored) ? undefined : stored.spec.size;
+  if (size !== undefined) {
+    return parseBytes(size);
+  }
+  return source === undefined ? undefined : BigInt(source.sizeBytes);
+}

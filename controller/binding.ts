@@ -2,14 +2,15 @@
 import { type Attachment, instanceLabel } from '../api/attachment.ts';
 import { isTrue } from '../api/conditions.ts';
 import type { HostView, Hypervisor, InstanceFact } from '../api/hosts.ts';
+import type { Reason } from '../api/reasons.ts';
 
 export type HypervisorView = HostView<Hypervisor>;
 
 export type Binding =
   | { readonly kind: 'bound'; readonly hypervisor: HypervisorView; readonly instance: InstanceFact }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string };
+  | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
-const waiting = (reason: string, message: string): Binding => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Binding => ({ kind: 'waiting', reason, message });
 
 /** The VM on this hypervisor, as it last said; undefined when it runs no such VM. */
 export function instanceOn(hypervisor: Hypervisor, attachment: Attachment): InstanceFact | undefined {

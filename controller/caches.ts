@@ -3,16 +3,25 @@ import type { Attachment } from '../api/attachment.ts';
 import type { Freshness, HostView, Hypervisor, VolumeServer } from '../api/hosts.ts';
 import { HOST_LEASE, HOST_LEASE_LABEL, hostNamespace, hostOfNamespace } from '../api/names.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
-import { parseBytes } from '../api/quantity.ts';
 import {
   ATTACHMENTS,
   HYPERVISORS,
   LEASES,
+  SNAPSHOTS,
   VOLUME_CLASSES,
   VOLUME_SERVERS,
   VOLUMES,
 } from '../api/resources.ts';
-import { backendOf, type Volume, type VolumeClass } from '../api/volume.ts';
+import {
+  backendOf,
+  idOf,
+  isProvisioned,
+  type Snapshot,
+  type Stored,
+  type Volume,
+  type VolumeClass,
+  wantedBytes,
+} from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { LeaseWatcher } from '../runtime/heartbeats.ts';
@@ -22,6 +31,7 @@ import { Reflector, type ReflectorMetrics } from '../runtime/reflector.ts';
 
 export interface Caches {
   readonly volumes: Reflector<Volume>;
+  readonly snapshots: Reflector<Snapshot>;
   readonly attachments: Reflector<Attachment>;
   readonly classes: Reflector<VolumeClass>;
   readonly servers: Reflector<VolumeServer>;
@@ -35,6 +45,8 @@ export interface CacheOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ReflectorMetrics;
+  /** A watch without a word for so long is dead. */
+  readonly silenceMs: number;
   /** A host is heard again, or no longer. */
   readonly onFreshness: (host: string) => void;
 }
@@ -43,9 +55,27 @@ export interface CacheOptions {
 export const volumeKeyOf = ({ metadata, spec }: Attachment): string =>
   `${metadata.namespace}/${spec.volumeRef.name}`;
 
-const isPlaced = (volume: Volume): boolean => volume.status?.placement !== undefined;
+/** The key of the Volume which a Snapshot is made of. */
+export const snapshottedKeyOf = ({ metadata, spec }: Snapshot): string =>
+  `${metadata.namespace}/${spec.volumeRef.name}`;
 
-export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOptions): Caches {
+/** Where a Volume's source is: its kind, and its key. */
+export function sourceKeyOf({
+  metadata,
+  spec,
+}: Volume): { kind: 'Snapshot' | 'Volume'; key: string } | undefined {
+  const { snapshotRef, volumeRef } = spec.source ?? {};
+  const name = snapshotRef?.name ?? volumeRef?.name;
+  return name === undefined
+    ? undefined
+    : { kind: snapshotRef === undefined ? 'Volume' : 'Snapshot', key: `${metadata.namespace}/${name}` };
+}
+
+/** Somewhere, and not refused there. */
+const isPlaced = (stored: Stored): boolean =>
+  stored.status?.placement !== undefined && backendOf(stored)?.refused !== true;
+
+export function createCaches({ api, clock, log, metrics, silenceMs, onFreshness }: CacheOptions): Caches {
   const reflect = <T extends KubeObject>(resource: Resource, labelSelector?: string) =>
     new Reflector<T>({
       api,
@@ -53,17 +83,21 @@ export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOpt
       log,
       clock,
       metrics,
+      silenceMs,
       ...(labelSelector === undefined ? {} : { labelSelector }),
     });
   const volumes = reflect<Volume>(VOLUMES);
   volumes.addIndex('server', ({ status }) => (status?.server === undefined ? [] : [status.server]));
   volumes.addIndex('unplaced', (volume) => (isPlaced(volume) ? [] : ['']));
-  volumes.addIndex('volumeID', ({ status }) => (status?.volumeID === undefined ? [] : [status.volumeID]));
-  volumes.addIndex('promised', (volume) =>
-    isPlaced(volume) && backendOf(volume)?.everProvisioned !== true
-      ? [`${volume.status?.server}/${volume.status?.pool}`]
-      : [],
-  );
+  volumes.addIndex('volumeID', valuesOf(idOf));
+  volumes.addIndex('promised', valuesOf(promisedIn));
+  volumes.addIndex('sourceVolume', (volume) => keysOfSource(volume, 'Volume'));
+  volumes.addIndex('sourceSnapshot', (volume) => keysOfSource(volume, 'Snapshot'));
+  const snapshots = reflect<Snapshot>(SNAPSHOTS);
+  snapshots.addIndex('server', ({ status }) => (status?.server === undefined ? [] : [status.server]));
+  snapshots.addIndex('volume', (snapshot) => [snapshottedKeyOf(snapshot)]);
+  snapshots.addIndex('snapshotID', valuesOf(idOf));
+  snapshots.addIndex('promised', valuesOf(promisedIn));
   const attachments = reflect<Attachment>(ATTACHMENTS);
   attachments.addIndex('volume', (attachment) => [volumeKeyOf(attachment)]);
   attachments.addIndex('hypervisor', ({ status }) =>
@@ -85,6 +119,7 @@ export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOpt
   });
   return {
     volumes,
+    snapshots,
     attachments,
     classes: reflect<VolumeClass>(VOLUME_CLASSES),
     servers: reflect<VolumeServer>(VOLUME_SERVERS),
@@ -94,8 +129,25 @@ export function createCaches({ api, clock, log, metrics, onFreshness }: CacheOpt
   };
 }
 
+const valuesOf =
+  <T>(read: (object: T) => string | undefined) =>
+  (object: T): readonly string[] => {
+    const value = read(object);
+    return value === undefined ? [] : [value];
+  };
+
+/** The pool in which room is promised to data that is not made yet. */
+const promisedIn = (stored: Stored): string | undefined =>
+  isPlaced(stored) && !isProvisioned(stored) ? `${stored.status?.server}/${stored.status?.pool}` : undefined;
+
+function keysOfSource(volume: Volume, wanted: 'Snapshot' | 'Volume'): readonly string[] {
+  const source = sourceKeyOf(volume);
+  return source?.kind === wanted ? [source.key] : [];
+}
+
 export const reflectorsOf = (caches: Caches) => [
   caches.volumes,
+  caches.snapshots,
   caches.attachments,
   caches.classes,
   caches.servers,
@@ -118,11 +170,32 @@ export function hostViews<T extends KubeObject>(
   }));
 }
 
-/** Bytes promised in a pool to other volumes which are placed there and not yet provisioned. */
-export function reservedIn({ volumes }: Caches, except: string): (server: string, pool: string) => bigint {
-  return (server, pool) =>
-    volumes
-      .byIndex('promised', `${server}/${pool}`)
-      .filter((volume) => keyOf(volume) !== except)
-      .reduce((sum, volume) => sum + parseBytes(volume.spec.size), 0n);
+/** An ID for the object which no other object in the cache has. */
+export function freeID<T extends KubeObject>(
+  { metadata }: T,
+  cache: Pick<Reflector<T>, 'byIndex'>,
+  { index, idFor }: { readonly index: string; readonly idFor: (uid: string, attempt: number) => string },
+): string {
+  for (let attempt = 0; ; attempt += 1) {
+    const candidate = idFor(metadata.uid, attempt);
+    const holders = cache.byIndex(index, candidate);
+    if (holders.every((holder) => holder.metadata.uid === metadata.uid)) {
+      return candidate;
+    }
+  }
+}
+
+/** Bytes promised in a pool to other volumes and snapshots which are placed there and not yet provisioned. */
+export function reservedIn(
+  { volumes, snapshots }: Caches,
+  except: string,
+): (server: string, pool: string) => bigint {
+  return (server, pool) => {
+    const place = `${server}/${pool}`;
+    const others = volumes.byIndex('promised', place).filter((volume) => keyOf(volume) !== except);
+    return [...others, ...snapshots.byIndex('promised', place)].reduce(
+      (sum, stored) => sum + (wantedBytes(stored) ?? 0n),
+      0n,
+    );
+  };
 }

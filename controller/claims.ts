@@ -1,21 +1,22 @@
 // What a status says, told apart from how it is stored. Claims are computed from one look at the world.
 import type { Claim, Condition } from '../api/conditions.ts';
 import type { Freshness } from '../api/hosts.ts';
+import { type ConditionType, infoOf, type Reason } from '../api/reasons.ts';
 import { setCondition } from '../runtime/conditions.ts';
 
-export const yes = (type: string, reason: string, message: string): Claim => ({
+export const yes = (type: ConditionType, reason: Reason, message: string): Claim => ({
   type,
   status: 'True',
   reason,
   message,
 });
-export const no = (type: string, reason: string, message: string): Claim => ({
+export const no = (type: ConditionType, reason: Reason, message: string): Claim => ({
   type,
   status: 'False',
   reason,
   message,
 });
-export const unsure = (type: string, reason: string, message: string): Claim => ({
+export const unsure = (type: ConditionType, reason: Reason, message: string): Claim => ({
   type,
   status: 'Unknown',
   reason,
@@ -25,29 +26,19 @@ export const unsure = (type: string, reason: string, message: string): Claim => 
 /** The schema takes no longer message, and would refuse the whole status with it. */
 const LONGEST = 2048;
 
-/** What a person must change before anything can go on. A missing reference or a full pool is not of these. */
-const STALLING = new Set([
-  'DataMissing',
-  'NotOurs',
-  'Mismatch',
-  'DeviceInUse',
-  'VolumeReplaced',
-  'Unsupported',
-]);
-
-/** How long each of these normally lasts at most, in milliseconds: not worth a write until then. */
-const PASSING: ReadonlyMap<string, number> = new Map([
-  ...['Provisioning', 'Exporting', 'Attaching', 'Detaching', 'Removing', 'Resizing'].map(
-    (reason) => [reason, 1_500] as const,
-  ),
-  // A controller that has just begun to lead has heard nobody yet.
-  ['WaitingForHeartbeat', 30_000],
-]);
+/** What a host reports stands in a condition as it is; one of a newer version may know reasons which we do not. */
+export const told = ({
+  reason,
+  message,
+}: Pick<Condition, 'reason' | 'message'>): Pick<Claim, 'reason' | 'message'> => ({
+  reason: reason as Reason,
+  message,
+});
 
 /** Adds kstatus' Reconciling and Stalled to the stages and their summary. */
 export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>): readonly Claim[] {
   const { status, reason, message } = ready;
-  const stalled = status !== 'True' && STALLING.has(reason);
+  const stalled = status !== 'True' && infoOf(reason)?.stalls === true;
   const moving = status !== 'True' && !stalled;
   return [
     { type: 'Ready', status, reason, message },
@@ -60,7 +51,7 @@ export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>)
 /** How long what Ready says may go untold; zero for all that does not pass by itself. */
 export function patienceMs(claims: readonly Claim[]): number {
   const ready = claims.find(({ type }) => type === 'Ready');
-  return PASSING.get(ready?.reason ?? '') ?? 0;
+  return infoOf(ready?.reason ?? '')?.passesMs ?? 0;
 }
 
 /** The claims as conditions. Answers the same array when nothing changed; types no longer claimed are dropped. */
@@ -69,7 +60,7 @@ export function conditionsOf(
   claims: readonly Claim[],
   seen: { readonly generation: number; readonly now: Date },
 ): readonly Condition[] {
-  const types = new Set(claims.map(({ type }) => type));
+  const types = new Set<string>(claims.map(({ type }) => type));
   const kept = old.every(({ type }) => types.has(type)) ? old : old.filter(({ type }) => types.has(type));
   return claims.reduce<readonly Condition[]>(
     (conditions, claim) =>
@@ -91,7 +82,7 @@ export interface FactSource {
 }
 
 /** A host that is not heard; undefined when it is. */
-export function silence(type: string, source: FactSource | undefined): Claim | undefined {
+export function silence(type: ConditionType, source: FactSource | undefined): Claim | undefined {
   const host = source?.host ?? 'the host';
   switch (source?.freshness) {
     case 'fresh':
@@ -104,7 +95,11 @@ export function silence(type: string, source: FactSource | undefined): Claim | u
 }
 
 /** Why facts of that boot prove nothing now; undefined when they do. */
-export function doubt(type: string, source: FactSource | undefined, factBootID: string): Claim | undefined {
+export function doubt(
+  type: ConditionType,
+  source: FactSource | undefined,
+  factBootID: string,
+): Claim | undefined {
   return (
     silence(type, source) ??
     (source?.bootID === factBootID

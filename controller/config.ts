@@ -15,6 +15,8 @@ export interface ControllerConfig {
   };
   readonly workers: number;
   readonly resyncSeconds: number;
+  /** A watch that says nothing for so long is made anew. The API server sends a bookmark once a minute. */
+  readonly watchSilenceSeconds: number;
 }
 
 const seconds = (fallback: number) => ({ type: 'number', exclusiveMinimum: 0, default: fallback });
@@ -43,6 +45,7 @@ const schema = {
     },
     workers: { type: 'integer', minimum: 1, maximum: 64, default: 8 },
     resyncSeconds: seconds(300),
+    watchSilenceSeconds: seconds(90),
   },
 };
 

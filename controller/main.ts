@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { sameJson } from '../api/equal.ts';
 import { keyOf } from '../api/object.ts';
+import type { Snapshot, Volume } from '../api/volume.ts';
 import { type Api, createApi } from '../runtime/api.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { ConfigError } from '../runtime/errors.ts';
@@ -15,17 +16,26 @@ import { type Reconcile, runLoop } from '../runtime/loop.ts';
 import { Metrics } from '../runtime/metrics.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { WorkQueue } from '../runtime/workqueue.ts';
-import { type Caches, createCaches, reflectorsOf, volumeKeyOf } from './caches.ts';
+import {
+  type Caches,
+  createCaches,
+  reflectorsOf,
+  snapshottedKeyOf,
+  sourceKeyOf,
+  volumeKeyOf,
+} from './caches.ts';
 import { chapKeys } from './chap.ts';
 import { type ControllerConfig, loadControllerConfig } from './config.ts';
 import { hypervisorReconciler, volumeServerReconciler } from './hosts/reconcile.ts';
 import { Reporter } from './report.ts';
+import { snapshotReconciler } from './snapshot/reconcile.ts';
 import { volumeReconciler } from './volume/reconcile.ts';
 
 const clock = systemClock;
 
 interface Queues {
   readonly volumes: WorkQueue;
+  readonly snapshots: WorkQueue;
   readonly servers: WorkQueue;
   readonly hypervisors: WorkQueue;
 }
@@ -48,7 +58,8 @@ export async function runController(
   const events = new EventRecorder({ api, component: 'vbs.dev/controller', instance, clock, log });
   const queues = createQueues(metrics);
   let wake = (_host: string) => {};
-  const caches = createCaches({ api, clock, log, metrics, onFreshness: (host) => wake(host) });
+  const silenceMs = config.watchSilenceSeconds * 1000;
+  const caches = createCaches({ api, clock, log, metrics, silenceMs, onFreshness: (host) => wake(host) });
   wake = connect(caches, queues);
   const http = await serve({ config, caches, metrics, log, signal });
   const watching = new AbortController();
@@ -91,7 +102,12 @@ function createQueues(metrics: Metrics): Queues {
     metrics.queueDepth(name, () => made.length);
     return made;
   };
-  return { volumes: queue('volume'), servers: queue('volumeserver'), hypervisors: queue('hypervisor') };
+  return {
+    volumes: queue('volume'),
+    snapshots: queue('snapshot'),
+    servers: queue('volumeserver'),
+    hypervisors: queue('hypervisor'),
+  };
 }
 
 interface Serving {
@@ -150,8 +166,10 @@ async function reconcileAll({
       signal,
     });
   const deps = { api, caches, reporter, resyncMs };
+  const volumeDeps = { ...deps, ensureChapKey: chapKeys(api) };
   await Promise.all([
-    loop('volume', queues.volumes, volumeReconciler({ ...deps, ensureChapKey: chapKeys(api) })),
+    loop('volume', queues.volumes, volumeReconciler(volumeDeps)),
+    loop('snapshot', queues.snapshots, snapshotReconciler(volumeDeps)),
     loop('volumeserver', queues.servers, volumeServerReconciler(deps)),
     loop('hypervisor', queues.hypervisors, hypervisorReconciler(deps)),
   ]);
@@ -159,7 +177,7 @@ async function reconcileAll({
 
 /** Every change only says which keys to look at. Answers what to do when a host is heard again, or no longer. */
 function connect(caches: Caches, queues: Queues): (host: string) => void {
-  const { volumes, attachments, classes, servers, hypervisors } = caches;
+  const { volumes, snapshots, attachments, classes, servers, hypervisors } = caches;
   const addWaiting = () => {
     for (const volume of volumes.byIndex('unplaced', '')) {
       queues.volumes.add(keyOf(volume));
@@ -172,11 +190,33 @@ function connect(caches: Caches, queues: Queues): (host: string) => void {
     for (const volume of volumes.byIndex('server', host)) {
       queues.volumes.add(keyOf(volume));
     }
+    for (const snapshot of snapshots.byIndex('server', host)) {
+      queues.snapshots.add(keyOf(snapshot));
+    }
     for (const attachment of attachments.byIndex('hypervisor', host)) {
       queues.volumes.add(volumeKeyOf(attachment));
     }
   };
-  volumes.onChange(({ key }) => queues.volumes.add(key));
+  volumes.onChange(({ key, object, old }) => {
+    queues.volumes.add(key);
+    const source = sourceKeyOf((object ?? old) as Volume);
+    if (source !== undefined) {
+      (source.kind === 'Snapshot' ? queues.snapshots : queues.volumes).add(source.key);
+    }
+    for (const copy of volumes.byIndex('sourceVolume', key)) {
+      queues.volumes.add(keyOf(copy));
+    }
+    for (const snapshot of snapshots.byIndex('volume', key)) {
+      queues.snapshots.add(keyOf(snapshot));
+    }
+  });
+  snapshots.onChange(({ key, object, old }) => {
+    queues.snapshots.add(key);
+    queues.volumes.add(snapshottedKeyOf((object ?? old) as Snapshot));
+    for (const copy of volumes.byIndex('sourceSnapshot', key)) {
+      queues.volumes.add(keyOf(copy));
+    }
+  });
   attachments.onChange(({ object, old }) => {
     const attachment = object ?? old;
     if (attachment !== undefined) {

@@ -5,6 +5,7 @@ import { findCondition } from '../api/conditions.ts';
 import { sameJson } from '../api/equal.ts';
 import { MANAGERS } from '../api/names.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
+import { infoOf } from '../api/reasons.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Condition } from '../runtime/conditions.ts';
@@ -108,21 +109,8 @@ export class Reporter {
  * What waits for its turn, as when a Volume and its Attachment are made together. Nothing is wrong there; with a full
  * pool, a host that is silent or a VM that nobody runs something is, though it may pass by itself, too.
  */
-const ORDINARY_WAITS: ReadonlySet<string> = new Set([
-  'VolumeNotFound',
-  'VolumeNotReady',
-  'VolumeInUse',
-  'VolumeDeleting',
-  'WaitingForVolume',
-  'WaitingForOther',
-  'NotPlaced',
-  'Placing',
-  'InUse',
-  'Fencing',
-]);
-
 const isOrdinaryWait = ({ status, reason }: Claim): boolean =>
-  status === 'False' && ORDINARY_WAITS.has(reason);
+  status === 'False' && infoOf(reason)?.waits === true;
 
 const keyFor = ({ resource, object }: Report<WithStatus>): string => `${resource.kind} ${keyOf(object)}`;
 

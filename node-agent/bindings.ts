@@ -40,8 +40,13 @@ export function binder({ config, files, log, metrics, run: given }: BindingDeps)
       locks,
       log,
       directory,
-      onCommand: ({ tool, verb, outcome, durationMs }) =>
-        metrics.commanded({ tool, verb, outcome }, durationMs),
+      onCommand: ({ tool, verb, outcome, durationMs, argv }) => {
+        metrics.commanded({ tool, verb, outcome }, durationMs);
+        log.debug(
+          { profile: name, verb, tool, outcome, durationMs: Math.round(durationMs), argv },
+          'Ran step',
+        );
+      },
     });
     await refuseBadVersion(bound);
     return bound;

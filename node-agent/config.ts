@@ -22,6 +22,8 @@ export interface AgentConfig {
   readonly machineIDFile: string;
   readonly bootIDFile: string;
   readonly logLevel: LogLevel;
+  /** Where metrics are written, for node exporter's textfile collector; `*.prom`. Absent: nowhere. */
+  readonly metricsFile?: string;
   readonly iqnPrefix: string;
   readonly heartbeat: {
     readonly leaseSeconds: number;
@@ -65,6 +67,7 @@ const schema = closed(
     machineIDFile: { type: 'string', default: '/etc/machine-id' },
     bootIDFile: { type: 'string', default: '/proc/sys/kernel/random/boot_id' },
     logLevel: { enum: ['debug', 'info', 'warn', 'error'], default: 'info' },
+    metricsFile: { type: 'string', pattern: '^/.+\\.prom$' },
     iqnPrefix: {
       type: 'string',
       pattern: '^iqn\\.[0-9]{4}-[0-9]{2}\\.[a-z0-9.-]+$',

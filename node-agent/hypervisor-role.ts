@@ -14,6 +14,7 @@ import type { BoundProfile } from './profiles/bind.ts';
 import { agentQueue, type Program, type Role, roleOf } from './program.ts';
 import type { Initiator } from './roles/initiator.ts';
 import { profiledVmm } from './roles/profiled-vmm.ts';
+import { sessionInitiator } from './roles/session-initiator.ts';
 import type { Vmm } from './roles/vmm.ts';
 import { vmmInitiator } from './roles/vmm-initiator.ts';
 import { RecordStore } from './store.ts';
@@ -84,7 +85,10 @@ async function bindRoles(program: Program, config: HypervisorConfig): Promise<Bo
   const boundVmm = await program.bindRole('vmm', config.vmm);
   const boundInitiator = await program.bindRole('initiator', config.initiator);
   const vmm = profiledVmm(boundVmm);
-  const initiator = vmmInitiator(boundInitiator);
+  const initiator =
+    boundInitiator.profile.format.provides === 'block'
+      ? sessionInitiator(boundInitiator, { iqnPrefix: program.config.iqnPrefix })
+      : vmmInitiator(boundInitiator);
   if (!vmm.accepts.includes(initiator.kind)) {
     throw new Error(
       `profile ${boundVmm.name} does not take what profile ${boundInitiator.name} provides (${initiator.kind}); it takes ${vmm.accepts.join(', ')}`,

@@ -21,6 +21,7 @@ import { hostFiles } from './exec/files.ts';
 import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
 import { belongTo, liveClusterID, readIdentity, WrongCluster } from './identity.ts';
+import { keepMetricsFile } from './metrics-file.ts';
 import { ProfileError } from './profiles/problems.ts';
 import type { Program, Role } from './program.ts';
 import { RoleError } from './roles/errors.ts';
@@ -77,15 +78,24 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
         'the configuration names neither volumeServer nor hypervisor: this agent has nothing to do',
       );
     }
-    await runRoles(program, roles, holder, signal);
+    const over = new AbortController();
+    const telling = tellMetrics(program, over.signal);
+    await runRoles(program, roles, holder, signal).finally(() => over.abort());
+    await telling;
   } finally {
     await api.close();
     unlock();
   }
 }
 
+async function tellMetrics({ config, metrics, log }: Program, signal: AbortSignal): Promise<void> {
+  if (config.metricsFile !== undefined) {
+    await keepMetricsFile({ path: config.metricsFile, metrics, files, clock, log }, signal);
+  }
+}
+
 /** Acts only as the holder of the host's Lease: a clone of this host, with the same credential, must not. */
-async function runRoles(
+export async function runRoles(
   program: Program,
   roles: readonly Role[],
   holder: string,

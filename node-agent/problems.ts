@@ -1,4 +1,5 @@
 // How a failure of the outside world reads in a status.
+import type { Reason } from '../api/reasons.ts';
 import { CommandError } from './exec/command.ts';
 import { LockStuck } from './exec/locks.ts';
 import { RoleError } from './roles/errors.ts';
@@ -31,8 +32,8 @@ const isTimeout = (error: unknown): error is Error =>
 /** A problem which is not any role's: a missing CHAP key, a guest which does not let go. */
 export class ReportedProblem extends Error {
   override readonly name = 'ReportedProblem';
-  readonly reason: string;
-  constructor(reason: string, message: string) {
+  readonly reason: Reason;
+  constructor(reason: Reason, message: string) {
     super(message);
     this.reason = reason;
   }

@@ -1,8 +1,8 @@
 // The volume-server role of an agent, put together.
 import type { Attachment } from '../api/attachment.ts';
 import { sameJson } from '../api/equal.ts';
-import { ATTACHMENTS, VOLUMES } from '../api/resources.ts';
-import type { Volume } from '../api/volume.ts';
+import { ATTACHMENTS, SNAPSHOTS, VOLUMES } from '../api/resources.ts';
+import { idOf, type Snapshot, type Volume } from '../api/volume.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { WorkQueue } from '../runtime/workqueue.ts';
 import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
@@ -14,7 +14,9 @@ import { lookAt, openPools } from './pools.ts';
 import { agentQueue, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
 import { RecordStore } from './store.ts';
+import { copyVisitor } from './volume/copy.ts';
 import type { ServerMemory } from './volume/memory.ts';
+import type { Problem } from './volume/plan.ts';
 import { serverReconciler } from './volume/reconcile.ts';
 import type { ServerDeps } from './volume/visit.ts';
 
@@ -34,16 +36,19 @@ export async function serverRole(
   const pools = await openPools(program, config.pools);
   const boundTarget = await program.bindRole('target', config.target);
   const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
-  const { volumes, attachments } = await serverCaches(program);
+  const { volumes, snapshots, attachments } = await serverCaches(program);
   const queue = agentQueue(program, 'server');
   const hostQueue = agentQueue(program, 'volumeserver');
-  const addVolume = addOnChange(queue, [volumes, attachments]);
+  const copyQueue = agentQueue(program, 'copy');
+  const copyFailures = new Map<string, Problem>();
+  const add = addOnChange(queue, [volumes, snapshots, attachments]);
   const deps: ServerDeps = {
     api,
     host,
     clusterID,
     bootID,
     volumes,
+    snapshots,
     attachments,
     memories,
     pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
@@ -54,19 +59,33 @@ export async function serverRole(
     now: () => clock.now(),
     resyncMs: program.config.resyncSeconds * 1000,
     onRetired: () => hostQueue.add(host),
+    copyLater: (id) => copyQueue.add(id),
+    copyFailures,
   };
   return roleOf(program, {
     name: 'volume server',
-    caches: [volumes, attachments],
+    caches: [volumes, snapshots, attachments],
     start: () => {
       for (const { volumeID } of memories.list()) {
         queue.add(volumeID);
       }
-      volumes.list().forEach(addVolume);
+      volumes.list().forEach(add);
+      snapshots.list().forEach(add);
       hostQueue.add(host);
     },
     loops: [
       { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
+      {
+        name: 'copy',
+        queue: copyQueue,
+        reconcile: copyVisitor({
+          deps,
+          files: program.files,
+          failures: copyFailures,
+          wake: (id) => queue.add(id),
+        }),
+        concurrency: 2,
+      },
       {
         name: 'volumeserver',
         queue: hostQueue,
@@ -75,7 +94,7 @@ export async function serverRole(
           deps,
           pools,
           boundTarget,
-          isSynced: () => volumes.hasSynced,
+          isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),
         concurrency: 1,
@@ -84,16 +103,18 @@ export async function serverRole(
   });
 }
 
-type Named = Volume | Attachment;
+type Named = Volume | Snapshot | Attachment;
 
 /** Asks for a visit of what each object names now, or named before it went; answers what does so by hand. */
 function addOnChange(
   queue: WorkQueue,
-  caches: readonly (Reflector<Volume> | Reflector<Attachment>)[],
+  caches: readonly (Reflector<Volume> | Reflector<Snapshot> | Reflector<Attachment>)[],
 ): (object: Named) => void {
-  const add = ({ status }: Named) => {
-    if (status?.volumeID !== undefined) {
-      queue.add(status.volumeID);
+  const add = (object: Named) => {
+    // An Attachment tells the volumeID of its Volume.
+    const id = idOf(object as Volume | Snapshot);
+    if (id !== undefined) {
+      queue.add(id);
     }
   };
   for (const cache of caches) {
@@ -133,10 +154,15 @@ async function serverCaches(program: Program) {
   const { host, stateDir } = program.config;
   const selection = { api, clock, log, metrics, fieldSelector: `status.server=${host}` };
   const volumes = new Reflector<Volume>({ ...selection, resource: VOLUMES });
+  const snapshots = new Reflector<Snapshot>({ ...selection, resource: SNAPSHOTS });
   const attachments = new Reflector<Attachment>({ ...selection, resource: ATTACHMENTS });
+  snapshots.addIndex('snapshotID', ({ status }) =>
+    status?.snapshotID === undefined ? [] : [status.snapshotID],
+  );
   volumes.addIndex('volumeID', ({ status }) => (status?.volumeID === undefined ? [] : [status.volumeID]));
   attachments.addIndex('volumeID', ({ status }) => (status?.volumeID === undefined ? [] : [status.volumeID]));
   keepCopies(volumes, await RecordStore.open<Volume>(files, `${stateDir}/copies-volumes`), log);
+  keepCopies(snapshots, await RecordStore.open<Snapshot>(files, `${stateDir}/copies-snapshots`), log);
   keepCopies(attachments, await RecordStore.open<Attachment>(files, `${stateDir}/copies-exports`), log);
-  return { volumes, attachments };
+  return { volumes, snapshots, attachments };
 }

@@ -10,6 +10,14 @@ export interface MetricSpec<Label extends string> {
   readonly labels?: readonly Label[];
 }
 
+/** One metric as the reference page shows it. */
+export interface MetricFact {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
 const FAST = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SLOW = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
 
@@ -36,11 +44,11 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     }
     this.#reconciles = this.counter({
       name: 'vbs_reconcile_total',
-      help: 'Visits by controller and result.',
+      help: 'Visits by loop and result: success, conflict (decided on an old copy), error (both are tried again), terminal (not before something changes), stopped, or hung (beyond its deadline).',
       labels: ['controller', 'result'],
     });
     this.#reconcileSeconds = this.histogram(
-      { name: 'vbs_reconcile_duration_seconds', help: 'Duration of visits.', labels: ['controller'] },
+      { name: 'vbs_reconcile_duration_seconds', help: 'How long a visit took.', labels: ['controller'] },
       SLOW,
     );
     this.#queueWait = this.histogram(
@@ -57,7 +65,11 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
       labels: ['verb', 'resource', 'code'],
     });
     this.#requestSeconds = this.histogram(
-      { name: 'vbs_api_request_duration_seconds', help: 'Until the answer.', labels: ['verb', 'resource'] },
+      {
+        name: 'vbs_api_request_duration_seconds',
+        help: 'How long the API server took to answer; for a watch, to begin.',
+        labels: ['verb', 'resource'],
+      },
       FAST,
     );
     this.#watchEvents = this.counter({
@@ -67,12 +79,12 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     });
     this.#watchEnds = this.counter({
       name: 'vbs_reflector_watch_ends_total',
-      help: 'Watch connections that ended, and how.',
+      help: 'Watch connections that ended: closed by the server, failed, gone (its place was forgotten, a list follows) or silent.',
       labels: ['resource', 'how'],
     });
     this.#syncs = this.counter({
       name: 'vbs_reflector_syncs_total',
-      help: 'Complete lists received.',
+      help: 'Complete lists received; one of each kind at the start, and one after each end by gone.',
       labels: ['resource'],
     });
     this.#synced = this.gauge({
@@ -80,20 +92,25 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
       help: 'Objects in the last complete list.',
       labels: ['resource'],
     });
-    this.#leader = this.gauge({ name: 'vbs_leader', help: '1 while leading.', labels: ['name'] });
+    this.#leader = this.gauge({
+      name: 'vbs_leader',
+      help: '1 while this controller leads, else 0.',
+      labels: ['name'],
+    });
     this.#commands = this.histogram(
       {
         name: 'vbs_command_duration_seconds',
-        help: 'Duration of commands on the host.',
+        help: 'How long a command on the host took (agents).',
         labels: ['tool', 'verb', 'outcome'],
       },
       SLOW,
     );
     this.#scraped('vbs_queue_depth', 'Keys ready for a visit.', ['controller', this.#queueDepths]);
-    this.#scraped('vbs_reflector_last_event_age_seconds', 'Since the server last said something.', [
-      'resource',
-      this.#watchAges,
-    ]);
+    this.#scraped(
+      'vbs_reflector_last_event_age_seconds',
+      'How long the server has said nothing about this kind; it says something once a minute.',
+      ['resource', this.#watchAges],
+    );
   }
 
   counter<Label extends string>({ name, help, labels = [] }: MetricSpec<Label>): Counter<Label> {
@@ -163,6 +180,22 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
 
   commanded(labels: LabelValues<'tool' | 'verb' | 'outcome'>, durationMs: number): void {
     this.#commands.observe(labels, durationMs / 1000);
+  }
+
+  /** All metrics by name, those of the process apart. */
+  async facts(): Promise<readonly MetricFact[]> {
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics
+      .map(({ name, type, help }) => ({ name, type: String(type), labels: this.#labelsOf(name), help }))
+      .toSorted((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /** prom-client keeps the names to itself in its types. */
+  #labelsOf(name: string): readonly string[] {
+    const metric = this.#registry.getSingleMetric(name) as
+      | { readonly labelNames?: readonly string[] }
+      | undefined;
+    return metric?.labelNames ?? [];
   }
 
   /** The Prometheus text format. */

@@ -1,4 +1,5 @@
-// Makes what follows from crds/: the types, the table of fields and the policies that keep hosts and controller to their own.
+// Makes what follows from crds/ (the types, the table of fields, the policies that keep hosts and controller to their own)
+// and the reference pages of what the programs say: conditions with their reasons, and metrics.
 // `node scripts/generate.ts` writes them; with --check it only tells whether the committed ones are in step.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -6,8 +7,10 @@ import { compile } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
 import { type AgentBlock, policyFile } from './generate/admission.ts';
 import { agentPolicy } from './generate/agent-policy.ts';
+import { conditionsPage } from './generate/conditions-page.ts';
 import { controllerPolicy } from './generate/controller-policy.ts';
 import { fieldTable } from './generate/field-table.ts';
+import { metricsPage } from './generate/metrics-page.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 
@@ -65,6 +68,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
   const crds = await readCrds();
   const blocks: readonly AgentBlock[] = [
     { kind: 'Volume', block: 'backend', host: 'object.?status.?server' },
+    { kind: 'Snapshot', block: 'backend', host: 'object.?status.?server' },
     { kind: 'Attachment', block: 'export', host: 'object.?status.?server' },
     { kind: 'Attachment', block: 'connection', host: 'object.?status.?hypervisor' },
     { kind: 'VolumeServer', block: 'agent', host: 'name' },
@@ -73,6 +77,8 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['api/generated/v1alpha1.ts', await types(crds)],
     ['docs/reference/fields.md', fieldTable(crds)],
+    ['docs/reference/conditions.md', conditionsPage()],
+    ['docs/reference/metrics.md', await metricsPage()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
     ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],
   ]);
@@ -94,7 +100,7 @@ if (import.meta.main) {
   if (process.argv.includes('--check')) {
     const stale = await outOfStep();
     if (stale.length > 0) {
-      console.error(`out of step with crds/: ${stale.join(', ')}; run: npm run generate`);
+      console.error(`out of step with what they are made from: ${stale.join(', ')}; run: npm run generate`);
       process.exit(1);
     }
     console.log('generated files are in step');

@@ -1,7 +1,9 @@
-// node scripts/test.ts [--tier unit|integration|all] [path filters]
+// node scripts/test.ts [--tier unit|integration|all|lab] [--keep] [--stop] [path filters]
 //
 // Runs each test file in a process of its own. Unit files run two at a time,
-// integration files (below test/integration) one after another. What uvu lets pass
+// integration files (below test/integration) one after another. Files below test/lab run in
+// emulated machines, slowly, and are not among "all": --keep lets the machines stay up for the
+// next run, --stop ends them. What uvu lets pass
 // silently is a failure here: no files, a file without .run(), a file without tests,
 // tests that a failing hook kept from running.
 
@@ -11,13 +13,16 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { emulationPackages } from '../test/harness/lab/packages.ts';
+import { stopKept } from '../test/harness/lab/pair.ts';
 import { ensurePackages, labPackages } from '../test/harness/packages.ts';
 import { sweepDeadRuns } from '../test/harness/workdir.ts';
 import { resolveControlPlane } from './control-plane/resolve.ts';
 
 const root = path.dirname(import.meta.dirname);
 const minute = 60_000;
-const timeLimits = { unit: 5 * minute, integration: 20 * minute };
+const timeLimits = { unit: 15 * minute, integration: 20 * minute, lab: 30 * minute };
+const packagesOf = { integration: labPackages, lab: emulationPackages };
 const graceMs = 30_000;
 const unitFilesAtOnce = 2;
 
@@ -43,6 +48,8 @@ const { values, positionals } = parseArgs({
   options: {
     tier: { type: 'string', default: 'all' },
     dir: { type: 'string', default: path.join(root, 'test') },
+    keep: { type: 'boolean', default: false },
+    stop: { type: 'boolean', default: false },
   },
 });
 
@@ -50,15 +57,21 @@ const log = (line: string): void => console.log(`# ${line}`);
 let stopped: NodeJS.Signals | undefined;
 
 const main = async (): Promise<void> => {
+  if (values.stop) {
+    await stopKept(log);
+    return;
+  }
   const files = await findTestFiles(path.resolve(values.dir));
   if (files.length === 0) {
     throw new Error(`no test files for tier ${values.tier} ${positionals.join(' ')}`.trim());
   }
   const unit = files.filter(({ tier }) => tier === 'unit');
-  const integration = files.filter(({ tier }) => tier === 'integration');
   const outcomes = await runAll(unit, unitFilesAtOnce);
-  if (integration.length > 0 && !stopped) {
-    outcomes.push(...(await runIntegration(integration)));
+  for (const tier of ['integration', 'lab'] as const) {
+    const slow = files.filter((file) => file.tier === tier);
+    if (slow.length > 0 && !stopped) {
+      outcomes.push(...(await runSlow(tier, slow)));
+    }
   }
   const sum = (pick: (outcome: Outcome) => number): number =>
     outcomes.reduce((total, outcome) => total + pick(outcome), 0);
@@ -75,34 +88,38 @@ const main = async (): Promise<void> => {
 };
 
 const findTestFiles = async (dir: string): Promise<TestFile[]> => {
-  if (!['unit', 'integration', 'all'].includes(values.tier)) {
-    throw new Error(`--tier is unit, integration or all, not ${values.tier}`);
+  if (!['unit', 'integration', 'all', 'lab'].includes(values.tier)) {
+    throw new Error(`--tier is unit, integration, all or lab, not ${values.tier}`);
   }
   const entries = await readdir(dir, { recursive: true });
   return entries
     .filter((entry) => entry.endsWith('.test.ts'))
     .sort()
     .map((entry): TestFile => {
-      const tier = entry.startsWith(`integration${path.sep}`) ? 'integration' : 'unit';
-      return { file: path.join(dir, entry), name: path.join(path.basename(dir), entry), tier };
+      return { file: path.join(dir, entry), name: path.join(path.basename(dir), entry), tier: tierOf(entry) };
     })
-    .filter(({ tier }) => values.tier === 'all' || values.tier === tier)
+    .filter(({ tier }) => (values.tier === 'all' ? tier !== 'lab' : values.tier === tier))
     .filter(
       ({ name }) =>
         positionals.length === 0 || positionals.some((wanted) => name.includes(wanted.replace(/^\.\//, ''))),
     );
 };
 
-const runIntegration = async (files: readonly TestFile[]): Promise<Outcome[]> => {
+const tierOf = (entry: string): Tier => {
+  const folder = entry.split(path.sep)[0];
+  return folder === 'integration' || folder === 'lab' ? folder : 'unit';
+};
+
+const runSlow = async (tier: keyof typeof packagesOf, files: readonly TestFile[]): Promise<Outcome[]> => {
   try {
     if (process.getuid?.() !== 0) {
-      throw new Error('integration tests start libvirt and a target: run them as root, or use --tier unit');
+      throw new Error('they start daemons or make disk images: run them as root, or use --tier unit');
     }
     await sweepDeadRuns(log);
-    await ensurePackages(labPackages, log);
+    await ensurePackages(packagesOf[tier], log);
     await resolveControlPlane(log);
   } catch (error) {
-    console.error(`\nFAIL the integration tests could not be prepared: ${messageOf(error)}`);
+    console.error(`\nFAIL the ${tier} tests could not be prepared: ${messageOf(error)}`);
     return [{ passed: 0, failed: 1, skipped: 0 }];
   }
   return await runAll(files, 1);
@@ -131,7 +148,7 @@ const runFile = async (test: TestFile): Promise<Outcome> => {
   ].join(', ');
   console.log(`${outcome.failed > 0 ? 'FAIL' : 'ok  '} ${test.name}: ${counts} (${seconds} s)`);
   if (outcome.failed > 0) {
-    // Integration files have shown their output as it came.
+    // The others have shown their output as it came.
     console.log(test.tier === 'unit' ? output.trimEnd().replace(/^/gm, '  | ') : '');
     console.log(outcome.complaint ? `  ${outcome.complaint}\n` : '');
   }
@@ -152,13 +169,17 @@ const judge = async (test: TestFile): Promise<{ outcome: Outcome; output: string
 const execute = async ({ file, tier }: TestFile): Promise<{ output: string; end: string }> => {
   const child = spawn(process.execPath, ['--no-warnings', file], {
     cwd: root,
-    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) },
+    env: {
+      ...process.env,
+      ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
+      ...(values.keep ? { VBS_LAB_KEEP: '1' } : {}),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
   const collect = (chunk: Buffer): void => {
     output += chunk.toString();
-    if (tier === 'integration') {
+    if (tier !== 'unit') {
       process.stdout.write(chunk);
     }
   };
@@ -179,7 +200,7 @@ const execute = async ({ file, tier }: TestFile): Promise<{ output: string; end:
   running.delete(child);
   clearTimeout(terminate);
   clearTimeout(finish);
-  if (tier === 'integration') {
+  if (tier !== 'unit') {
     await sweepDeadRuns(log);
   }
   return {

@@ -380,11 +380,202 @@ export interface HypervisorStatus {
 /**
  * What the user wants. Nothing of VBS ever writes here.
  */
+export interface SnapshotSpec {
+  /**
+   * The Volume, in the same namespace. It may be created later, and be deleted at any time: until the Snapshot is made it stays.
+   */
+  volumeRef: {
+    /**
+     * The Volume's name.
+     */
+    name: string;
+  };
+  /**
+   * Free text for people. It is never given to any command.
+   */
+  description?: string;
+}
+
+/**
+ * What was seen. The controller writes every field but backend, which is the volume server's.
+ */
+export interface SnapshotStatus {
+  /**
+   * The generation of the spec which the conditions speak about; -1 before the first look. (writer: controller)
+   */
+  observedGeneration?: number;
+  /**
+   * Ready, Reconciling, Stalled, Created, Healthy. (writer: controller)
+   *
+   * @maxItems 16
+   */
+  conditions?: {
+    /**
+     * What the condition is about.
+     */
+    type: string;
+    /**
+     * True, False or Unknown.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * A CamelCase word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When the status last flipped.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation of the spec it speaks about.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * The snapshot's identity on its server: snap and 16 hex digits, from the SHA-256 of the object's UID. (writer: controller)
+   */
+  snapshotID?: string;
+  /**
+   * The VolumeServer which holds the data. (writer: controller)
+   */
+  server?: string;
+  /**
+   * The pool on that server. (writer: controller)
+   */
+  pool?: string;
+  /**
+   * Size of the data, a quantity. (writer: controller)
+   */
+  capacity?: string;
+  /**
+   * Which placement this is. (writer: controller)
+   */
+  placement?: {
+    /**
+     * Counts placements of this snapshot, from 1.
+     */
+    epoch: number;
+  };
+  /**
+   * What the data is copied from, as found when this was placed; pinned there until the copy is made. (writer: controller)
+   */
+  source?: {
+    /**
+     * Snapshot or Volume.
+     */
+    kind: 'Snapshot' | 'Volume';
+    /**
+     * Its UID.
+     */
+    uid: string;
+    /**
+     * Its name, in the same namespace.
+     */
+    name: string;
+    /**
+     * Its volumeID or snapshotID.
+     */
+    id: string;
+    /**
+     * The VolumeServer which holds it.
+     */
+    server: string;
+    /**
+     * The pool on that server.
+     */
+    pool: string;
+    /**
+     * How much of it is copied, in bytes, decimal.
+     */
+    sizeBytes: string;
+  };
+  /**
+   * The objects which are copied from this one, or depend on it. While there is one, the data is not removed. (writer: controller)
+   *
+   * @maxItems 256
+   */
+  pins?: {
+    /**
+     * UID of the object.
+     */
+    uid: string;
+    /**
+     * Snapshot or Volume.
+     */
+    kind: 'Snapshot' | 'Volume';
+    /**
+     * Its name, in the same namespace.
+     */
+    name: string;
+    /**
+     * True while nothing may write to the data, so that nobody is granted access.
+     */
+    still?: boolean;
+  }[];
+  /**
+   * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
+   */
+  order?: 'Keep' | 'Remove';
+  /**
+   * Facts about the data on the server. (writer: volume server)
+   */
+  backend?: {
+    /**
+     * The placement these facts are about.
+     */
+    placementEpoch: number;
+    /**
+     * The server's boot in which they were seen.
+     */
+    bootID: string;
+    /**
+     * True for ever once the complete backing store was seen. Storage is created only before that.
+     */
+    everProvisioned?: boolean;
+    /**
+     * Size in bytes, decimal.
+     */
+    sizeBytes?: string;
+    /**
+     * True for ever once the server found no room before it had begun: it never creates the data of this placement, and the controller chooses another.
+     */
+    refused?: boolean;
+    /**
+     * Percent of the source copied; absent when nothing is being copied.
+     */
+    progress?: number;
+    /**
+     * When the removal ordered was seen done; final.
+     */
+    absentAt?: string;
+    /**
+     * What stops the host now. Absent when nothing does.
+     */
+    problem?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    };
+  };
+}
+
+/**
+ * What the user wants. Nothing of VBS ever writes here.
+ */
 export interface VolumeSpec {
   /**
-   * Size wanted, in bytes, as a quantity (10Gi, 1.5Gi, 500M, 1073741824, 1e9). Rounded up to a whole byte and to the pool's extent; status.capacity shows the result. It may be lowered until the volume is allocated, afterwards only raised.
+   * Size wanted, in bytes, as a quantity (10Gi, 1.5Gi, 500M, 1073741824, 1e9). Rounded up to a whole byte and to the pool's extent; status.capacity shows the result. It may be lowered until the volume is allocated, afterwards only raised. With a source it may be absent (the source's size) and not below the source's size.
    */
-  size: number | string;
+  size?: number | string;
   /**
    * Name of a VolumeClass. Absent means the one default class, which is then recorded in status.className.
    */
@@ -393,6 +584,29 @@ export interface VolumeSpec {
    * Free text for people. It is never given to any command.
    */
   description?: string;
+  /**
+   * What the new volume begins with, instead of zeroes. It is copied once; afterwards the two have nothing to do with each other. The source may be deleted meanwhile, and goes when the copy is made.
+   */
+  source?: {
+    /**
+     * A Snapshot in the same namespace.
+     */
+    snapshotRef?: {
+      /**
+       * Its name. It may be applied later.
+       */
+      name: string;
+    };
+    /**
+     * A Volume in the same namespace, which is attached nowhere while it is copied. For one in use, make a Snapshot and take that.
+     */
+    volumeRef?: {
+      /**
+       * Its name. It may be applied later.
+       */
+      name: string;
+    };
+  };
   /**
    * Who may use the volume at one time. Exclusive means one virtual machine.
    */
@@ -476,7 +690,63 @@ export interface VolumeStatus {
     epoch: number;
   };
   /**
-   * What the server is to do with the data. Remove comes only after the Volume was deleted and no grant is left. (writer: controller)
+   * What the data is copied from, as found when this was placed; pinned there until the copy is made. (writer: controller)
+   */
+  source?: {
+    /**
+     * Snapshot or Volume.
+     */
+    kind: 'Snapshot' | 'Volume';
+    /**
+     * Its UID.
+     */
+    uid: string;
+    /**
+     * Its name, in the same namespace.
+     */
+    name: string;
+    /**
+     * Its volumeID or snapshotID.
+     */
+    id: string;
+    /**
+     * The VolumeServer which holds it.
+     */
+    server: string;
+    /**
+     * The pool on that server.
+     */
+    pool: string;
+    /**
+     * How much of it is copied, in bytes, decimal.
+     */
+    sizeBytes: string;
+  };
+  /**
+   * The objects which are copied from this one, or depend on it. While there is one, the data is not removed. (writer: controller)
+   *
+   * @maxItems 256
+   */
+  pins?: {
+    /**
+     * UID of the object.
+     */
+    uid: string;
+    /**
+     * Snapshot or Volume.
+     */
+    kind: 'Snapshot' | 'Volume';
+    /**
+     * Its name, in the same namespace.
+     */
+    name: string;
+    /**
+     * True while nothing may write to the data, so that nobody is granted access.
+     */
+    still?: boolean;
+  }[];
+  /**
+   * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
    */
   order?: 'Keep' | 'Remove';
   /**
@@ -549,6 +819,14 @@ export interface VolumeStatus {
      * Highest revision of the grants which the server applied, as of its last write.
      */
     appliedRevision?: number;
+    /**
+     * True for ever once the server found no room before it had begun: it never creates the data of this placement, and the controller chooses another.
+     */
+    refused?: boolean;
+    /**
+     * Percent of the source copied; absent when nothing is being copied.
+     */
+    progress?: number;
     /**
      * When the removal ordered was seen done; final.
      */
@@ -716,6 +994,12 @@ export interface VolumeServerStatus {
        * Bytes, decimal.
        */
       extentBytes?: string;
+      /**
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes).
+       *
+       * @maxItems 8
+       */
+      can?: ('CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive')[];
       /**
        * Why the pool cannot be used. Absent when it can.
        */

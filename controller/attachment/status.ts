@@ -1,10 +1,17 @@
 // What a person reads on an Attachment. Computed from the same look at the world as the plan.
-import { type Attachment, connectionAt, exportAt, instanceLabel } from '../../api/attachment.ts';
+import {
+  type Attachment,
+  connectionAt,
+  type ExportFact,
+  exportAt,
+  instanceLabel,
+} from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
-import { type Grant, grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import type { ConditionType, Reason } from '../../api/reasons.ts';
+import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
-import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
+import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -22,6 +29,10 @@ function sourceOf(name: string | undefined, hosts: Hosts): FactSource | undefine
     ? undefined
     : { host: view.host.metadata.name, freshness: view.freshness, bootID: view.host.status?.agent?.bootID };
 }
+
+/** The problem which the host reports, else that the step is under way. */
+const behind = (type: ConditionType, problem: ExportFact['problem'], underWay: Reason): Claim =>
+  problem === undefined ? no(type, underWay, '') : { type, status: 'False', ...told(problem) };
 
 function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
   const { attachment, volume, siblings, hypervisors } = scene;
@@ -54,6 +65,14 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
       `Volume ${name} is held by ${by}; this Attachment follows when it is free`,
     );
   }
+  const copy = pinsOf(volume).find(({ still }) => still === true);
+  if (copy !== undefined) {
+    return no(
+      type,
+      'BeingCopied',
+      `Volume ${name} is being copied for ${copy.kind} ${copy.name}; this Attachment follows when that is done`,
+    );
+  }
   if (!isUsable(volume)) {
     return no(type, 'VolumeNotReady', `Volume ${name} is not ready; see its Ready condition`);
   }
@@ -78,7 +97,7 @@ function exported({ attachment, servers }: AttachmentScene, grant: Grant | undef
   }
   const doubts = doubt(type, source, fact.bootID);
   if (doubts !== undefined || fact.state === undefined) {
-    return doubts ?? no(type, fact.problem?.reason ?? 'Exporting', fact.problem?.message ?? '');
+    return doubts ?? behind(type, fact.problem, 'Exporting');
   }
   return yes(type, 'Exported', `${fact.iqn} at ${fact.portals?.join(', ')}`);
 }
@@ -88,7 +107,7 @@ function connected(
   { attachment, hypervisors }: AttachmentScene,
   grant: Grant | undefined,
 ): readonly [Claim, Claim] {
-  const both = (make: (type: string) => Claim): readonly [Claim, Claim] => [
+  const both = (make: (type: ConditionType) => Claim): readonly [Claim, Claim] => [
     make('Connected'),
     make('Attached'),
   ];
@@ -110,15 +129,14 @@ function connected(
     return both((type) => ({ ...silent, type }));
   }
   if (fact.state === undefined) {
-    const { reason, message } = fact.problem ?? { reason: 'Attaching', message: '' };
-    return both((type) => no(type, reason, message));
+    return both((type) => behind(type, fact.problem, 'Attaching'));
   }
   const label = `${fact.device ?? 'disk'} of ${instanceLabel(attachment)} on ${grant.hypervisor}`;
   return [
     yes('Connected', 'Connected', `${grant.hypervisor} is logged in`),
     fact.state === 'Attached'
       ? yes('Attached', 'Attached', label)
-      : no('Attached', fact.problem?.reason ?? 'Attaching', fact.problem?.message ?? ''),
+      : behind('Attached', fact.problem, 'Attaching'),
   ];
 }
 
@@ -157,7 +175,7 @@ function detaching(
       };
     }
     if (fact?.problem !== undefined) {
-      return { status, ...fact.problem };
+      return { status, ...told(fact.problem) };
     }
     return {
       status,
@@ -167,7 +185,7 @@ function detaching(
   }
   const problem = exportAt(attachment, grant.epoch)?.problem;
   const message = `waiting until ${attachment.status?.server} has closed the target`;
-  return problem === undefined ? { status, reason: 'Detaching', message } : { status, ...problem };
+  return problem === undefined ? { status, reason: 'Detaching', message } : { status, ...told(problem) };
 }
 
 export function attachmentClaims(scene: AttachmentScene): readonly Claim[] {
@@ -181,7 +199,7 @@ export function attachmentClaims(scene: AttachmentScene): readonly Claim[] {
   if (isDeleting(scene.attachment)) {
     return summarized(stages, detaching(scene, grant));
   }
-  const behind = stages.find(({ type, status }) => type !== 'Fenced' && status !== 'True');
-  const { status, reason, message } = behind ?? yes('Ready', 'Attached', stages[3]?.message ?? '');
+  const late = stages.find(({ type, status }) => type !== 'Fenced' && status !== 'True');
+  const { status, reason, message } = late ?? yes('Ready', 'Attached', stages[3]?.message ?? '');
   return summarized(stages, { status, reason, message });
 }

@@ -1,7 +1,7 @@
 // What a person reads on a VolumeServer or Hypervisor.
 import type { Claim } from '../../api/conditions.ts';
 import type { Freshness, Hypervisor, VolumeServer } from '../../api/hosts.ts';
-import { no, unsure, yes } from '../claims.ts';
+import { told, unsure, yes } from '../claims.ts';
 
 export interface HostScene {
   readonly host: Hypervisor | VolumeServer;
@@ -16,7 +16,7 @@ function safe({ host }: HostScene): Claim {
   }
   return problem === undefined
     ? yes('HostSafe', 'Safe', 'nothing stands against using this host')
-    : no('HostSafe', problem.reason, problem.message);
+    : { type: 'HostSafe', status: 'False', ...told(problem) };
 }
 
 export function hostClaims(scene: HostScene): readonly Claim[] {

@@ -2,25 +2,42 @@
 
 import { isTrue } from '../../api/conditions.ts';
 import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
-import { parseBytes, roundUp } from '../../api/quantity.ts';
-import type { Volume, VolumeClass } from '../../api/volume.ts';
+import { roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
+import {
+  backendOf,
+  type Source,
+  type Stored,
+  type Volume,
+  type VolumeClass,
+  wantedBytes,
+} from '../../api/volume.ts';
+import { sourceOf } from './source.ts';
 
 export interface PlacementWorld {
   readonly volume: Volume;
   readonly classes: readonly VolumeClass[];
   readonly servers: readonly HostView<VolumeServer>[];
+  /** What spec.source names; undefined when it names nothing, or nothing that exists. */
+  readonly source: Stored | undefined;
   /** Bytes promised in this pool to volumes which are placed and not yet provisioned. */
   readonly reservedBytes: (server: string, pool: string) => bigint;
 }
 
 export type Placement =
-  | { readonly kind: 'placed'; readonly className: string; readonly server: string; readonly pool: string }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string };
+  | {
+      readonly kind: 'placed';
+      readonly className: string;
+      readonly server: string;
+      readonly pool: string;
+      readonly source?: Source;
+    }
+  | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
-const waiting = (reason: string, message: string): Placement => ({ kind: 'waiting', reason, message });
+const waiting = (reason: Reason, message: string): Placement => ({ kind: 'waiting', reason, message });
 
 function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
-  const wanted = volume.spec.className;
+  const wanted = volume.spec.className ?? volume.status?.className;
   if (wanted !== undefined) {
     return (
       classes.find(({ metadata }) => metadata.name === wanted) ??
@@ -53,10 +70,33 @@ interface Candidate {
   readonly neededBytes: bigint;
 }
 
-function candidatesOf(world: PlacementWorld, found: VolumeClass): readonly Candidate[] {
+const isPlacement = (value: VolumeClass | Placement): value is Placement =>
+  value.kind === 'waiting' || value.kind === 'placed';
+
+/** The pool which said that it has no room for this placement. */
+function refusedBy({
+  volume,
+}: PlacementWorld): { readonly server: string; readonly pool: string } | undefined {
+  const { server, pool } = volume.status ?? {};
+  return backendOf(volume)?.refused === true && server !== undefined && pool !== undefined
+    ? { server, pool }
+    : undefined;
+}
+
+/** A server tells of changes of a hundredth of its pool and more: one that refused is asked again only beyond that. */
+const caution = (pool: PoolFact): bigint => BigInt(pool.totalBytes ?? '0') / 100n;
+
+/** Copying stays on one server: only it can reach both ends. */
+function candidatesOf(
+  world: PlacementWorld,
+  found: VolumeClass,
+  source: Source | undefined,
+): readonly Candidate[] {
   const { volume, servers, reservedBytes } = world;
-  const size = parseBytes(volume.spec.size);
+  const size = wantedBytes(volume) ?? BigInt(source?.sizeBytes ?? '0');
+  const refused = refusedBy(world);
   return servers
+    .filter(({ host }) => source === undefined || host.metadata.name === source.server)
     .filter(
       ({ host }) => volume.spec.volumeServer === undefined || volume.spec.volumeServer === host.metadata.name,
     )
@@ -70,7 +110,10 @@ function candidatesOf(world: PlacementWorld, found: VolumeClass): readonly Candi
         .map((pool) => ({
           server: host.metadata.name,
           pool: pool.name,
-          freeBytes: BigInt(pool.freeBytes ?? '0') - reservedBytes(host.metadata.name, pool.name),
+          freeBytes:
+            BigInt(pool.freeBytes ?? '0') -
+            reservedBytes(host.metadata.name, pool.name) -
+            (refused?.server === host.metadata.name && refused.pool === pool.name ? caution(pool) : 0n),
           neededBytes: roundUp(size, BigInt(pool.extentBytes ?? '1')),
         })),
     );
@@ -84,21 +127,31 @@ function byFreeBytes(a: Candidate, b: Candidate): number {
   return a.freeBytes > b.freeBytes ? -1 : 1;
 }
 
-/** Chooses the fitting pool with the most space left, by name where equal. */
+/** Chooses the fitting pool with the most space left, by name where equal; the source's own pool before all others. */
 export function place(world: PlacementWorld): Placement {
-  const found = classOf(world);
-  if ('kind' in found && (found.kind === 'waiting' || found.kind === 'placed')) {
-    return found as Placement;
+  const chosen = classOf(world);
+  if (isPlacement(chosen)) {
+    return chosen;
   }
-  const chosen = found as VolumeClass;
+  const source = sourceOf(world.volume, world.source);
+  if (source?.kind === 'waiting') {
+    return source;
+  }
   const className = chosen.metadata.name;
   const pinned = world.volume.spec.volumeServer;
   if (pinned !== undefined && !world.servers.some(({ host }) => host.metadata.name === pinned)) {
     return waiting('VolumeServerNotFound', `there is no VolumeServer ${pinned} (spec.volumeServer)`);
   }
-  const candidates = candidatesOf(world, chosen);
+  if (pinned !== undefined && source !== undefined && pinned !== source.server) {
+    return waiting(
+      'SourceElsewhere',
+      `spec.volumeServer is ${pinned}, and ${source.kind} ${source.name} is on ${source.server}; a copy is made on its source's server`,
+    );
+  }
+  const candidates = candidatesOf(world, chosen, source);
   if (candidates.length === 0) {
-    const where = pinned === undefined ? 'no volume server' : `volume server ${pinned}`;
+    const server = pinned ?? source?.server;
+    const where = server === undefined ? 'no volume server' : `volume server ${server}`;
     return waiting(
       'NoPool',
       `${where} which answers, is safe and not cordoned has a pool of class ${className}`,
@@ -107,7 +160,8 @@ export function place(world: PlacementWorld): Placement {
   const fitting = candidates
     .filter(({ freeBytes, neededBytes }) => freeBytes >= neededBytes)
     .toSorted(byFreeBytes);
-  const [best] = fitting;
+  const beside = fitting.find(({ server, pool }) => server === source?.server && pool === source.pool);
+  const best = beside ?? fitting[0];
   if (best === undefined) {
     const most = candidates.toSorted(byFreeBytes)[0]?.freeBytes ?? 0n;
     const needed = candidates[0]?.neededBytes ?? 0n;
@@ -116,5 +170,6 @@ export function place(world: PlacementWorld): Placement {
       `no pool of class ${className} has ${needed} bytes free (most: ${most}); free space, add a pool, or lower spec.size`,
     );
   }
-  return { kind: 'placed', className, server: best.server, pool: best.pool };
+  const { server, pool } = best;
+  return { kind: 'placed', className, server, pool, ...(source === undefined ? {} : { source }) };
 }

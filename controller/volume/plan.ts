@@ -14,13 +14,16 @@ import {
   grantsOf,
   hasFinalizer,
   isDeleting,
+  isProvisioned,
+  pinsOf,
   type Volume,
 } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
+import { type PinWorld, planPins } from '../pins.ts';
 import { type PlacementWorld, place } from './placement.ts';
 
 /** Everything one visit looked at. */
-export interface VolumeWorld extends PlacementWorld {
+export interface VolumeWorld extends PlacementWorld, PinWorld {
   /** All Attachments that name this volume, or are bound to it. */
   readonly attachments: readonly Attachment[];
   /** UIDs in the grants for which a live list proved that no Attachment exists any more. */
@@ -35,7 +38,7 @@ export interface VolumeWorld extends PlacementWorld {
 /** The controller's own fields of the status, conditions apart. */
 export type VolumeChange = Pick<
   VolumeStatus,
-  'volumeID' | 'className' | 'server' | 'pool' | 'placement' | 'order' | 'grants'
+  'volumeID' | 'className' | 'server' | 'pool' | 'placement' | 'source' | 'order' | 'grants' | 'pins'
 >;
 
 export type VolumePlan =
@@ -52,7 +55,16 @@ export function planVolume(world: VolumeWorld): VolumePlan {
   if (!hasFinalizer(volume)) {
     return isDeleting(volume) ? settled : { kind: 'add-finalizer' };
   }
-  return planGrants(world) ?? (isDeleting(volume) ? planRemoval(volume) : planPresence(world));
+  return (
+    planGrants(world) ??
+    planPinning(world) ??
+    (isDeleting(volume) ? planRemoval(volume) : planPresence(world))
+  );
+}
+
+function planPinning(world: VolumeWorld): VolumePlan | undefined {
+  const pins = planPins(world.volume, world);
+  return pins && { kind: 'write', change: { pins: [...pins] }, why: 'what is copied from it has changed' };
 }
 
 /** Dropping and fencing go on whether or not the volume is being deleted. */
@@ -115,7 +127,7 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
 }
 
 function planRemoval(volume: Volume): VolumePlan {
-  if (grantsOf(volume).length > 0) {
+  if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0) {
     return settled;
   }
   const { status } = volume;
@@ -123,37 +135,47 @@ function planRemoval(volume: Volume): VolumePlan {
     return { kind: 'remove-finalizer' };
   }
   if (status.order !== 'Remove') {
-    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and no grant is left' };
+    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and neither grant nor pin is left' };
   }
   return backendOf(volume)?.absentAt === undefined ? settled : { kind: 'remove-finalizer' };
 }
 
 function planPresence(world: VolumeWorld): VolumePlan {
   const { volume } = world;
-  if (volume.status?.placement === undefined) {
-    const placement = place(world);
-    return placement.kind === 'waiting'
-      ? settled
-      : {
-          kind: 'write',
-          change: {
-            volumeID: world.volumeID,
-            className: placement.className,
-            server: placement.server,
-            pool: placement.pool,
-            placement: { epoch: 1 },
-            order: 'Keep',
-          },
-          why: `placed on ${placement.server}`,
-        };
+  if (volume.status?.placement === undefined || backendOf(volume)?.refused === true) {
+    return planPlacement(world);
   }
-  return isUsable(volume) && grantsOf(volume).length === 0 ? planGrant(world) : settled;
+  const isFree = grantsOf(volume).length === 0 && !pinsOf(volume).some(({ still }) => still === true);
+  return isUsable(volume) && isFree ? planGrant(world) : settled;
+}
+
+/** The first placement, or another one where the server has said for ever that it makes nothing of the last. */
+function planPlacement(world: VolumeWorld): VolumePlan {
+  const placement = place(world);
+  if (placement.kind === 'waiting') {
+    return settled;
+  }
+  const { className, server, pool, source } = placement;
+  const epoch = (world.volume.status?.placement?.epoch ?? 0) + 1;
+  const volumeID = world.volume.status?.volumeID ?? world.volumeID;
+  return {
+    kind: 'write',
+    change: {
+      volumeID,
+      className,
+      server,
+      pool,
+      placement: { epoch },
+      order: 'Keep',
+      ...(source === undefined ? {} : { source }),
+    },
+    why: `placed on ${server}`,
+  };
 }
 
 /** Complete on its server, and nothing stands against its use. */
 export function isUsable(volume: Volume): boolean {
-  const backend = backendOf(volume);
-  return backend?.everProvisioned === true && backend.problem === undefined;
+  return isProvisioned(volume) && backendOf(volume)?.problem === undefined;
 }
 
 /** Attachments which wait for this volume, first come first. */

@@ -3,11 +3,12 @@ import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { keyOf } from '../../api/object.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
-import { grantsOf, type Volume } from '../../api/volume.ts';
+import { grantsOf, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
-import { type Caches, freshnessOf, hostViews, reservedIn } from '../caches.ts';
+import { type Caches, freeID, freshnessOf, hostViews, reservedIn, sourceKeyOf } from '../caches.ts';
+import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
   again,
@@ -71,7 +72,10 @@ const subjectOf = (volume: Volume, { deps }: VisitContext) => ({
 async function visitVolume(volume: Volume, context: VisitContext): Promise<Visited> {
   const { deps, log, signal } = context;
   const world = await observe(volume, deps, signal);
-  const plan = planVolume(world);
+  const first = planVolume(world);
+  const plan = isRemoval(first)
+    ? planVolume({ ...world, ...(await readCopies(volume, deps, signal)) })
+    : first;
   switch (plan.kind) {
     case 'add-finalizer':
       return addFinalizer(subjectOf(volume, context), context);
@@ -86,6 +90,8 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
       return report(world, plan, context);
   }
 }
+
+const isRemoval = (plan: VolumePlan): boolean => plan.kind === 'write' && plan.change.order === 'Remove';
 
 /** A grant needs a key in both hosts' namespaces first. Without one, everything else about the volume goes on. */
 async function hasKey(
@@ -130,23 +136,23 @@ async function observe(
     hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
     freshnessOf: (host) => freshnessOf(host, caches.heartbeats),
     reservedBytes: reservedIn(caches, key),
-    volumeID: freeVolumeID(volume, caches),
+    volumeID: freeID(volume, caches.volumes, { index: 'volumeID', idFor: volumeIDFor }),
+    source: sourceOf(volume, caches),
+    ...(await observeCopies(volume, { api, caches }, signal)),
   };
+}
+
+function sourceOf(volume: Volume, { volumes, snapshots }: Caches): Stored | undefined {
+  const source = sourceKeyOf(volume);
+  if (source === undefined) {
+    return undefined;
+  }
+  return source.kind === 'Snapshot' ? snapshots.get(source.key) : volumes.get(source.key);
 }
 
 async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promise<readonly string[]> {
   const { items } = await api.list<Attachment>(ATTACHMENTS, { namespace }, { signal });
   return items.map(({ metadata }) => metadata.uid);
-}
-
-function freeVolumeID({ metadata }: Volume, { volumes }: Caches): string {
-  for (let attempt = 0; ; attempt += 1) {
-    const candidate = volumeIDFor(metadata.uid, attempt);
-    const holders = volumes.byIndex('volumeID', candidate);
-    if (holders.every((holder) => holder.metadata.uid === metadata.uid)) {
-      return candidate;
-    }
-  }
 }
 
 async function report(world: VolumeWorld, plan: VolumePlan, context: VisitContext): Promise<Visited> {

@@ -2,9 +2,10 @@
 import { instanceLabel } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
-import { formatBytes, parseBytes } from '../../api/quantity.ts';
-import { backendOf, grantsOf, isDeleting, type Volume } from '../../api/volume.ts';
-import { doubt, type FactSource, no, silence, summarized, yes } from '../claims.ts';
+import { formatBytes } from '../../api/quantity.ts';
+import { backendOf, grantsOf, isDeleting, pinsOf, type Volume, wantedBytes } from '../../api/volume.ts';
+import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { pinners } from '../pins.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
 
@@ -17,7 +18,8 @@ function serverOf({ volume, servers }: VolumeWorld): FactSource | undefined {
 
 function placed(world: VolumeWorld): Claim {
   const { status } = world.volume;
-  if (status?.placement !== undefined) {
+  const refused = backendOf(world.volume)?.refused === true;
+  if (status?.placement !== undefined && !refused) {
     return yes('Placed', 'Placed', `on ${status.server}, pool ${status.pool}`);
   }
   const placement = place(world);
@@ -29,14 +31,11 @@ function placed(world: VolumeWorld): Claim {
 function provisioned(world: VolumeWorld): Claim {
   const { volume } = world;
   const backend = backendOf(volume);
-  if (volume.status?.placement === undefined) {
+  if (volume.status?.placement === undefined || backend?.refused === true) {
     return no('Provisioned', 'NotPlaced', 'no server was chosen yet');
   }
   if (backend === undefined) {
-    return (
-      silence('Provisioned', serverOf(world)) ??
-      no('Provisioned', 'Provisioning', `${volume.status.server} makes the backing store`)
-    );
+    return silence('Provisioned', serverOf(world)) ?? making(volume);
   }
   if (backend.absentAt !== undefined) {
     return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
@@ -46,7 +45,7 @@ function provisioned(world: VolumeWorld): Claim {
     return doubts;
   }
   if (backend.problem !== undefined) {
-    return no('Provisioned', backend.problem.reason, backend.problem.message);
+    return { type: 'Provisioned', status: 'False', ...told(backend.problem) };
   }
   return backend.everProvisioned === true
     ? yes(
@@ -54,7 +53,15 @@ function provisioned(world: VolumeWorld): Claim {
         'Provisioned',
         `${formatBytes(BigInt(backend.sizeBytes ?? '0'))} on ${volume.status.server}`,
       )
-    : no('Provisioned', 'Provisioning', `${volume.status.server} makes the backing store`);
+    : making(volume);
+}
+
+/** What the server is doing about data that is not complete. */
+function making({ status }: Volume): Claim {
+  const { source, backend, server } = status ?? {};
+  return source === undefined
+    ? no('Provisioned', 'Provisioning', `${server} makes the backing store`)
+    : no('Provisioned', 'Copying', `${backend?.progress ?? 0} % of ${source.kind} ${source.name} copied`);
 }
 
 /** Claimed only while the size wanted is above the size allocated. */
@@ -63,7 +70,7 @@ function resized({ volume }: VolumeWorld): Claim[] {
   if (
     sizeBytes === undefined ||
     everProvisioned !== true ||
-    BigInt(sizeBytes) >= parseBytes(volume.spec.size)
+    BigInt(sizeBytes) >= (wantedBytes(volume) ?? 0n)
   ) {
     return [];
   }
@@ -83,6 +90,9 @@ function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
         : `in use by Attachment ${holder.metadata.name} (instance ${instanceLabel(holder)} on ${grant.hypervisor}); delete it first`;
     return { status, reason: 'InUse', message };
   }
+  if (pinsOf(volume).length > 0) {
+    return { status, reason: 'Pinned', message: `waiting for ${pinners(volume)}, made from this volume` };
+  }
   const problem = backendOf(volume)?.problem;
   return problem === undefined
     ? {
@@ -90,7 +100,7 @@ function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
         reason: 'Removing',
         message: `waiting until ${volume.status?.server ?? 'the server'} has removed the data`,
       }
-    : { status, ...problem };
+    : { status, ...told(problem) };
 }
 
 export function volumeClaims(world: VolumeWorld): readonly Claim[] {

@@ -15,7 +15,7 @@ export async function actOnConnection(
   world: ConnectionWorld,
   step: OutsideStep,
 ): Promise<void> {
-  const { deps, signal } = visit;
+  const { deps } = visit;
   const { volumeID = '', epoch = 0 } = world.attachment.status ?? {};
   switch (step.kind) {
     case 'remember':
@@ -25,15 +25,22 @@ export async function actOnConnection(
       await attach(visit, world, step.instance);
       return;
     case 'cancel':
-      await deps.vmm.cancel(step.instance, volumeID, signal);
+      await deps.vmm.cancel(step.instance, volumeID, visit.signal);
       return;
     case 'disconnect':
-      await deps.vmm.cleanResidue(grantUUIDOf(volumeID, epoch), signal);
-      // Where the VMM logs in itself there is nothing to log out of, and a withdrawn export names no target any more.
-      if (deps.initiator.kind === 'block') {
-        await deps.initiator.disconnect(await connectionOf(visit, world), signal);
-      }
+      await disconnect(visit, volumeID, epoch);
   }
+}
+
+/** Secrets in the VMM, and what the host itself keeps of the grant. A withdrawn export names no target any more: none is needed. */
+export async function disconnect(
+  { deps, signal }: HostVisit,
+  volumeID: string,
+  epoch: number,
+): Promise<void> {
+  const grantUUID = grantUUIDOf(volumeID, epoch);
+  await deps.vmm.cleanResidue(grantUUID, signal);
+  await deps.initiator.disconnect({ volumeID, grantUUID }, signal);
 }
 
 async function connectionOf(
@@ -47,7 +54,8 @@ async function connectionOf(
     throw new ReportedProblem('NotExported', 'the volume server names no target or no portal');
   }
   const chap = await deps.chapOf({ server, hypervisor: deps.host, volumeID, epoch }, signal);
-  return { volumeID, iqn, lun, portal, initiator: initiatorOf(deps), chap };
+  const grantUUID = grantUUIDOf(volumeID, epoch);
+  return { volumeID, grantUUID, iqn, lun, portal, initiator: initiatorOf(deps), chap };
 }
 
 /**

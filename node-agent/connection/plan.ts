@@ -18,6 +18,7 @@ import {
 } from '../../api/attachment.ts';
 import { grantsOf, hasFinalizer, isDeleting, type Volume } from '../../api/volume.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
+import type { Problem } from '../volume/plan.ts';
 import type { ConnectionMemory } from './memory.ts';
 
 /** Our disk in a VM, and of which grant it is: this one, another one, or one that cannot be told. */
@@ -100,7 +101,7 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
     const message = 'the VM lets the disk go and writes what is left to it; its target must answer first';
     return {
       kind: 'report',
-      fact: { epoch, bootID: world.bootID, problem: { reason: 'Detaching', message } },
+      fact: { epoch, bootID: world.bootID, problem: { reason: 'Detaching', message } satisfies Problem },
     };
   }
   if (residue) {
@@ -177,7 +178,11 @@ function planWait(world: ConnectionWorld, epoch: number): ConnectionPlan {
 
 const cutOff = ({ bootID }: ConnectionWorld, { instance }: FoundDisk, epoch: number): ConnectionPlan => ({
   kind: 'report',
-  fact: { epoch, bootID, problem: { reason: 'DiskCutOff', message: restartToFree(instance.name) } },
+  fact: {
+    epoch,
+    bootID,
+    problem: { reason: 'DiskCutOff', message: restartToFree(instance.name) } satisfies Problem,
+  },
 });
 
 export const restartToFree = (instance: string): string =>
@@ -187,7 +192,7 @@ export const restartToFree = (instance: string): string =>
 function unattachedFact(
   { attachment, bootID }: ConnectionWorld,
   epoch: number,
-  problem: { reason: string; message: string } | undefined,
+  problem: Problem | undefined,
 ): ConnectionFact | undefined {
   if (problem === undefined) {
     return connectionAt(attachment, epoch) === undefined ? undefined : { epoch, bootID };
@@ -206,10 +211,7 @@ function attachedFact({ attachment, disk, bootID }: ConnectionWorld, epoch: numb
   };
 }
 
-function problemOf({
-  attachment,
-  instance,
-}: ConnectionWorld): { reason: string; message: string } | undefined {
+function problemOf({ attachment, instance }: ConnectionWorld): Problem | undefined {
   const label = instanceLabel(attachment);
   if (instance === undefined) {
     return {

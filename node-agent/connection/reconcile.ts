@@ -11,7 +11,7 @@ import { findInstance, mayHoldDisks } from '../roles/instances.ts';
 import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { writeBlock } from '../write-block.ts';
-import { actOnConnection, expectAnswer } from './act.ts';
+import { actOnConnection, disconnect, expectAnswer } from './act.ts';
 import type { ConnectionMemory } from './memory.ts';
 import { type ConnectionWorld, type FoundDisk, isGivenUp, planConnection, planLeftover } from './plan.ts';
 import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
@@ -194,16 +194,25 @@ function grantOf({ grantUUID }: VmDisk, volumeID: string, epoch: number): FoundD
   return grantUUID === grantUUIDOf(volumeID, epoch) ? 'this' : 'other';
 }
 
+/**
+ * A connection whose grant cannot be told is the one's that this host connected for last: an earlier grant's has no claim to it, and what
+ * is left of an earlier one goes before a later one connects.
+ */
 async function hasResidue(
-  { vmm, initiator }: HypervisorDeps,
+  { vmm, initiator, memories }: HypervisorDeps,
   volumeID: string,
   epoch: number,
   signal: AbortSignal,
 ): Promise<boolean> {
   const [secrets, connections] = await Promise.all([vmm.residue(signal), initiator.observe(signal)]);
+  const mine = grantUUIDOf(volumeID, epoch);
+  const hasLater = memories.list().some((one) => one.volumeID === volumeID && one.epoch > epoch);
   return (
-    secrets.some(({ grantUUID }) => grantUUID === grantUUIDOf(volumeID, epoch)) ||
-    connections.some((one) => one.volumeID === volumeID)
+    secrets.some(({ grantUUID }) => grantUUID === mine) ||
+    connections.some(
+      (one) =>
+        one.volumeID === volumeID && (one.grantUUID === undefined ? !hasLater : one.grantUUID === mine),
+    )
   );
 }
 
@@ -296,7 +305,7 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
       return { requeueAfterMs: RETRY_MS };
     }
     default:
-      await deps.vmm.cleanResidue(grantUUIDOf(volumeID, memory.epoch), signal);
+      await disconnect(visit, volumeID, memory.epoch);
       return { requeueAfterMs: DETACH_LOOK_MS };
   }
 }

@@ -1,5 +1,6 @@
 /** File operations of the agent, handed in so that a simulated world can take their place. Failures carry Node's `code` (ENOENT …). */
 
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -43,6 +44,18 @@ export interface Files {
   /** Paths matching a pattern whose segments may hold `*`. The directory before the first `*` must exist. */
   glob(pattern: string): Promise<readonly string[]>;
   space(path: string): Promise<SpaceBytes>;
+  /**
+   * Copies a range of a file or block device over the same range of another one, which exists, and makes it durable. What is
+   * zero in both is not written, so that sparse stays sparse. Answers the SHA-256 (hex) of what was read.
+   */
+  copyRange(from: string, to: string, range: ByteRange, signal: AbortSignal): Promise<string>;
+  /** SHA-256 (hex) of a range of a file or block device. EINVAL where it ends before the range does. */
+  hashRange(path: string, range: ByteRange, signal: AbortSignal): Promise<string>;
+}
+
+export interface ByteRange {
+  readonly offset: bigint;
+  readonly length: bigint;
 }
 
 const READ_LIMIT_BYTES = 1024 * 1024;
@@ -161,6 +174,80 @@ const space = async (path: string): Promise<SpaceBytes> => {
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
 };
 
+const BLOCK_BYTES = 1024 * 1024;
+
+/** Walks over a range block by block; the buffer is used again for the next one. */
+const eachBlock = async (
+  { handle, path }: { readonly handle: fs.FileHandle; readonly path: string },
+  { offset, length }: ByteRange,
+  signal: AbortSignal,
+  visit: (block: Buffer, at: number) => Promise<void>,
+): Promise<void> => {
+  const buffer = Buffer.alloc(BLOCK_BYTES);
+  const end = Number(offset + length);
+  for (let at = Number(offset); at < end; ) {
+    signal.throwIfAborted();
+    const { bytesRead } = await handle.read(buffer, 0, Math.min(BLOCK_BYTES, end - at), at);
+    if (bytesRead === 0) {
+      throw failure('EINVAL', path, `ends at ${at}, before ${end}`);
+    }
+    await visit(buffer.subarray(0, bytesRead), at);
+    at += bytesRead;
+  }
+};
+
+const writeAll = async (handle: fs.FileHandle, block: Buffer, at: number): Promise<void> => {
+  for (let done = 0; done < block.length; ) {
+    const { bytesWritten } = await handle.write(block, done, block.length - done, at + done);
+    done += bytesWritten;
+  }
+};
+
+const copyRange = async (
+  from: string,
+  to: string,
+  range: ByteRange,
+  signal: AbortSignal,
+): Promise<string> => {
+  const hash = createHash('sha256');
+  // Neither makes the file: a device that is not there must not become one.
+  const source = await fs.open(from, 'r');
+  const target = await fs.open(to, 'r+').catch(async (error) => {
+    await source.close();
+    throw error;
+  });
+  try {
+    const there = Buffer.alloc(BLOCK_BYTES);
+    await eachBlock({ handle: source, path: from }, range, signal, async (block, at) => {
+      hash.update(block);
+      const isZero = block.equals(ZEROES.subarray(0, block.length));
+      const { bytesRead } = isZero ? await target.read(there, 0, block.length, at) : { bytesRead: -1 };
+      if (bytesRead !== block.length || !there.subarray(0, bytesRead).equals(block)) {
+        await writeAll(target, block, at);
+      }
+    });
+    await target.datasync();
+  } finally {
+    await Promise.all([source.close(), target.close()]);
+  }
+  return hash.digest('hex');
+};
+
+const hashRange = async (path: string, range: ByteRange, signal: AbortSignal): Promise<string> => {
+  const hash = createHash('sha256');
+  const handle = await fs.open(path, 'r');
+  try {
+    await eachBlock({ handle, path }, range, signal, async (block) => {
+      hash.update(block);
+    });
+  } finally {
+    await handle.close();
+  }
+  return hash.digest('hex');
+};
+
+const ZEROES = Buffer.alloc(BLOCK_BYTES);
+
 const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 
 const matcher = (segment: string): RegExp =>
@@ -235,4 +322,6 @@ export const hostFiles: Files = {
   readlink: (path) => fs.readlink(path),
   glob,
   space,
+  copyRange,
+  hashRange,
 };

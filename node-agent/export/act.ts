@@ -24,9 +24,14 @@ export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: 
         signal,
       );
       return;
-    case 'allow':
-      await target.allow(volumeID, step.grant.initiator, await chapOfGrant(visit, step.grant), signal);
+    case 'allow': {
+      const access = {
+        ...(await chapOfGrant(visit, step.grant)),
+        readOnly: step.grant.mode === 'ReadOnly',
+      };
+      await target.allow(volumeID, step.grant.initiator, access, signal);
       return;
+    }
     case 'deny': {
       const user = await userOf(visit, world, step.grant);
       await target.deny(volumeID, step.initiator, user, signal);

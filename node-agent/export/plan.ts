@@ -6,6 +6,7 @@
 
 import { type Attachment, type ExportFact, isReleased } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
+import type { Reason } from '../../api/reasons.ts';
 import { backendOf, type Grant, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
@@ -38,7 +39,7 @@ export type ExportStep =
 
 export type ExportPlan =
   | { readonly kind: 'take'; readonly step: ExportStep; readonly why: string }
-  | { readonly kind: 'wait'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'wait'; readonly reason: Reason; readonly message: string }
   | { readonly kind: 'settled' };
 
 const take = (step: ExportStep, why: string): ExportPlan => ({ kind: 'take', step, why });

@@ -1,6 +1,6 @@
 // What a host says of itself: its own block on its VolumeServer or Hypervisor object. Pure.
 import type { HypervisorAgent, PoolFact, ServerAgent } from '../../api/hosts.ts';
-import type { PoolView } from '../roles/pool.ts';
+import type { PoolCan, PoolView } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
@@ -21,6 +21,7 @@ export interface SeenPool {
   readonly name: string;
   readonly profile: string;
   readonly view: PoolView | undefined;
+  readonly can: PoolCan;
   readonly problem: Problem | undefined;
 }
 
@@ -59,7 +60,10 @@ export function serverFacts(scene: ServerScene): ServerAgent {
   };
 }
 
-function poolFact({ name, profile, view, problem }: SeenPool, before: ServerAgent | undefined): PoolFact {
+function poolFact(
+  { name, profile, view, can, problem }: SeenPool,
+  before: ServerAgent | undefined,
+): PoolFact {
   const told = before?.pools?.find((pool) => pool.name === name);
   if (view === undefined) {
     return { name, profile, ...(problem === undefined ? {} : { problem }) };
@@ -70,8 +74,19 @@ function poolFact({ name, profile, view, problem }: SeenPool, before: ServerAgen
     totalBytes: view.totalBytes.toString(),
     freeBytes: steady(view, told?.freeBytes).toString(),
     extentBytes: view.extentBytes.toString(),
+    can: abilities(can),
   };
 }
+
+const abilities = ({
+  copyOnWrite,
+  snapshotAttached,
+  snapshotsOutlive,
+}: PoolCan): NonNullable<PoolFact['can']> => [
+  ...(copyOnWrite ? (['CopyOnWrite'] as const) : []),
+  ...(snapshotAttached ? (['SnapshotAttached'] as const) : []),
+  ...(snapshotsOutlive ? (['SnapshotsOutlive'] as const) : []),
+];
 
 /**
  * Free space moves all the time where others use the file system too. A change of less than a hundredth of the pool

@@ -5,6 +5,7 @@ import { HYPERVISORS, VOLUME_SERVERS } from '../../api/resources.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { AgentConfig } from '../config.ts';
 import type { WrongCluster } from '../identity.ts';
+import type { Problem } from '../volume/plan.ts';
 import { HostReporter } from './report.ts';
 
 export interface Refusing {
@@ -20,7 +21,7 @@ export async function tellProblem(
   error: WrongCluster,
 ): Promise<void> {
   const { signal } = new AbortController();
-  const problems = [{ reason: 'WrongCluster', message: error.message }];
+  const problems = [{ reason: 'WrongCluster', message: error.message } satisfies Problem];
   const bare = { bootID, version, clusterID: error.clusterID };
   const common = { api, name: config.host };
   if (config.volumeServer !== undefined) {

@@ -2,6 +2,7 @@
 import type { VolumeServer } from '../../api/hosts.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { VOLUME_SERVERS } from '../../api/resources.ts';
+import { idOf } from '../../api/volume.ts';
 import type { Reconcile } from '../../runtime/loop.ts';
 import { profileFacts } from '../bindings.ts';
 import type { OpenPool } from '../pools.ts';
@@ -73,7 +74,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
 
 function accountedFor({ deps, isSynced }: ServerWork, seen: readonly SeenPool[]): ReadonlySet<string> {
   return new Set([
-    ...deps.volumes.list().flatMap(({ status }) => status?.volumeID ?? []),
+    ...[...deps.volumes.list(), ...deps.snapshots.list()].flatMap((stored) => idOf(stored) ?? []),
     ...deps.memories.list().flatMap((memory) => (hasGrant(memory) ? [memory.volumeID] : [])),
     // Before the objects are known nothing can be called left over.
     ...(isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map(({ id }) => id) ?? [])),
@@ -87,12 +88,12 @@ const hasGrant = (memory: ServerMemory): boolean =>
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Whatever goes wrong with one pool is its own problem: the others, and the host, are reported all the same. */
-async function seePool({ config, look }: OpenPool): Promise<SeenPool> {
+async function seePool({ config, pool: { can }, look }: OpenPool): Promise<SeenPool> {
   try {
-    return { name: config.name, profile: config.profile, view: await look(), problem: undefined };
+    return { name: config.name, profile: config.profile, view: await look(), can, problem: undefined };
   } catch (error) {
     const problem = problemOf(error) ?? { reason: 'CannotLook', message: messageOf(error).slice(0, 900) };
-    return { name: config.name, profile: config.profile, view: undefined, problem };
+    return { name: config.name, profile: config.profile, view: undefined, can, problem };
   }
 }
 
@@ -178,7 +179,9 @@ async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPoo
   }
   for (const memory of deps.memories.list()) {
     const { volumeID } = memory;
-    const exists = deps.volumes.byIndex('volumeID', volumeID).length > 0;
+    const exists =
+      deps.volumes.byIndex('volumeID', volumeID).length > 0 ||
+      deps.snapshots.byIndex('snapshotID', volumeID).length > 0;
     const stored = seen.some(({ view }) => view?.backings.some(({ id }) => id === volumeID));
     if (!exists && !stored && !hasGrant(memory)) {
       await deps.memories.remove(volumeID);

@@ -11,6 +11,8 @@ const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
   list: ['name', 'path'],
   scan: ['name', 'path', 'kind', 'size', 'allocated'],
   glob: ['path'],
+  readEach: ['path', 'text'],
+  linkEach: ['path', 'to'],
   stat: ['path', 'kind', 'size', 'allocated'],
   space: ['total', 'free'],
 };
@@ -18,13 +20,28 @@ const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
 const groupsIn = (pattern: string): readonly string[] =>
   [...pattern.matchAll(/\(\?<([A-Za-z_]\w*)>/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
 
-/** Columns a format names itself. */
-export const columnsOf = (format: RowsFormat): readonly string[] => [
+const groupsOf = (format: RowsFormat): readonly string[] => [
   ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? [])].flatMap(groupsIn),
-  ...Object.keys(format.cols ?? {}),
-  ...Object.keys(format.set ?? {}),
   ...(format.text === undefined ? [] : [format.text]),
 ];
+
+/** Columns that are only read for what is in them. */
+const takenApart = (format: RowsFormat): readonly string[] =>
+  [format.match, format.omit, format.find].flatMap((patterns) => Object.keys(patterns ?? {}));
+
+/** Columns a format names itself. */
+export const columnsOf = (format: RowsFormat): readonly string[] => {
+  const patterns = [...Object.values(format.match ?? {}), ...Object.values(format.find ?? {})];
+  const whole = [...Object.keys(format.cols ?? {}), ...(format.text === undefined ? [] : [format.text])];
+  return [
+    ...[format.lines ?? '', format.entries ?? '', ...(format.blocks ?? []), ...patterns].flatMap(groupsIn),
+    ...whole.filter((column) => !takenApart(format).includes(column)),
+    ...Object.keys(format.set ?? {}),
+  ];
+};
+
+const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
+  join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];
 
 const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
   const sources = SOURCES.filter((source) => format[source] !== undefined);
@@ -37,10 +54,11 @@ const checkSource = (format: RowsFormat, action: string, place: Place, problems:
     problems.push({ place, message: `rows of ${action} take ${choice}` });
   }
   const given = columnsOf(format);
-  if (format.join !== undefined && !given.includes(format.join)) {
-    const message = `no such column${suggest(format.join, given)}`;
-    problems.push({ place: [...place, 'join'], message });
+  const sourced = [...Object.keys(format.cols ?? {}), ...(ENTRY_COLUMNS[action] ?? []), ...groupsOf(format)];
+  for (const column of takenApart(format).filter((name) => !sourced.includes(name))) {
+    problems.push({ place, message: `no such column: ${column}${suggest(column, sourced)}` });
   }
+  problems.push(...checkJoin(format, given).map((message) => ({ place: [...place, 'join'], message })));
   for (const column of Object.keys(format.map ?? {})) {
     if (![...given, ...(ENTRY_COLUMNS[action] ?? [])].includes(column)) {
       problems.push({ place: [...place, 'map', column], message: `no such column${suggest(column, given)}` });
@@ -67,7 +85,7 @@ const checkColumns = (
     return;
   }
   const given = columnsOf(format);
-  const implied = ENTRY_COLUMNS[action] ?? [];
+  const implied = (ENTRY_COLUMNS[action] ?? []).filter((column) => !takenApart(format).includes(column));
   for (const column of row.need.filter((name) => !given.includes(name) && !implied.includes(name))) {
     at.problems.push({ place: at.place, message: `the column ${column} is missing` });
   }

@@ -28,6 +28,8 @@ const COMPANIONS: Readonly<Record<Action, readonly string[]>> = {
   scan: ['rows'],
   glob: ['rows'],
   readlink: ['rows'],
+  readEach: ['rows'],
+  linkEach: ['rows'],
   symlink: ['to'],
   extend: ['size'],
   sync: [],
@@ -213,6 +215,27 @@ const checkVerbs = (profile: ProfileFormat, role: RoleShape, problems: Problem[]
   }
 };
 
+const checkNeeded = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  const { provides } = profile;
+  const needed = provides === undefined ? [] : (role.needs?.[provides] ?? []);
+  for (const verb of needed.filter((name) => profile.verbs[name] === undefined)) {
+    problems.push({
+      place: ['verbs'],
+      message: `to provide ${provides}, the role ${profile.role} needs the verb ${verb}`,
+    });
+  }
+};
+
+const checkTogether = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  for (const group of role.together ?? []) {
+    const missing = group.filter((verb) => profile.verbs[verb] === undefined);
+    const has = group.find((verb) => profile.verbs[verb] !== undefined);
+    for (const verb of has === undefined ? [] : missing) {
+      problems.push({ place: ['verbs'], message: `${has} needs the verb ${verb} beside it` });
+    }
+  }
+};
+
 const checkCan = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
   for (const [key, value] of Object.entries(profile.can ?? {})) {
     const type = Object.hasOwn(role.can, key) ? role.can[key] : undefined;
@@ -264,5 +287,7 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
   checkIDs(profile, problems);
+  checkNeeded(profile, role, problems);
+  checkTogether(profile, role, problems);
   return problems;
 };

@@ -29,6 +29,9 @@ export interface RowsFormat {
   /** Rows with the same value in this column become one; the column itself is left out. */
   readonly join?: string;
   readonly cols?: Readonly<Record<string, string>>;
+  readonly match?: Readonly<Record<string, string>>;
+  readonly omit?: Readonly<Record<string, string>>;
+  readonly find?: Readonly<Record<string, string>>;
   readonly set?: Readonly<Record<string, string>>;
   readonly map?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -59,6 +62,8 @@ export const ACTIONS = [
   'scan',
   'glob',
   'readlink',
+  'readEach',
+  'linkEach',
   'symlink',
   'extend',
   'sync',

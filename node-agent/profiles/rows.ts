@@ -136,9 +136,21 @@ const entryRows = (format: RowsFormat, pattern: string, entries: readonly Row[])
     lineRows(format, pattern, [entry.name ?? entry.path ?? '']).map((row) => ({ ...entry, ...row })),
   );
 
+/** Tools also print notes for people in the midst of their JSON. */
+const withoutSkipped = ({ skip }: RowsFormat, text: string): string => {
+  if (skip === undefined) {
+    return text;
+  }
+  const note = new RegExp(skip, 'u');
+  return text
+    .split('\n')
+    .filter((line) => !note.test(line))
+    .join('\n');
+};
+
 const rawRows = (format: RowsFormat, output: Output): readonly Row[] => {
   if (format.json !== undefined) {
-    return jsonRows(format, format.json, output.text);
+    return jsonRows(format, format.json, withoutSkipped(format, output.text));
   }
   if (format.xml !== undefined) {
     return xmlRows(format, format.xml, output.text);
@@ -167,6 +179,34 @@ const mapped = (row: Row, column: string, words: Readonly<Record<string, string>
   return { ...row, [column]: word };
 };
 
+type Patterns = Readonly<Record<string, string>>;
+
+const groupsFrom = (row: Row, patterns: Patterns): readonly (Row | undefined)[] =>
+  Object.entries(patterns).map(([column, pattern]) => {
+    const match = new RegExp(pattern, 'u').exec(row[column] ?? '');
+    return match === null ? undefined : withoutAbsent(Object.entries(match.groups ?? {}));
+  });
+
+/**
+ * Columns of the row from parts of its cells. A cell that does not match refuses the row, unless another rule says that the
+ * row is none of ours; the cells that were taken apart are left out.
+ */
+const dissected = (format: RowsFormat, row: Row): readonly Row[] => {
+  const { match = {}, omit = {}, find = {} } = format;
+  const matched = groupsFrom(row, match);
+  if (matched.includes(undefined) || Object.keys(match).length === 0) {
+    if (groupsFrom(row, omit).some((groups) => groups !== undefined)) {
+      return [];
+    }
+  }
+  if (matched.includes(undefined)) {
+    throw new RowsError(`row not understood: ${JSON.stringify(row).slice(0, 200)}`);
+  }
+  const taken = [match, omit, find].flatMap((patterns) => Object.keys(patterns));
+  const rest = Object.entries(row).filter(([column]) => !taken.includes(column));
+  return [Object.assign({}, Object.fromEntries(rest), ...matched, ...groupsFrom(row, find))];
+};
+
 /** One row for each value of the column, in the order in which it first appeared. */
 const joinedRows = (rows: readonly Row[], column: string): readonly Row[] => {
   const joined = new Map<string, Row>();
@@ -186,9 +226,11 @@ const plainRows = (format: RowsFormat, output: Output): readonly Row[] => {
 
 /** Columns a value was not found for are left out. */
 export const readRows = (format: RowsFormat, output: Output): readonly Row[] =>
-  plainRows(format, output).map((raw) =>
-    Object.entries(format.map ?? {}).reduce<Row>((row, [column, words]) => mapped(row, column, words), {
-      ...raw,
-      ...format.set,
-    }),
-  );
+  plainRows(format, output)
+    .flatMap((raw) => dissected(format, raw))
+    .map((raw) =>
+      Object.entries(format.map ?? {}).reduce<Row>((row, [column, words]) => mapped(row, column, words), {
+        ...raw,
+        ...format.set,
+      }),
+    );

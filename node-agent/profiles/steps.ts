@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Command, KillPolicy, RunCommand } from '../exec/command.ts';
-import type { Files } from '../exec/files.ts';
+import { errorCode, type Files } from '../exec/files.ts';
 import { quote, redact } from '../exec/redact.ts';
 import { buildJson, buildXml } from './documents.ts';
 import { actionOf, type Content, type FileAction, type ProfileFormat, type StepFormat } from './format.ts';
@@ -150,6 +150,25 @@ const spaceRow = async (files: Files, path: string): Promise<Row> => {
   return { total: String(totalBytes), free: String(freeBytes) };
 };
 
+/** What is gone since the listing, or is going, is left out. */
+const each = async (
+  files: Files,
+  pattern: string,
+  { column, read, without }: { column: string; read: (path: string) => Promise<string>; without: string },
+): Promise<readonly Row[]> => {
+  const rows = (await files.glob(pattern)).map(async (path): Promise<readonly Row[]> => {
+    try {
+      return [{ path, [column]: (await read(path)).trim() }];
+    } catch (error) {
+      if (fileOutcome(error) === 'absent' || errorCode(error) === without) {
+        return [];
+      }
+      throw error;
+    }
+  });
+  return (await Promise.all(rows)).flat();
+};
+
 type FileWork = (
   files: Files,
   path: string,
@@ -172,6 +191,11 @@ const FILE_WORK: Readonly<Record<FileAction, FileWork>> = {
   sync: (files, path) => nothing(files.sync(path)),
   read: (files, path) => files.read(path),
   readlink: (files, path) => files.readlink(path),
+  readEach: (files, path) =>
+    each(files, path, { column: 'text', read: (found) => files.read(found), without: 'ENODEV' }),
+  // EINVAL: something else than a symbolic link.
+  linkEach: (files, path) =>
+    each(files, path, { column: 'to', read: (found) => files.readlink(found), without: 'EINVAL' }),
   list: async (files, path) => (await files.list(path)).map((name) => ({ name, path: join(path, name) })),
   scan: (files, path) => scan(files, path),
   glob: async (files, path) => (await files.glob(path)).map((found) => ({ path: found })),

@@ -39,6 +39,10 @@ export interface VerbShape {
 export interface RoleShape {
   readonly verbs: Readonly<Record<string, VerbShape>>;
   readonly can: Readonly<Record<string, 'boolean' | 'integer'>>;
+  /** Optional verbs that are needed by a profile which provides this. */
+  readonly needs?: Readonly<Record<'block' | 'iscsi', readonly string[]>>;
+  /** Optional verbs of which a profile has all or none. */
+  readonly together?: readonly (readonly string[])[];
   /** Top-level keys that only some roles have. */
   readonly keys: readonly ('accepts' | 'provides' | 'devices')[];
 }
@@ -46,19 +50,15 @@ export interface RoleShape {
 const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['version'] } } };
 const volume = { 'volume.id': 'volumeID' } as const;
 const backing = { 'backing.id': 'backingID' } as const;
-const target = { tid: 'integer', iqn: 'iqn' } as const;
+const target = { tid: 'integer', iqn: 'iqn', ...volume } as const;
+const chap = { 'chap.user': 'word', 'chap.password': 'secret' } as const;
+const portal = { 'portal.host': 'host', 'portal.port': 'integer' } as const;
 const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
 /** A tool that knows its machines by UUID has no other ids. */
 const mayLack = ['instance.id'] as const;
-const session = {
-  iqn: 'iqn',
-  lun: 'integer',
-  'portal.host': 'host',
-  'portal.port': 'integer',
-  initiator: 'iqn',
-  'chap.user': 'word',
-  'chap.password': 'secret',
-} as const;
+const session = { iqn: 'iqn', lun: 'integer', ...portal, initiator: 'iqn', ...chap } as const;
+const loggedIn = { iqn: 'iqn', session: 'integer', host: 'integer', lun: 'integer' } as const;
+const link = { ...volume, 'grant.uuid': 'uuid' } as const;
 const oneDisk = { ...instance, ...volume, device: 'word' } as const;
 const disk = {
   ...oneDisk,
@@ -74,11 +74,18 @@ const pool: RoleShape = {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
     prepare: { params: { 'pool.identity': 'uuid' } },
-    identity: { look: true, answers: ['absent'], rows: { '': { need: ['identity'] } } },
-    capacity: { look: true, rows: { '': { need: ['total', 'free'] } } },
+    identity: { look: true, answers: ['absent'], rows: { '': { need: [], may: ['identity', 'problem'] } } },
+    capacity: {
+      look: true,
+      rows: {
+        '': { need: ['total'], may: ['free', 'usedPercent', 'metadataPercent', 'extent'] },
+      },
+    },
     volumes: {
       look: true,
-      rows: { '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'cluster'] } },
+      rows: {
+        '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'allocatedPercent', 'cluster'] },
+      },
     },
     tags: {
       optional: true,
@@ -106,6 +113,7 @@ const pool: RoleShape = {
         'owner.name': 'word',
       },
     },
+    resume: { optional: true, params: { ...backing, size: 'bytes' } },
     complete: { params: backing },
     retire: { params: backing },
     retireProvisional: { params: backing },
@@ -122,55 +130,151 @@ const targetRole: RoleShape = {
     show: {
       look: true,
       rows: {
-        target: { need: ['iqn', 'tid', 'state'] },
-        lun: { need: ['iqn', 'lun', 'path'], may: ['tid', 'serial', 'scsiID', 'online', 'readOnly', 'type'] },
+        target: { need: ['iqn'], may: ['tid', 'state'] },
+        lun: {
+          need: ['iqn', 'lun'],
+          may: ['tid', 'path', 'serial', 'scsiID', 'online', 'readOnly', 'type', 'store'],
+        },
+        store: { need: ['store'], may: ['path', 'serial', 'online', 'fault'] },
         session: { need: ['iqn', 'initiator'], may: ['tid', 'session'] },
-        account: { need: ['iqn', 'user'], may: ['tid'] },
+        account: { need: ['iqn', 'user'], may: ['tid', 'initiator'] },
         access: { need: ['iqn', 'initiator'], may: ['tid'] },
+        portal: { need: ['iqn', 'portal'] },
+        fault: { need: ['iqn', 'fault'] },
       },
     },
     connections: {
+      optional: true,
       look: true,
       params: target,
       answers: ['absent'],
       rows: { '': { need: ['session', 'connection', 'initiator'] } },
     },
-    accounts: { look: true, rows: { '': { need: ['user'] } } },
+    accounts: { optional: true, look: true, rows: { '': { need: ['user'] } } },
     createTarget: { params: target },
-    createLun: { params: { ...target, lun: 'integer', path: 'path' } },
+    addPortal: { optional: true, params: { ...target, ...portal } },
+    removePortal: { optional: true, params: { ...target, ...portal } },
+    createLun: { params: { ...target, lun: 'integer', path: 'path', serial: 'word' } },
     identify: {
+      optional: true,
       params: { ...target, lun: 'integer', serial: 'word', 'scsi.id': 'word', 'lun.readOnly': 'integer' },
     },
-    createAccount: { params: { 'chap.user': 'word', 'chap.password': 'secret' } },
-    bindAccount: { params: { ...target, 'chap.user': 'word' } },
-    unbindAccount: { params: { ...target, 'chap.user': 'word' } },
-    deleteAccount: { params: { 'chap.user': 'word' } },
-    allow: { params: { ...target, initiator: 'iqn' } },
-    deny: { params: { ...target, initiator: 'iqn' } },
+    createAccount: { optional: true, params: chap },
+    bindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    unbindAccount: { optional: true, params: { ...target, 'chap.user': 'word' } },
+    deleteAccount: { optional: true, params: { 'chap.user': 'word' } },
+    allow: { params: { ...target, ...chap, initiator: 'iqn', lun: 'integer', 'lun.readOnly': 'integer' } },
+    deny: { params: { ...target, initiator: 'iqn', lun: 'integer' } },
     denyAddress: { optional: true, params: { ...target, address: 'word' } },
-    cut: { params: { ...target, session: 'integer', connection: 'integer' } },
+    cut: { optional: true, params: { ...target, session: 'integer', connection: 'integer' } },
     deleteLun: { params: { ...target, lun: 'integer' } },
     deleteTarget: { params: target },
   },
+  together: [
+    ['createAccount', 'bindAccount', 'unbindAccount', 'deleteAccount', 'accounts'],
+    ['addPortal', 'removePortal'],
+    ['connections', 'cut'],
+  ],
 };
 
+/** What a VMM that logs in itself needs, and what a session of this host needs; see `needs`. */
 const initiator: RoleShape = {
   keys: ['provides'],
   can: {},
   verbs: {
     version,
     serial: {
+      optional: true,
       look: true,
       params: session,
       answers: ['denied', 'absent', 'unreachable'],
       rows: { '': { need: ['serial'] } },
     },
     capacity: {
+      optional: true,
       look: true,
       params: session,
       answers: ['denied', 'absent', 'unreachable'],
       rows: { '': { need: ['size'] } },
     },
+    sessions: {
+      optional: true,
+      look: true,
+      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state'] } },
+    },
+    records: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['iqn', 'portal'] } } },
+    interface: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['initiator'] } } },
+    links: {
+      optional: true,
+      look: true,
+      answers: ['absent'],
+      rows: { '': { need: ['volumeID', 'grant', 'link', 'to'] } },
+    },
+    device: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['device', 'sectors'] } },
+    },
+    unitSerial: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['serial'] } },
+    },
+    holders: {
+      optional: true,
+      look: true,
+      params: loggedIn,
+      answers: ['absent'],
+      rows: { '': { need: ['holder'] } },
+    },
+    node: {
+      optional: true,
+      look: true,
+      params: { device: 'word' },
+      answers: ['absent'],
+      rows: { '': { need: ['path', 'kind'] } },
+    },
+    createInterface: { optional: true, params: { initiator: 'iqn' } },
+    nameInterface: { optional: true, params: { initiator: 'iqn' } },
+    createRecord: { optional: true, params: session },
+    deleteRecord: { optional: true, params: { iqn: 'iqn', ...portal } },
+    login: { optional: true, params: session },
+    logout: { optional: true, params: { iqn: 'iqn', session: 'integer' } },
+    scan: { optional: true, params: loggedIn },
+    rescan: { optional: true, params: loggedIn },
+    flush: { optional: true, params: { iqn: 'iqn', device: 'word' } },
+    deleteDevice: { optional: true, params: loggedIn },
+    link: { optional: true, params: { ...link, device: 'word' } },
+    unlink: { optional: true, params: link },
+  },
+  needs: {
+    iscsi: ['serial', 'capacity'],
+    block: [
+      'sessions',
+      'records',
+      'interface',
+      'links',
+      'device',
+      'unitSerial',
+      'holders',
+      'node',
+      'createInterface',
+      'nameInterface',
+      'createRecord',
+      'deleteRecord',
+      'login',
+      'logout',
+      'scan',
+      'rescan',
+      'flush',
+      'deleteDevice',
+      'link',
+      'unlink',
+    ],
   },
 };
 

@@ -2,8 +2,8 @@
 
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
-import { wholeOf } from './cells.ts';
-import { CannotLook, Mismatch, NotOurs, PoolMissing } from './errors.ts';
+import { percentOf, wholeOf } from './cells.ts';
+import { CannotLook, Mismatch, NotOurs, PoolMissing, Unsupported } from './errors.ts';
 import type { Backing, BackingState, PoolView } from './pool.ts';
 
 export interface PoolOptions {
@@ -20,9 +20,10 @@ const STATES: readonly string[] = ['provisional', 'complete', 'dying'] satisfies
 
 const isState = (text: string | undefined): text is BackingState => STATES.includes(text ?? '');
 
-/** A backing with what it really takes. */
+/** A backing with what it really takes: at least, and at most. */
 export interface Found extends Backing {
-  readonly allocatedBytes: bigint;
+  readonly leastBytes: bigint;
+  readonly mostBytes: bigint;
 }
 
 export interface PoolWorld {
@@ -33,9 +34,15 @@ export interface PoolWorld {
 
 export const identify = async ({ profile, options }: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { outcome, rows } = await profile.call('identity', {}, signal);
-  const identity = rows[0]?.identity;
-  if (outcome === 'absent' || identity === undefined || identity === '') {
-    throw new PoolMissing(options.name, 'its place holds no pool; is its file system mounted?');
+  const { identity = '', problem = '' } = rows[0] ?? {};
+  if (problem !== '') {
+    throw new Unsupported(`pool ${options.name}`, problem);
+  }
+  if (outcome === 'absent' || identity === '') {
+    throw new PoolMissing(
+      options.name,
+      'its place holds no pool; is its file system mounted, or its volume group there?',
+    );
   }
   const known = options.identity?.();
   if (known !== undefined && known !== identity) {
@@ -64,6 +71,19 @@ const clusterOf = async (
   }
 };
 
+/** How much a backing takes: bounds, since a percentage is rounded, and an inactive logical volume tells none at all. */
+const allocatedOf = (row: Row, sizeBytes: bigint): Pick<Found, 'leastBytes' | 'mostBytes'> => {
+  if (row.allocatedPercent === '') {
+    return { leastBytes: 0n, mostBytes: sizeBytes };
+  }
+  if (row.allocatedPercent !== undefined) {
+    const { lower, upper } = percentOf(row, 'allocatedPercent', sizeBytes);
+    return { leastBytes: lower, mostBytes: upper };
+  }
+  const bytes = row.allocated === undefined ? sizeBytes : wholeOf(row, 'allocated');
+  return { leastBytes: bytes, mostBytes: bytes };
+};
+
 const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise<Found> => {
   const { id = '', state, path = '' } = row;
   if (!isState(state)) {
@@ -76,7 +96,7 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
     state,
     sizeBytes,
     path,
-    allocatedBytes: row.allocated === undefined ? sizeBytes : wholeOf(row, 'allocated'),
+    ...allocatedOf(row, sizeBytes),
     ...(clusterID === undefined ? {} : { clusterID }),
     ...(clusterID === world.options.clusterID ? {} : { foreign: true }),
   };
@@ -111,12 +131,49 @@ export const find = async (world: PoolWorld, id: string, signal: AbortSignal): P
   return first;
 };
 
-/** What a pool with thin or sparse volumes may still promise. Dying ones grow no more. */
-const freeOf = (freeBytes: bigint, found: readonly Found[]): bigint => {
-  const owed = found
-    .filter(({ state, sizeBytes, allocatedBytes }) => state !== 'dying' && sizeBytes > allocatedBytes)
-    .reduce((sum, { sizeBytes, allocatedBytes }) => sum + sizeBytes - allocatedBytes, 0n);
-  return freeBytes > owed ? freeBytes - owed : 0n;
+const sum = (numbers: readonly bigint[]): bigint => numbers.reduce((total, one) => total + one, 0n);
+
+const isSnapshot = ({ id }: Found): boolean => id.startsWith('snap');
+
+/** What a thin or sparse backing may yet come to take. A dying one grows no more, nor a snapshot that is whole. */
+const owedBy = (found: Found): bigint => {
+  const grows = found.state === 'provisional' || (found.state === 'complete' && !isSnapshot(found));
+  return grows && found.sizeBytes > found.leastBytes ? found.sizeBytes - found.leastBytes : 0n;
+};
+
+/**
+ * What a backing may take by itself where copies share blocks: a volume must be able to part from all of its copies; a snapshot
+ * is never written.
+ */
+export const claimOf = (found: Found): bigint =>
+  isSnapshot(found) || found.state === 'dying' || found.mostBytes > found.sizeBytes
+    ? found.mostBytes
+    : found.sizeBytes;
+
+/** A pool whose own records are that full takes no more: without room for them it stops all its volumes (lvmthin(7)). */
+const METADATA_LIMIT_PERCENT = 80n;
+
+const isOutOfMetadata = ({ metadataPercent }: Row): boolean =>
+  metadataPercent !== undefined &&
+  percentOf({ metadataPercent }, 'metadataPercent', 100n).upper >= METADATA_LIMIT_PERCENT;
+
+/**
+ * What a pool may still promise. The shared blocks of copies are counted with each of them by all tools, so where there are copies
+ * the promises themselves are added up as well. Never overcommitted, never negative.
+ */
+const freeOf = (world: PoolWorld, capacity: Row, found: readonly Found[]): bigint => {
+  const total = wholeOf(capacity, 'total');
+  const free =
+    capacity.usedPercent === undefined
+      ? wholeOf(capacity, 'free')
+      : total - percentOf(capacity, 'usedPercent', total).upper;
+  const limits = [
+    free - sum(found.map(owedBy)),
+    world.profile.has('snapshot') ? total - sum(found.map(claimOf)) : total,
+    isOutOfMetadata(capacity) ? 0n : total,
+  ];
+  const least = limits.reduce((lowest, one) => (one < lowest ? one : lowest));
+  return least > 0n ? least : 0n;
 };
 
 export const observe = async (world: PoolWorld, signal: AbortSignal): Promise<PoolView> => {
@@ -128,8 +185,8 @@ export const observe = async (world: PoolWorld, signal: AbortSignal): Promise<Po
     name: world.options.name,
     identity,
     totalBytes: wholeOf(capacity, 'total'),
-    freeBytes: freeOf(wholeOf(capacity, 'free'), found),
-    extentBytes: world.extentBytes,
-    backings: found.map(({ allocatedBytes: _, ...backing }) => backing),
+    freeBytes: freeOf(world, capacity, found),
+    extentBytes: capacity.extent === undefined ? world.extentBytes : wholeOf(capacity, 'extent'),
+    backings: found.map(({ leastBytes: _, mostBytes: __, ...backing }) => backing),
   };
 };

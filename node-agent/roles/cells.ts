@@ -19,3 +19,25 @@ export const flagOf = (row: Row, column: string): boolean => {
   }
   return text === 'true';
 };
+
+const HUNDREDTHS = 10_000n;
+
+/**
+ * That part of a whole, from a percentage with at most two decimals. Tools round to the nearest: `lower` and `upper` bound what
+ * it may have been; 0.00 and 100.00 are exact (LVM never rounds to them). Throws CannotLook.
+ */
+export const percentOf = (
+  row: Row,
+  column: string,
+  whole: bigint,
+): { readonly lower: bigint; readonly upper: bigint } => {
+  const text = row[column] ?? '';
+  const [, digits, decimals = ''] = /^(\d{1,3})(?:\.(\d{1,2}))?$/.exec(text) ?? [];
+  const parts = digits === undefined ? -1n : BigInt(digits) * 100n + BigInt(decimals.padEnd(2, '0'));
+  if (parts < 0n || parts > HUNDREDTHS) {
+    throw new CannotLook(column, `${JSON.stringify(text.slice(0, 80))} is no percentage`);
+  }
+  const isExact = parts === 0n || parts === HUNDREDTHS;
+  const at = (hundredths: bigint) => (whole * hundredths) / HUNDREDTHS;
+  return isExact ? { lower: at(parts), upper: at(parts) } : { lower: at(parts - 1n), upper: at(parts + 1n) };
+};

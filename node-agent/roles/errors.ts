@@ -3,8 +3,10 @@
  * messages are for people and never hold a secret. "Could not look" (CannotLook) is an error of its own, so that it can
  * never be taken for "there is nothing".
  */
+import type { Reason } from '../../api/reasons.ts';
 
-export type RoleReason =
+export type RoleReason = Extract<
+  Reason,
   | 'NoSpace'
   | 'PoolMissing'
   | 'NotOurs'
@@ -20,7 +22,8 @@ export type RoleReason =
   | 'Denied'
   | 'Unsupported'
   | 'CannotLook'
-  | 'NotDone';
+  | 'NotDone'
+>;
 
 export abstract class RoleError extends Error {
   abstract readonly reason: RoleReason;

@@ -16,6 +16,8 @@ export type Locator =
 
 export interface Connection {
   readonly volumeID: string;
+  /** One per grant; the link to a block device carries it, so that a disk tells its grant by its path. */
+  readonly grantUUID: string;
   readonly iqn: string;
   readonly lun: number;
   /** `host:port`; an IPv6 host in brackets. */
@@ -33,6 +35,8 @@ export interface Identity {
 
 export interface Connected {
   readonly volumeID: string;
+  /** Absent for a session or record without a link: its connecting, or disconnecting, was cut short. */
+  readonly grantUUID?: string;
 }
 
 /**
@@ -41,15 +45,21 @@ export interface Connected {
  */
 export interface Initiator {
   readonly kind: Locator['kind'];
-  /** Idempotent. Throws Denied for a wrong name or password, Busy when the portal does not answer. */
+  /**
+   * Idempotent. What is left of an earlier grant of the volume goes first: call it only while no VM has the disk. Throws Denied for a
+   * wrong name or password, Busy when the portal does not answer or something on the host holds the device.
+   */
   connect(connection: Connection, signal: AbortSignal): Promise<Locator>;
   /**
    * Reads serial and size from the device itself, with this initiator name and password; the caller compares. Never
    * leaves a session behind. Throws Denied, Busy (no answer, or no LUN yet), CannotLook.
    */
   verify(connection: Connection, signal: AbortSignal): Promise<Identity>;
-  /** Session, node record and device gone. No-op when absent. */
-  disconnect(connection: Connection, signal: AbortSignal): Promise<void>;
-  /** Connections of ours on this host. */
+  /**
+   * Device flushed and gone, then session, node record with its secret, and link. No-op when absent, or when the connection is another
+   * grant's. Throws Busy while something on the host holds the device.
+   */
+  disconnect(grant: Pick<Connection, 'volumeID' | 'grantUUID'>, signal: AbortSignal): Promise<void>;
+  /** Connections of ours on this host, also parts of them. */
   observe(signal: AbortSignal): Promise<readonly Connected[]>;
 }

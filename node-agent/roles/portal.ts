@@ -8,3 +8,12 @@ export const splitPortal = (portal: string): { readonly host: string; readonly p
   }
   return { host, port };
 };
+
+/** A host as it stands before a port: IPv6 in brackets. */
+export const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+/** `host:port` in the one way that can be compared. */
+export const portalName = (portal: string): string => {
+  const { host, port } = splitPortal(portal);
+  return `${bracketed(host)}:${port}`;
+};

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { roundUp } from '../../api/quantity.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
-import { find, identify, observe, type PoolOptions, type PoolWorld } from './backings.ts';
+import { claimOf, find, identify, observe, type PoolOptions, type PoolWorld } from './backings.ts';
 import {
   BackingNotFound,
   Busy,
@@ -16,11 +16,11 @@ import {
   PoolMissing,
   Unsupported,
 } from './errors.ts';
-import type { Owner, Pool } from './pool.ts';
+import type { Owner, Pool, PoolView } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
-const refuseFull = async (world: PoolWorld, moreBytes: bigint, signal: AbortSignal): Promise<void> => {
-  const { freeBytes } = await observe(world, signal);
+
+const refuseFull = (world: PoolWorld, { freeBytes }: PoolView, moreBytes: bigint): void => {
   if (moreBytes > freeBytes) {
     throw new NoSpace(world.options.name, moreBytes, freeBytes);
   }
@@ -45,7 +45,6 @@ const create = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const { id, owner } = wanted;
-  const size = roundUp(wanted.sizeBytes, world.extentBytes);
   const before = await find(world, id, signal);
   if (before?.state === 'complete') {
     return;
@@ -53,11 +52,16 @@ const create = async (
   if (before?.state === 'dying') {
     throw new Busy(id, 'its last backing is still being removed');
   }
+  const view = await observe(world, signal);
+  const size = roundUp(wanted.sizeBytes, view.extentBytes);
   if (before !== undefined && before.sizeBytes > size) {
     throw new Mismatch(id, `${size} bytes`, `${before.sizeBytes} bytes`);
   }
-  await refuseFull(world, before === undefined ? size : size - before.sizeBytes, signal);
-  const result = await world.profile.call('create', { 'backing.id': id, size, ...tagsOf(owner) }, signal);
+  refuseFull(world, view, before === undefined ? size : size - before.sizeBytes);
+  const result =
+    before !== undefined && world.profile.has('resume')
+      ? await world.profile.call('resume', { 'backing.id': id, size }, signal)
+      : await world.profile.call('create', { 'backing.id': id, size, ...tagsOf(owner) }, signal);
   await expectProvisional(world, { id, sizeBytes: size, result, verb: 'create' }, signal);
 };
 
@@ -99,12 +103,18 @@ const snapshot = async (
     throw new BackingNotFound(sourceID, options.name, 'complete');
   }
   const before = await find(world, id, signal);
-  if (before?.state === 'complete' || before?.state === 'provisional') {
-    return;
-  }
-  if (before !== undefined) {
+  if (before?.state === 'dying') {
     throw new Busy(id, 'its last backing is still being removed');
   }
+  if (before?.state === 'provisional' && profile.has('resume')) {
+    const result = await profile.call('resume', { 'backing.id': id, size: source.sizeBytes }, signal);
+    await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
+  }
+  if (before !== undefined) {
+    return;
+  }
+  // What was shared must have a place when it no longer is.
+  refuseFull(world, await observe(world, signal), claimOf({ ...source, id }));
   const values = { 'backing.id': id, 'source.id': sourceID, ...tagsOf(owner) };
   const result = await profile.call('snapshot', values, signal);
   await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
@@ -159,15 +169,16 @@ const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<
 };
 
 const grow = async (world: PoolWorld, id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void> => {
-  const size = roundUp(sizeBytes, world.extentBytes);
   const before = await find(world, id, signal);
   if (before?.state !== 'complete') {
     throw new BackingNotFound(id, world.options.name, 'complete');
   }
+  const view = await observe(world, signal);
+  const size = roundUp(sizeBytes, view.extentBytes);
   if (before.sizeBytes >= size) {
     return;
   }
-  await refuseFull(world, size - before.sizeBytes, signal);
+  refuseFull(world, view, size - before.sizeBytes);
   const result = await world.profile.call('grow', { 'backing.id': id, size }, signal);
   if (result.outcome === 'full') {
     throw new NoSpace(world.options.name, size - before.sizeBytes);
@@ -181,8 +192,9 @@ const grow = async (world: PoolWorld, id: string, sizeBytes: bigint, signal: Abo
 const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { name } = world.options;
   const identity = world.options.identity?.() ?? randomUUID();
-  const { outcome } = await world.profile.call('identity', {}, signal);
-  if (outcome === 'absent') {
+  const { outcome, rows } = await world.profile.call('identity', {}, signal);
+  const isMarked = outcome !== 'absent' && (rows[0]?.identity ?? '') !== '';
+  if (!isMarked && (rows[0]?.problem ?? '') === '') {
     const contents = await world.profile.call('contents', {}, signal);
     if (contents.outcome === 'absent') {
       throw new PoolMissing(name, 'its place does not exist');

@@ -9,7 +9,9 @@ import type { Values } from '../profiles/values.ts';
 import { wholeOf } from './cells.ts';
 import { Busy, ExportNotFound, Mismatch, NotDone } from './errors.ts';
 import { DEFAULT_IQN_PREFIX, type Found, iqnOf, LUN, look, scsiIdOf, type TargetWorld } from './exports.ts';
-import type { Chap, ExportSpec, Target } from './target.ts';
+import { pause } from './pause.ts';
+import { bracketed, portalName, splitPortal } from './portal.ts';
+import type { Access, Export, ExportSpec, Target } from './target.ts';
 
 export interface TargetOptions {
   /** `host:port` of this server, as hypervisors reach it. */
@@ -39,7 +41,11 @@ const get = async (world: TargetWorld, volumeID: string, signal: AbortSignal): P
 const change = (world: TargetWorld, verb: string, values: Values, signal: AbortSignal): Promise<CallResult> =>
   world.profile.call(verb, values, signal);
 
-const at = ({ tid, iqn }: Found): Values => ({ tid, iqn });
+const at = ({ tid, iqn, volumeID }: Found): Values => ({ tid, iqn, 'volume.id': volumeID });
+const lunAt = (found: Found): Values => ({ ...at(found), lun: LUN });
+
+/** A LUN that is made in one go: what a crash left of it is torn down, since its parts cannot be set twice. */
+const isMadeWhole = ({ profile }: TargetWorld): boolean => !profile.has('identify');
 
 /**
  * A number may be taken between look and change, and the daemon has one error for a taken number and a taken name:
@@ -55,7 +61,7 @@ const ensureTarget = async (world: TargetWorld, volumeID: string, signal: AbortS
     }
     const highest = tids.toSorted((a, b) => Number(a - b)).at(-1) ?? 0n;
     const tid = highest + 1n;
-    const values = { tid, iqn: iqnOf(volumeID, world.prefix) };
+    const values = { tid, iqn: iqnOf(volumeID, world.prefix), 'volume.id': volumeID };
     ({ said } = await change(world, 'createTarget', values, signal));
   }
   const found = await find(world, volumeID, signal);
@@ -65,8 +71,64 @@ const ensureTarget = async (world: TargetWorld, volumeID: string, signal: AbortS
   return found;
 };
 
-const isAsAsked = (found: Found, spec: ExportSpec): boolean =>
-  found.ready && found.path === spec.path && found.serial === spec.serial && found.readOnly === spec.readOnly;
+/** Portals that belong to the target itself. Adding one disturbs nobody. */
+const ensurePortals = async (world: TargetWorld, found: Found, signal: AbortSignal): Promise<void> => {
+  for (const portal of found.missingPortals) {
+    await change(world, 'addPortal', { ...at(found), ...portalValues(portal) }, signal);
+  }
+};
+
+const portalValues = (portal: string): Values => {
+  const { host, port } = splitPortal(portal);
+  return { 'portal.host': bracketed(host), 'portal.port': port };
+};
+
+const isAsAsked = ({ profile }: TargetWorld, found: Found, spec: ExportSpec): boolean =>
+  found.ready &&
+  found.path === spec.path &&
+  found.serial === spec.serial &&
+  (found.readOnly === spec.readOnly || profile.can.readOnlyPerInitiator === true);
+
+const shownAs = ({ path, serial, readOnly, faults }: Found): string =>
+  [path ?? 'no LUN', `serial ${serial ?? 'none'}`, readOnly ? 'read-only' : 'writable', ...faults].join(', ');
+
+/** Answers what the tool complained of. */
+const makeLun = async (
+  world: TargetWorld,
+  before: Found,
+  spec: ExportSpec,
+  signal: AbortSignal,
+): Promise<readonly string[]> => {
+  const complaints: string[] = [];
+  const does = async (verb: string, values: Values) => {
+    const { outcome, said } = await change(world, verb, values, signal);
+    if (outcome !== 'ok') {
+      complaints.push(said);
+    }
+  };
+  const lun = lunAt(before);
+  const has = before.luns.includes(BigInt(LUN));
+  const isOther = !has || before.path !== spec.path;
+  if (isMadeWhole(world)) {
+    for (const entry of before.entries) {
+      await takeOff(world, before, entry, signal);
+    }
+    await does('deleteLun', lun);
+    await does('createTarget', at(before));
+    await ensurePortals(world, before, signal);
+    await does('createLun', { ...lun, path: spec.path, serial: spec.serial });
+    return complaints;
+  }
+  if (has && isOther) {
+    await does('deleteLun', lun);
+  }
+  if (isOther) {
+    await does('createLun', { ...lun, path: spec.path, serial: spec.serial });
+  }
+  const names = { serial: spec.serial, 'scsi.id': scsiIdOf(spec.serial) };
+  await does('identify', { ...lun, ...names, 'lun.readOnly': spec.readOnly ? 1 : 0 });
+  return complaints;
+};
 
 const open = async (
   world: TargetWorld,
@@ -74,56 +136,66 @@ const open = async (
   spec: ExportSpec,
   signal: AbortSignal,
 ): Promise<void> => {
-  const before = await ensureTarget(world, volumeID, signal);
-  if (isAsAsked(before, spec)) {
+  const made = await ensureTarget(world, volumeID, signal);
+  await ensurePortals(world, made, signal);
+  const before = made.missingPortals.length === 0 ? made : await get(world, volumeID, signal);
+  if (isAsAsked(world, before, spec)) {
     return;
   }
   if (before.sessions.length > 0 || before.allowed.length > 0) {
-    const found = `${before.path ?? 'no LUN'}, serial ${before.serial ?? 'none'}, ${before.readOnly ? 'read-only' : 'writable'}`;
-    throw new Mismatch(volumeID, `${spec.path}, serial ${spec.serial}`, found);
+    throw new Mismatch(volumeID, `${spec.path}, serial ${spec.serial}`, shownAs(before));
   }
-  const said: string[] = [];
-  const lun = { ...at(before), lun: LUN };
-  const has = before.luns.includes(BigInt(LUN));
-  if (has && before.path !== spec.path) {
-    said.push((await change(world, 'deleteLun', lun, signal)).said);
-  }
-  if (!has || before.path !== spec.path) {
-    said.push((await change(world, 'createLun', { ...lun, path: spec.path }, signal)).said);
-  }
-  const names = { serial: spec.serial, 'scsi.id': scsiIdOf(spec.serial) };
-  const identity = { ...lun, ...names, 'lun.readOnly': spec.readOnly ? 1 : 0 };
-  said.push((await change(world, 'identify', identity, signal)).said);
+  const complaints = await makeLun(world, before, spec, signal);
   const after = await get(world, volumeID, signal);
-  if (!isAsAsked(after, spec)) {
-    throw new NotDone(volumeID, `exporting ${spec.path}`, said.filter((words) => words !== '').join('; '));
+  if (!isAsAsked(world, after, spec)) {
+    throw new NotDone(volumeID, `exporting ${spec.path}`, complaints.join('; '));
+  }
+};
+
+/** Accounts that are the daemon's, bound to the target before anybody is let in. */
+const requirePassword = async (
+  world: TargetWorld,
+  before: Found,
+  access: Access,
+  signal: AbortSignal,
+): Promise<void> => {
+  const user = { 'chap.user': access.user };
+  if (!world.profile.has('bindAccount') || before.chapUsers.includes(access.user)) {
+    return;
+  }
+  await change(world, 'createAccount', { ...user, 'chap.password': access.password }, signal);
+  const { said } = await change(world, 'bindAccount', { ...at(before), ...user }, signal);
+  // A target without an account lets everybody in who names an allowed initiator.
+  if (!(await get(world, before.volumeID, signal)).chapUsers.includes(access.user)) {
+    throw new NotDone(before.volumeID, 'requiring a password', said);
   }
 };
 
 const allow = async (
   world: TargetWorld,
-  wanted: { volumeID: string; initiator: string; chap: Chap },
+  wanted: { volumeID: string; initiator: string; access: Access },
   signal: AbortSignal,
 ): Promise<void> => {
-  const { volumeID, initiator, chap } = wanted;
+  const { volumeID, initiator, access } = wanted;
   const before = await get(world, volumeID, signal);
   if (!before.ready) {
     throw new NotDone(volumeID, `allowing ${initiator}`, 'the export is not ready');
   }
-  const user = { 'chap.user': chap.user };
-  if (!before.chapUsers.includes(chap.user)) {
-    await change(world, 'createAccount', { ...user, 'chap.password': chap.password }, signal);
-    const { said } = await change(world, 'bindAccount', { ...at(before), ...user }, signal);
-    // A target without an account lets everybody in who names an allowed initiator.
-    if (!(await get(world, volumeID, signal)).chapUsers.includes(chap.user)) {
-      throw new NotDone(volumeID, 'requiring a password', said);
-    }
-  }
-  if (before.allowed.includes(initiator)) {
+  await requirePassword(world, before, access, signal);
+  const isDone = ({ allowed, chapUsers }: Found) =>
+    allowed.includes(initiator) && chapUsers.includes(access.user);
+  if (before.allowed.includes(initiator) && (world.profile.has('bindAccount') || isDone(before))) {
     return;
   }
-  const { said } = await change(world, 'allow', { ...at(before), initiator }, signal);
-  if (!(await get(world, volumeID, signal)).allowed.includes(initiator)) {
+  const values = {
+    ...lunAt(before),
+    initiator,
+    'chap.user': access.user,
+    'chap.password': access.password,
+    'lun.readOnly': access.readOnly === true ? 1 : 0,
+  };
+  const { said } = await change(world, 'allow', values, signal);
+  if (!isDone(await get(world, volumeID, signal))) {
     throw new NotDone(volumeID, `allowing ${initiator}`, said);
   }
 };
@@ -134,9 +206,10 @@ const takeOff = async (
   entry: string,
   signal: AbortSignal,
 ): Promise<string> => {
-  const { said } = entry.startsWith('iqn.')
-    ? await change(world, 'deny', { ...at(found), initiator: entry }, signal)
-    : await change(world, 'denyAddress', { ...at(found), address: entry }, signal);
+  const { said } =
+    entry.startsWith('iqn.') || !world.profile.has('denyAddress')
+      ? await change(world, 'deny', { ...lunAt(found), initiator: entry }, signal)
+      : await change(world, 'denyAddress', { ...at(found), address: entry }, signal);
   return said;
 };
 
@@ -151,6 +224,9 @@ const dropAccount = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const values = { 'chap.user': user };
+  if (!world.profile.has('deleteAccount')) {
+    return;
+  }
   if (found?.chapUsers.includes(user)) {
     await change(world, 'unbindAccount', { ...at(found), ...values }, signal);
   }
@@ -178,9 +254,9 @@ const deny = async (
 ): Promise<void> => {
   const { volumeID, initiator, user } = wanted;
   const before = await find(world, volumeID, signal);
-  if (before?.allowed.includes(initiator)) {
+  if (before?.entries.includes(initiator)) {
     const said = await takeOff(world, before, initiator, signal);
-    if ((await find(world, volumeID, signal))?.allowed.includes(initiator)) {
+    if ((await find(world, volumeID, signal))?.entries.includes(initiator)) {
       throw new NotDone(volumeID, `denying ${initiator}`, said);
     }
   }
@@ -195,6 +271,10 @@ const cutOnce = async (
   initiator: string,
   signal: AbortSignal,
 ): Promise<void> => {
+  if (!world.profile.has('cut')) {
+    // Taking access off has ended them; they only need to be seen gone.
+    return;
+  }
   const { rows } = await world.profile.call('connections', at(found), signal);
   for (const row of rows.filter((one) => one.initiator === initiator)) {
     const values = { ...at(found), session: wholeOf(row, 'session'), connection: wholeOf(row, 'connection') };
@@ -215,7 +295,7 @@ const cut = async (
     if (found === undefined) {
       return;
     }
-    if (found.allowed.includes(initiator)) {
+    if (found.entries.includes(initiator)) {
       throw new Busy(volumeID, `${initiator} is still allowed and would come back`);
     }
     clean = found.sessions.includes(initiator) ? 0 : clean + 1;
@@ -242,15 +322,22 @@ const close = async (world: TargetWorld, volumeID: string, signal: AbortSignal):
     return;
   }
   refuseSessions(before);
-  for (const entry of before.allowed) {
+  for (const entry of before.entries) {
     await takeOff(world, before, entry, signal);
   }
   refuseSessions(await find(world, volumeID, signal));
   for (const user of before.chapUsers) {
     await dropAccount(world, before, user, signal);
   }
-  for (const lun of before.luns.filter((one) => one !== 0n)) {
+  const luns = new Set([
+    ...before.luns.filter((one) => one !== 0n),
+    ...(isMadeWhole(world) ? [BigInt(LUN)] : []),
+  ]);
+  for (const lun of luns) {
     await change(world, 'deleteLun', { ...at(before), lun }, signal);
+  }
+  for (const portal of before.portals) {
+    await change(world, 'removePortal', { ...at(before), ...portalValues(portal) }, signal);
   }
   const { said } = await change(world, 'deleteTarget', at(before), signal);
   const after = await find(world, volumeID, signal);
@@ -260,22 +347,20 @@ const close = async (world: TargetWorld, volumeID: string, signal: AbortSignal):
   }
 };
 
-const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
+const exportOf = ({
+  tid: _tid,
+  luns: _luns,
+  entries: _entries,
+  portals: _portals,
+  missingPortals: _missing,
+  faults: _faults,
+  ...seen
+}: Found): Export => seen;
 
 export const profiledTarget = (profile: BoundProfile, options: TargetOptions): Target => {
   const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, settleMs = 500, wait = pause } = options;
-  const world: TargetWorld = { profile, prefix, settleMs, wait };
+  const portals = options.portals.map(portalName);
+  const world: TargetWorld = { profile, prefix, portals, settleMs, wait };
   const turns = createLocks();
   const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     turns.hold('target', signal, work);
@@ -286,11 +371,11 @@ export const profiledTarget = (profile: BoundProfile, options: TargetOptions): T
       readOnlyPerInitiator: can.readOnlyPerInitiator === true,
       serialMax: typeof can.serialMax === 'number' ? can.serialMax : 20,
     },
-    observe: async (signal) => (await look(world, signal)).ours.map(({ tid: _, luns: __, ...seen }) => seen),
+    observe: async (signal) => (await look(world, signal)).ours.map(exportOf),
     portals: () => options.portals,
     open: (volumeID, spec, signal) => inTurn(signal, () => open(world, volumeID, spec, signal)),
-    allow: (volumeID, initiator, chap, signal) =>
-      inTurn(signal, () => allow(world, { volumeID, initiator, chap }, signal)),
+    allow: (volumeID, initiator, access, signal) =>
+      inTurn(signal, () => allow(world, { volumeID, initiator, access }, signal)),
     deny: (volumeID, initiator, user, signal) =>
       inTurn(signal, () => deny(world, { volumeID, initiator, user }, signal)),
     cut: (volumeID, initiator, signal) => inTurn(signal, () => cut(world, volumeID, initiator, signal)),

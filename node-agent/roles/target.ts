@@ -9,6 +9,12 @@ export interface Chap {
   readonly password: string;
 }
 
+/** What an initiator is allowed. */
+export interface Access extends Chap {
+  /** Respected only with `can.readOnlyPerInitiator`; else the export itself is read-only. */
+  readonly readOnly?: boolean;
+}
+
 export interface Export {
   readonly volumeID: string;
   readonly iqn: string;
@@ -61,9 +67,12 @@ export interface Target {
    * what is half made or has another path or mode; throws Mismatch when somebody is allowed or connected meanwhile.
    */
   open(volumeID: string, spec: ExportSpec, signal: AbortSignal): Promise<void>;
-  /** CHAP account first, access last. Throws ExportNotFound, NotDone (also for an export that is not ready). */
-  allow(volumeID: string, initiator: string, chap: Chap, signal: AbortSignal): Promise<void>;
-  /** Access off first, then the account (none for an empty user). Leaves sessions alone. No-op for what is not there. */
+  /** Nobody gets in without a password at any moment. Throws ExportNotFound, NotDone (also for an export that is not ready). */
+  allow(volumeID: string, initiator: string, access: Access, signal: AbortSignal): Promise<void>;
+  /**
+   * Access off first, then the account (none for an empty user). Some targets leave sessions alone, some end them at once.
+   * No-op for what is not there.
+   */
   deny(volumeID: string, initiator: string, chapUser: string, signal: AbortSignal): Promise<void>;
   /** Ends the sessions of this initiator and sees them gone. Refuses (Busy) while it is still allowed: it would come back. */
   cut(volumeID: string, initiator: string, signal: AbortSignal): Promise<void>;

@@ -4,7 +4,7 @@ import type { BoundProfile, CallResult } from '../profiles/bind.ts';
 import { wholeOf } from './cells.ts';
 import { Busy, CannotLook, Denied } from './errors.ts';
 import type { Connection, Identity, Initiator } from './initiator.ts';
-import { splitPortal } from './portal.ts';
+import { bracketed, splitPortal } from './portal.ts';
 
 const valuesOf = ({ iqn, lun, portal, initiator, chap }: Connection) => {
   const { host, port } = splitPortal(portal);
@@ -12,7 +12,7 @@ const valuesOf = ({ iqn, lun, portal, initiator, chap }: Connection) => {
     iqn,
     lun,
     initiator,
-    'portal.host': host.includes(':') ? `[${host}]` : host,
+    'portal.host': bracketed(host),
     'portal.port': port,
     'chap.user': chap.user,
     'chap.password': chap.password,

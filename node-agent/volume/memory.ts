@@ -2,11 +2,24 @@
 // was set back to an earlier day, or is away, cannot make it forget.
 import type { Grant } from '../../api/volume.ts';
 
+/** How the data of a volume or snapshot is made from its source, remembered before it is begun. */
+export interface CopyMemory {
+  readonly sourceID: string;
+  /** CopyOnWrite: the pool makes the copy in a moment. Copy: byte by byte, checked chunk by chunk. */
+  readonly how: 'CopyOnWrite' | 'Copy';
+  /** Copied, checked and durable, from the start on; decimal. */
+  readonly copiedBytes: string;
+}
+
 export interface ServerMemory {
+  /** The volumeID, or the snapshotID: what this record is called. */
   readonly volumeID: string;
   readonly volumeUID: string;
   /** The complete backing store was seen once: never create it again. */
   readonly everProvisioned: boolean;
+  /** The placement for which there was no room before anything was made: never make it for that one. */
+  readonly refusedEpoch?: number;
+  readonly copy?: CopyMemory;
   /** The highest revision of the grants ever applied. */
   readonly revision: number;
   /** The grants of that revision, to rebuild targets from while the API is away. */

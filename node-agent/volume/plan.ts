@@ -1,20 +1,35 @@
-// The volume server's rules for the data of one Volume. Pure.
+// The volume server's rules for the data of one Volume or Snapshot. Pure.
 //
 //   nothing ──create──► provisional ──complete──► complete ──retire──► dying ──free──► nothing
-//                                     (the final name means complete)   (order: Remove only)
-import { parseBytes, roundUp } from '../../api/quantity.ts';
-import { type Backend, backendOf, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
+//           ──snapshot─►    │ copy      (the final name means complete)   (order: Remove only)
+//   no room before anything was made ──► refused, for ever, for this placement
+import { roundUp } from '../../api/quantity.ts';
+import type { Reason } from '../../api/reasons.ts';
+import {
+  type Backend,
+  backendOf,
+  grantsOf,
+  hasFinalizer,
+  idOf,
+  isSnapshot,
+  pinsOf,
+  type Source,
+  type Stored,
+  wantedBytes,
+} from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
-import type { ServerMemory } from './memory.ts';
+import type { CopyMemory, ServerMemory } from './memory.ts';
 
 export interface BackingWorld {
   /** The cached copy; it names this server. */
-  readonly volume: Volume;
+  readonly stored: Stored;
   readonly memory: ServerMemory | undefined;
-  /** The volume's backing; undefined means the pool was seen and has none. */
+  /** Its backing; undefined means the pool was seen and has none. */
   readonly backing: Backing | undefined;
   readonly freeBytes: bigint;
   readonly extentBytes: bigint;
+  /** The pool makes copies in a moment. */
+  readonly copyOnWrite: boolean;
   /** A target for the volume exists. */
   readonly exported: boolean;
   readonly bootID: string;
@@ -24,81 +39,169 @@ export interface BackingWorld {
 
 export type BackingStep =
   | { readonly kind: 'create'; readonly sizeBytes: bigint }
+  /** Written before the copy is begun: it tells what a provisional backing is. */
+  | { readonly kind: 'remember-copy'; readonly copy: CopyMemory }
+  | { readonly kind: 'snapshot'; readonly sourceID: string }
   | { readonly kind: 'complete'; readonly sizeBytes: bigint }
   | { readonly kind: 'remember-provisioned' }
+  /** For ever, for this placement: written before it is told. */
+  | { readonly kind: 'remember-refusal'; readonly epoch: number }
   | { readonly kind: 'grow'; readonly sizeBytes: bigint }
-  /** Irreversible: only after a live GET with the same UID, volumeID and order. */
+  /** A provisional backing of which nobody knows what it holds. */
+  | { readonly kind: 'discard' }
+  /** Irreversible: only after a live GET with the same UID, ID and order. */
   | { readonly kind: 'retire' };
 
 export interface Problem {
-  readonly reason: string;
+  readonly reason: Reason;
   readonly message: string;
 }
 
 export type BackingPlan =
   | { readonly kind: 'take'; readonly step: BackingStep }
   /** Nothing to do; the fact is what there is to say. Undefined: not ours to speak about. */
-  | { readonly kind: 'report'; readonly fact: Backend | undefined };
+  | { readonly kind: 'report'; readonly fact: Backend | undefined }
+  /** Bytes are to be copied in the background, meanwhile the fact is what there is to say. */
+  | { readonly kind: 'copy'; readonly source: Source; readonly fact: Backend | undefined };
 
 const take = (step: BackingStep): BackingPlan => ({ kind: 'take', step });
 
 export function planBacking(world: BackingWorld): BackingPlan {
-  const { volume, backing } = world;
-  if (
-    !hasFinalizer(volume) ||
-    volume.status?.placement === undefined ||
-    volume.status.volumeID === undefined
-  ) {
+  const { stored, backing } = world;
+  if (!hasFinalizer(stored) || stored.status?.placement === undefined || idOf(stored) === undefined) {
     return { kind: 'report', fact: undefined };
   }
   if (backing?.foreign === true) {
     const message = `${backing.path} belongs to another cluster; nothing was touched`;
     return report(world, { problem: { reason: 'NotOurs', message } });
   }
-  return volume.status.order === 'Remove' ? planRemoval(world) : planPresence(world);
+  return stored.status.order === 'Remove' ? planRemoval(world) : planPresence(world);
 }
 
+const grants = (stored: Stored) => (isSnapshot(stored) ? [] : grantsOf(stored));
+
 function planRemoval(world: BackingWorld): BackingPlan {
-  const { volume, backing, exported, now } = world;
-  if (grantsOf(volume).length > 0 || exported) {
+  const { stored, backing, exported, now } = world;
+  if (grants(stored).length > 0 || pinsOf(stored).length > 0 || exported) {
     return report(world, {});
   }
   if (backing === undefined || backing.state === 'dying') {
-    return report(world, { absentAt: backendOf(volume)?.absentAt ?? now });
+    return report(world, { absentAt: backendOf(stored)?.absentAt ?? now });
   }
   return take({ kind: 'retire' });
 }
 
 function planPresence(world: BackingWorld): BackingPlan {
-  const { volume, memory, backing, freeBytes, extentBytes, exported } = world;
-  const sizeBytes = roundUp(parseBytes(volume.spec.size), extentBytes);
-  const provisioned = memory?.everProvisioned === true || backendOf(volume)?.everProvisioned === true;
+  const { stored, memory, backing, extentBytes } = world;
+  const wanted = wantedBytes(stored);
+  if (wanted === undefined) {
+    return report(world, {});
+  }
+  const sizeBytes = roundUp(wanted, extentBytes);
   if (backing?.state === 'complete') {
     if (memory?.everProvisioned !== true) {
       return take({ kind: 'remember-provisioned' });
     }
-    const free = !exported && grantsOf(volume).length === 0;
-    return backing.sizeBytes < sizeBytes && free && freeBytes >= sizeBytes - backing.sizeBytes
+    return mayGrow(world, backing, sizeBytes)
       ? take({ kind: 'grow', sizeBytes })
       : report(world, { sizeBytes: backing.sizeBytes });
   }
-  if (provisioned) {
-    const message = `the data of ${volume.status?.volumeID} is not in pool ${volume.status?.pool}; restore it there, or delete the Volume. It is never made anew.`;
+  if (memory?.everProvisioned === true || backendOf(stored)?.everProvisioned === true) {
+    const message = `the data of ${idOf(stored)} is not in pool ${stored.status?.pool}; restore it there, or delete the ${stored.kind}. It is never made anew.`;
     return report(world, { problem: { reason: 'DataMissing', message } });
   }
-  if (backing?.state === 'provisional' && backing.sizeBytes >= sizeBytes) {
-    return take({ kind: 'complete', sizeBytes });
+  if (memory?.refusedEpoch === stored.status?.placement?.epoch) {
+    return report(world, { refused: true, problem: noSpace(stored, sizeBytes) });
   }
-  if (freeBytes < sizeBytes) {
-    const message = `pool ${volume.status?.pool} has not the ${sizeBytes} bytes free which are needed; free space or lower spec.size`;
-    return report(world, { problem: { reason: 'NoSpace', message } });
+  const { source } = stored.status ?? {};
+  return source === undefined ? planBlank(world, sizeBytes) : planCopy(world, source, sizeBytes);
+}
+
+function mayGrow(world: BackingWorld, backing: Backing, sizeBytes: bigint): boolean {
+  const { stored, freeBytes, exported } = world;
+  const isFree = !exported && grants(stored).length === 0;
+  return backing.sizeBytes < sizeBytes && isFree && freeBytes >= sizeBytes - backing.sizeBytes;
+}
+
+const noSpace = (stored: Stored, sizeBytes: bigint): Problem => ({
+  reason: 'NoSpace',
+  message: `pool ${stored.status?.pool} has not the ${sizeBytes} bytes free which are needed; free space or lower spec.size`,
+});
+
+/** Nothing is made yet: without room, this server is not the one. Once begun it waits for room instead. */
+function withRoom(world: BackingWorld, sizeBytes: bigint, step: BackingStep): BackingPlan {
+  const { stored, backing, memory, freeBytes } = world;
+  const neededBytes = sizeBytes - (backing?.sizeBytes ?? 0n);
+  if (freeBytes >= neededBytes) {
+    return take(step);
   }
-  return take({ kind: 'create', sizeBytes });
+  const isBegun = backing !== undefined || memory?.copy !== undefined;
+  return isBegun
+    ? report(world, { problem: noSpace(stored, sizeBytes) })
+    : take({ kind: 'remember-refusal', epoch: stored.status?.placement?.epoch ?? 0 });
+}
+
+function planBlank(world: BackingWorld, sizeBytes: bigint): BackingPlan {
+  const { backing } = world;
+  return backing?.state === 'provisional' && backing.sizeBytes >= sizeBytes
+    ? take({ kind: 'complete', sizeBytes })
+    : withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
+}
+
+function planCopy(world: BackingWorld, source: Source, sizeBytes: bigint): BackingPlan {
+  const { stored, memory, backing, copyOnWrite } = world;
+  const copy = memory?.copy;
+  if (copy?.sourceID === source.id) {
+    return copy.how === 'CopyOnWrite'
+      ? planCopyOnWrite(world, source)
+      : planByteCopy(world, { source, copy, sizeBytes });
+  }
+  if (backing?.state === 'provisional') {
+    return take({ kind: 'discard' });
+  }
+  const isBeside = source.server === stored.status?.server && source.pool === stored.status?.pool;
+  const how = copyOnWrite && isBeside ? 'CopyOnWrite' : 'Copy';
+  const next = { sourceID: source.id, how, copiedBytes: '0' } as const;
+  return withRoom(world, sizeBytes, { kind: 'remember-copy', copy: next });
+}
+
+/** Whole as soon as it is there, in its source's size; it grows when it is complete. */
+const planCopyOnWrite = ({ backing }: BackingWorld, source: Source): BackingPlan =>
+  backing?.state === 'provisional'
+    ? take({ kind: 'complete', sizeBytes: BigInt(source.sizeBytes) })
+    : take({ kind: 'snapshot', sourceID: source.id });
+
+interface ByteCopy {
+  readonly source: Source;
+  readonly copy: CopyMemory;
+  readonly sizeBytes: bigint;
+}
+
+function planByteCopy(world: BackingWorld, { source, copy, sizeBytes }: ByteCopy): BackingPlan {
+  const { backing } = world;
+  if (backing === undefined && copy.copiedBytes !== '0') {
+    // What was copied into a backing that is gone is gone with it.
+    return take({ kind: 'remember-copy', copy: { ...copy, copiedBytes: '0' } });
+  }
+  if (backing?.state !== 'provisional' || backing.sizeBytes < sizeBytes) {
+    return withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
+  }
+  return BigInt(copy.copiedBytes) >= BigInt(source.sizeBytes)
+    ? take({ kind: 'complete', sizeBytes })
+    : { kind: 'copy', source, fact: factOf(world, { progress: percentOf(copy, source) }) };
+}
+
+/** Told in steps of five: each is a write. */
+function percentOf({ copiedBytes }: CopyMemory, { sizeBytes }: Source): number | undefined {
+  const percent = Number((BigInt(copiedBytes) * 20n) / BigInt(sizeBytes)) * 5;
+  return percent === 0 ? undefined : percent;
 }
 
 interface Seen {
   readonly sizeBytes?: bigint;
   readonly absentAt?: string;
+  readonly refused?: true;
+  readonly progress?: number | undefined;
   readonly problem?: Problem;
 }
 
@@ -109,14 +212,14 @@ const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
 
 /** The server's block, from what was seen in this visit and what stays true. */
 export function factOf(
-  { volume, memory, bootID }: Pick<BackingWorld, 'volume' | 'memory' | 'bootID'>,
-  { sizeBytes, absentAt, problem }: Seen,
+  { stored, memory, bootID }: Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>,
+  { sizeBytes, absentAt, refused, progress, problem }: Seen,
 ): Backend | undefined {
-  const placementEpoch = volume.status?.placement?.epoch;
+  const placementEpoch = stored.status?.placement?.epoch;
   if (placementEpoch === undefined) {
     return undefined;
   }
-  const before = backendOf(volume);
+  const before = backendOf(stored);
   const provisioned = memory?.everProvisioned === true || before?.everProvisioned === true;
   const size = sizeBytes?.toString() ?? before?.sizeBytes;
   const gone = absentAt ?? before?.absentAt;
@@ -126,6 +229,8 @@ export function factOf(
     ...(provisioned ? { everProvisioned: true } : {}),
     ...(size === undefined ? {} : { sizeBytes: size }),
     ...(before?.appliedRevision === undefined ? {} : { appliedRevision: before.appliedRevision }),
+    ...(refused === true || before?.refused === true ? { refused: true } : {}),
+    ...(progress === undefined ? {} : { progress }),
     ...(gone === undefined ? {} : { absentAt: gone }),
     ...(problem === undefined ? {} : { problem }),
   };

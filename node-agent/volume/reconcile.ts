@@ -1,17 +1,27 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
-import { VOLUMES } from '../../api/resources.ts';
-import { type Backend, backendOf, type Volume } from '../../api/volume.ts';
+import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
+import {
+  type Backend,
+  backendOf,
+  grantsOf,
+  idOf,
+  isSnapshot,
+  pinsOf,
+  type Snapshot,
+  type Stored,
+  type Volume,
+} from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitTarget } from '../export/reconcile.ts';
-import { problemOf } from '../problems.ts';
-import { emptyServerMemory } from './memory.ts';
+import { problemOf, ReportedProblem } from '../problems.ts';
+import { emptyServerMemory, type ServerMemory } from './memory.ts';
 import { type BackingStep, factOf, type Problem, planBacking } from './plan.ts';
 import {
   type Progress,
   type ServerDeps,
   type ServerVisit,
   seeBacking,
-  volumeOf,
+  storedOf,
   writeFact,
 } from './visit.ts';
 
@@ -50,42 +60,48 @@ async function visitBoth(visit: ServerVisit): Promise<Result> {
 
 /** Some object or record speaks of the volume; else there is nothing to look at, now or later. */
 const isKnown = (visit: ServerVisit): boolean =>
-  volumeOf(visit) !== undefined ||
+  storedOf(visit) !== undefined ||
   visit.deps.memories.get(visit.volumeID) !== undefined ||
   visit.deps.attachments.byIndex('volumeID', visit.volumeID).length > 0;
 
 async function visitData(visit: ServerVisit): Promise<Progress> {
   const { deps, volumeID, log } = visit;
-  const volume = volumeOf(visit);
-  if (volume === undefined) {
+  const stored = storedOf(visit);
+  if (stored === undefined) {
     return { kind: 'settled' };
   }
   const memory = deps.memories.get(volumeID);
-  const known = { volume, memory, bootID: deps.bootID };
+  const known = { stored, memory, bootID: deps.bootID };
   try {
-    const { view, backing } = await seeBacking(visit, volume.status?.pool);
+    const { view, backing } = await seeBacking(visit, stored.status?.pool);
     const exports = await deps.lookAtTarget();
     const plan = planBacking({
       ...known,
       backing,
       freeBytes: view.freeBytes,
       extentBytes: view.extentBytes,
+      copyOnWrite: deps.pools.get(stored.status?.pool ?? '')?.can.copyOnWrite === true,
       exported: exports.some((one) => one.volumeID === volumeID),
       now: deps.now().toISOString(),
     });
+    if (plan.kind === 'copy') {
+      deps.copyLater(volumeID);
+      const problem = deps.copyFailures.get(volumeID);
+      return await writeFact(visit, stored, plan.fact && { ...plan.fact, ...(problem && { problem }) });
+    }
     if (plan.kind === 'report') {
-      const isNews = plan.fact?.absentAt !== undefined && backendOf(volume)?.absentAt === undefined;
+      const isNews = plan.fact?.absentAt !== undefined && backendOf(stored)?.absentAt === undefined;
       if (isNews && backing === undefined) {
         // Its data went by other hands; what stood beside it goes too.
-        await deps.pools.get(volume.status?.pool ?? '')?.free(volumeID, visit.signal);
+        await deps.pools.get(stored.status?.pool ?? '')?.free(volumeID, visit.signal);
       }
-      return await writeFact(visit, volume, plan.fact);
+      return await writeFact(visit, stored, plan.fact);
     }
     log.info({ volumeID, step: plan.step.kind }, 'Changing the backing store');
-    await actOnBacking(visit, volume, plan.step);
+    await actOnBacking(visit, stored, plan.step);
     return { kind: 'acted' };
   } catch (error) {
-    return failed(visit, volume, { error, fact: (problem) => factOf(known, { problem }) });
+    return failed(visit, stored, { error, fact: (problem) => factOf(known, { problem }) });
   }
 }
 
@@ -95,23 +111,43 @@ interface Failure {
 }
 
 /** A failure of the outside world is told and tried again; any other is the loop's to judge. */
-async function failed(visit: ServerVisit, volume: Volume, { error, fact }: Failure): Promise<Progress> {
+async function failed(visit: ServerVisit, stored: Stored, { error, fact }: Failure): Promise<Progress> {
   const problem = problemOf(error);
   if (problem === undefined) {
     throw error;
   }
   visit.log.warn({ volumeID: visit.volumeID, err: error }, 'The backing store could not be seen or changed');
-  await writeFact(visit, volume, fact(problem));
+  await writeFact(visit, stored, fact(problem));
   return { kind: 'waiting' };
 }
 
-async function actOnBacking(visit: ServerVisit, volume: Volume, step: BackingStep): Promise<void> {
+async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingStep): Promise<void> {
   const { deps, volumeID, signal } = visit;
-  const pool = deps.pools.get(volume.status?.pool ?? '');
-  const { namespace = '', name, uid } = volume.metadata;
+  const pool = deps.pools.get(stored.status?.pool ?? '');
+  const { namespace = '', name, uid } = stored.metadata;
+  const owner = { clusterID: deps.clusterID, namespace, name };
+  const remember = async (more: Partial<ServerMemory>) => {
+    const memory = deps.memories.get(volumeID) ?? emptyServerMemory(volumeID, uid);
+    await deps.memories.put(volumeID, { ...memory, ...more });
+  };
   switch (step.kind) {
     case 'create':
-      await pool?.create(volumeID, step.sizeBytes, { clusterID: deps.clusterID, namespace, name }, signal);
+      await pool?.create(volumeID, step.sizeBytes, owner, signal);
+      return;
+    case 'remember-copy':
+      await remember({ copy: step.copy });
+      return;
+    case 'snapshot':
+      if (await isPinnedLive(visit, stored)) {
+        await pool?.snapshot(volumeID, step.sourceID, owner, signal);
+      }
+      return;
+    case 'discard':
+      await pool?.retire(volumeID, signal);
+      deps.onRetired();
+      return;
+    case 'remember-refusal':
+      await remember({ refusedEpoch: step.epoch });
       return;
     case 'complete':
       await pool?.complete(volumeID, step.sizeBytes, signal);
@@ -119,33 +155,51 @@ async function actOnBacking(visit: ServerVisit, volume: Volume, step: BackingSte
     case 'grow':
       await pool?.grow(volumeID, step.sizeBytes, signal);
       return;
-    case 'remember-provisioned': {
-      const memory = deps.memories.get(volumeID) ?? emptyServerMemory(volumeID, uid);
-      await deps.memories.put(volumeID, { ...memory, everProvisioned: true });
+    case 'remember-provisioned':
+      await remember({ everProvisioned: true });
       return;
-    }
     case 'retire':
-      if (await isOrderedLive(visit, volume)) {
+      if (await isOrderedLive(visit, stored)) {
         await pool?.retire(volumeID, signal);
         deps.onRetired();
       }
   }
 }
 
-/** Irreversible, so the order is read live: same object, same volumeID, no grant. */
-async function isOrderedLive({ deps, volumeID, signal }: ServerVisit, cached: Volume): Promise<boolean> {
+/** Irreversible, so the order is read live: same object, same ID, neither grant nor pin. */
+async function isOrderedLive({ deps, volumeID, signal }: ServerVisit, cached: Stored): Promise<boolean> {
   const { name, namespace, uid } = cached.metadata;
-  const live = await deps.api.get<Volume>(
-    VOLUMES,
+  const live = await deps.api.get<Stored>(
+    isSnapshot(cached) ? SNAPSHOTS : VOLUMES,
     { name, ...(namespace === undefined ? {} : { namespace }) },
     { signal },
   );
-  const { status, metadata } = live ?? {};
   return (
-    metadata?.uid === uid &&
-    status?.volumeID === volumeID &&
-    status.order === 'Remove' &&
-    status.server === deps.host &&
-    (status.grants?.items ?? []).length === 0
+    live?.metadata.uid === uid &&
+    idOf(live) === volumeID &&
+    live.status?.order === 'Remove' &&
+    live.status.server === deps.host &&
+    pinsOf(live).length === 0 &&
+    (isSnapshot(live) || grantsOf(live).length === 0)
   );
+}
+
+/** Nobody writes to the source, and nobody removes it, while it is pinned: read live before each copy is begun. Throws SourceNotPinned. */
+export async function isPinnedLive({ deps, signal }: ServerVisit, copy: Stored): Promise<boolean> {
+  const { source } = copy.status ?? {};
+  const { namespace = '', uid } = copy.metadata;
+  const resource = source?.kind === 'Snapshot' ? SNAPSHOTS : VOLUMES;
+  const live = await deps.api.get<Volume | Snapshot>(
+    resource,
+    { name: source?.name ?? '', namespace },
+    { signal },
+  );
+  const isPinned = live?.metadata.uid === source?.uid && pinsOf(live).some((pin) => pin.uid === uid);
+  if (!isPinned) {
+    throw new ReportedProblem(
+      'SourceNotPinned',
+      `${source?.kind} ${source?.name} does not hold its data for this copy`,
+    );
+  }
+  return isPinned;
 }

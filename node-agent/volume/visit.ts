@@ -1,9 +1,10 @@
 // What a visit of a volume on its server works with, for its data and for its target.
 import type { Attachment } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
+import { isVolumeID } from '../../api/ids.ts';
 import { MANAGERS } from '../../api/names.ts';
-import { VOLUMES } from '../../api/resources.ts';
-import type { Backend, Volume } from '../../api/volume.ts';
+import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
+import { type Backend, isSnapshot, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Reflector } from '../../runtime/reflector.ts';
@@ -13,6 +14,7 @@ import type { Export, Target } from '../roles/target.ts';
 import type { RecordStore } from '../store.ts';
 import { writeBlock } from '../write-block.ts';
 import type { ServerMemory } from './memory.ts';
+import type { Problem } from './plan.ts';
 
 export interface ServerDeps {
   readonly api: Api;
@@ -20,6 +22,7 @@ export interface ServerDeps {
   readonly clusterID: string;
   readonly bootID: string;
   readonly volumes: Reflector<Volume>;
+  readonly snapshots: Reflector<Snapshot>;
   readonly attachments: Reflector<Attachment>;
   readonly memories: RecordStore<ServerMemory>;
   readonly pools: ReadonlyMap<string, Pool>;
@@ -31,10 +34,15 @@ export interface ServerDeps {
   readonly resyncMs: number;
   /** A backing was retired: its space is to be freed. */
   readonly onRetired: () => void;
+  /** Asks for bytes to be copied in the background, for the volume or snapshot of this ID. */
+  readonly copyLater: (id: string) => void;
+  /** Why the last try to copy failed, by ID. */
+  readonly copyFailures: ReadonlyMap<string, Problem>;
 }
 
 export interface ServerVisit {
   readonly deps: ServerDeps;
+  /** The volumeID, or the snapshotID. */
   readonly volumeID: string;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -47,6 +55,12 @@ export interface Progress {
 
 export const volumeOf = ({ deps, volumeID }: ServerVisit): Volume | undefined =>
   deps.volumes.byIndex('volumeID', volumeID)[0];
+
+/** The Volume or Snapshot of this ID, as cached. */
+export const storedOf = (visit: ServerVisit): Stored | undefined =>
+  isVolumeID(visit.volumeID)
+    ? volumeOf(visit)
+    : visit.deps.snapshots.byIndex('snapshotID', visit.volumeID)[0];
 
 export interface SeenBacking {
   readonly view: PoolView;
@@ -66,17 +80,15 @@ export async function seeBacking(
 /** The server's block, written only when it differs. */
 export async function writeFact(
   { deps }: ServerVisit,
-  volume: Volume,
+  stored: Stored,
   fact: Backend | undefined,
 ): Promise<Progress> {
-  if (fact === undefined || sameJson(fact, volume.status?.backend)) {
+  if (fact === undefined || sameJson(fact, stored.status?.backend)) {
     return { kind: fact?.problem === undefined ? 'settled' : 'waiting' };
   }
-  await writeBlock<Volume>(deps.api, deps.volumes, {
-    resource: VOLUMES,
-    object: volume,
-    owned: { backend: fact },
-    fieldManager: MANAGERS.server,
-  });
+  const block = { owned: { backend: fact }, fieldManager: MANAGERS.server };
+  await (isSnapshot(stored)
+    ? writeBlock<Snapshot>(deps.api, deps.snapshots, { resource: SNAPSHOTS, object: stored, ...block })
+    : writeBlock<Volume>(deps.api, deps.volumes, { resource: VOLUMES, object: stored, ...block }));
   return { kind: fact.problem === undefined ? 'settled' : 'waiting' };
 }

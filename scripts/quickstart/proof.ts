@@ -6,7 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { HypervisorAgent, ServerAgent } from '../../api/hosts.ts';
 import { chapSecretName, hostNamespace } from '../../api/names.ts';
 import type { KubeObject } from '../../api/object.ts';
-import { ATTACHMENTS, HYPERVISORS, SECRETS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
+import {
+  ATTACHMENTS,
+  HYPERVISORS,
+  SECRETS,
+  SNAPSHOTS,
+  VOLUME_SERVERS,
+  VOLUMES,
+} from '../../api/resources.ts';
 import type { Api } from '../../runtime/api.ts';
 import { HYPERVISOR, SERVER, type System } from '../../test/harness/system.ts';
 import type { Telling } from './course.ts';
@@ -106,9 +113,9 @@ async function lookAtLibvirtSecrets({ system: { libvirtd } }: Scene): Promise<re
 }
 
 async function lookAtObjects({ api }: Scene): Promise<readonly Look[]> {
-  const lists = await Promise.all([VOLUMES, ATTACHMENTS].map((resource) => api.list(resource)));
+  const lists = await Promise.all([VOLUMES, SNAPSHOTS, ATTACHMENTS].map((resource) => api.list(resource)));
   const found = lists.flatMap(({ items }) => items.map(({ metadata }) => metadata.name));
-  return [{ what: 'Volumes and Attachments', command: 'kubectl get vbsvol,vbsatt -A', found }];
+  return [{ what: 'objects of users', command: 'kubectl get vbsvol,vbssnap,vbsatt -A', found }];
 }
 
 interface Host extends KubeObject {

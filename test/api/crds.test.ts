@@ -25,6 +25,7 @@ test('there are the kinds which the product has', () => {
   assert.equal(crds.map(({ spec }) => spec.names.kind).sort(), [
     'Attachment',
     'Hypervisor',
+    'Snapshot',
     'Volume',
     'VolumeClass',
     'VolumeServer',
@@ -111,7 +112,7 @@ test('conditions are a map by type', () => {
     return schema['x-kubernetes-list-type'] !== 'map' || keys.join() !== 'type';
   });
   assert.equal(wrong, []);
-  assert.equal(found.sort(), ['Attachment', 'Hypervisor', 'Volume', 'VolumeServer']);
+  assert.equal(found.sort(), ['Attachment', 'Hypervisor', 'Snapshot', 'Volume', 'VolumeServer']);
 });
 
 test('a status starts with an observedGeneration which no generation equals', () => {

@@ -55,7 +55,8 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     extentBytes: 4096n,
     backings: [...many(backing('dying')), ...many(backing('complete'))],
   };
-  const pool = { name: 'main', profile: 'file', view, problem: undefined };
+  const can = { growOnline: true, copyOnWrite: true, snapshotAttached: true, snapshotsOutlive: true };
+  const pool = { name: 'main', profile: 'file', view, can, problem: undefined };
   const scene = { ...facts, portals: ['192.0.2.1:3260'], pools: [pool], exports: [], before: undefined };
   fits('VolumeServer', { agent: serverFacts({ ...scene, accounted: new Set() }) });
 });

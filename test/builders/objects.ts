@@ -4,7 +4,7 @@ import type { HostView, Hypervisor, VolumeServer } from '../../api/hosts.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { FINALIZER, initiatorName } from '../../api/names.ts';
 import { API_VERSION } from '../../api/resources.ts';
-import type { Grant, Volume, VolumeClass } from '../../api/volume.ts';
+import type { Grant, Snapshot, Volume, VolumeClass } from '../../api/volume.ts';
 import type { VolumeWorld } from '../../controller/volume/plan.ts';
 
 const meta = (name: string, namespace?: string) => ({
@@ -36,6 +36,19 @@ export const aVolume = ({
   kind: 'Volume',
   metadata: { ...meta('db', 'ns'), ...metadata },
   spec: { size: '1Gi', sharing: 'Exclusive', ...spec },
+  ...(status === undefined ? {} : { status }),
+});
+
+/** Of the Volume db; not placed yet. */
+export const aSnapshot = ({
+  metadata,
+  spec,
+  status,
+}: Change<Snapshot['spec'], Snapshot['status']> = {}): Snapshot => ({
+  apiVersion: API_VERSION,
+  kind: 'Snapshot',
+  metadata: { ...meta('snap', 'ns'), ...metadata },
+  spec: { volumeRef: { name: 'db' }, ...spec },
   ...(status === undefined ? {} : { status }),
 });
 
@@ -183,6 +196,10 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   hypervisors: [aHypervisor()],
   freshnessOf: () => 'unknown',
   reservedBytes: () => 0n,
+  source: undefined,
+  copies: [],
+  goneCopies: new Set(),
+  can: ['SnapshotsOutlive'],
   volumeID: VOLUME_ID,
   ...change,
 });

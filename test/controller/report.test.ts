@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Claim } from '../../api/conditions.ts';
 import type { KubeObject } from '../../api/object.ts';
+import type { Reason } from '../../api/reasons.ts';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import { no, summarized, unsure, yes } from '../../controller/claims.ts';
@@ -33,7 +34,7 @@ function setUp() {
     },
   };
   const reporter = new Reporter({ api, clock, events: events as never });
-  const report = (object: Volume, reason: string, fields: Record<string, unknown> = {}) =>
+  const report = (object: Volume, reason: Reason, fields: Record<string, unknown> = {}) =>
     reporter.report({
       resource: VOLUMES,
       object,

@@ -97,7 +97,7 @@ async function install(workdir: Workdir, controlPlane: ControlPlane): Promise<Pl
 /** A policy takes effect a moment after it was created; each is probed by what it refuses. */
 async function policiesInForce(admin: Caller): Promise<void> {
   for (const plural of ['volumes', 'attachments', 'volumeservers', 'hypervisors']) {
-    const scope = ['volumes', 'attachments'].includes(plural) ? '/namespaces/default' : '';
+    const scope = ['volumes', 'snapshots', 'attachments'].includes(plural) ? '/namespaces/default' : '';
     for (const [user, words] of Object.entries(PROBES)) {
       await until(`the policy on ${plural} for ${user}`, async () => {
         const { message } = await admin.call({
@@ -124,6 +124,7 @@ async function policiesInForce(admin: Caller): Promise<void> {
 function sampleFor(plural: string): object {
   const kinds: Readonly<Record<string, [string, object]>> = {
     volumes: ['Volume', { size: '1Gi' }],
+    snapshots: ['Snapshot', { volumeRef: { name: 'probe' } }],
     attachments: ['Attachment', { volumeRef: { name: 'probe' }, instance: { name: 'probe' } }],
     volumeservers: ['VolumeServer', {}],
     hypervisors: ['Hypervisor', {}],

@@ -77,7 +77,7 @@ test('nothing is given by wildcard', () => {
 
 test('users get the objects of their namespace, and no status', () => {
   for (const { where, apiGroups, resources, verbs } of rulesOf((file) => file === USERS)) {
-    assert.equal([apiGroups, resources], [['vbs.dev'], ['volumes', 'attachments']], where);
+    assert.equal([apiGroups, resources], [['vbs.dev'], ['volumes', 'snapshots', 'attachments']], where);
     assert.not.ok(verbs.includes('*'), where);
   }
 });
@@ -155,7 +155,7 @@ test('every policy refuses when it cannot decide, and is bound to deny', () => {
       metadata.name,
     );
   }
-  assert.is(policies.length, 9);
+  assert.is(policies.length, 11);
 });
 
 test.run();

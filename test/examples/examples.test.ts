@@ -29,7 +29,7 @@ const ours = async (name: string): Promise<readonly Manifest[]> => {
 
 test('there is one for each of the kinds which people write', async () => {
   const kinds = new Set((await Promise.all(files.map(ours))).flat().map(({ kind }) => kind));
-  for (const kind of ['Volume', 'Attachment', 'VolumeClass']) {
+  for (const kind of ['Volume', 'Snapshot', 'Attachment', 'VolumeClass']) {
     assert.ok(kinds.has(kind), kind);
   }
 });
@@ -55,7 +55,7 @@ test('an unknown field, a wrong type and a value out of range are found', () => 
   });
   assert.ok(check?.(volume({ size: '1Gi' })));
   for (const spec of [
-    {},
+    { size: '1Gi', source: { snapshotRef: {} } },
     { size: '1Gi', sizes: 1 },
     { size: true },
     { size: '1Gi', sharing: 'ManyWriters' },

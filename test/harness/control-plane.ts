@@ -1,9 +1,12 @@
 // A real Kubernetes API on 127.0.0.1: etcd and kube-apiserver, nothing else. There is no
 // controller manager: no garbage collection, no namespace termination, no default ServiceAccounts.
 
+import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type ControlPlaneBinaries, resolveControlPlane } from '../../scripts/control-plane/resolve.ts';
 import { type KeyPair, makePki, type Pki } from './pki.ts';
 import { freePort } from './ports.ts';
@@ -162,6 +165,30 @@ export class ControlPlane {
     await this.#etcd?.kill(signal);
   }
 
+  /** Makes etcd forget everything but what is now: a watch from an earlier revision cannot be served from etcd any more. */
+  async compactEtcd(): Promise<void> {
+    const { header } = (await this.#askEtcd('/v3/kv/range', { key: 'AA==' })) as {
+      readonly header: { readonly revision: string };
+    };
+    await this.#askEtcd('/v3/kv/compaction', { revision: header.revision, physical: true });
+  }
+
+  /** etcd's own API as JSON. Throws when it refuses. */
+  async #askEtcd(method: string, body: object): Promise<unknown> {
+    const call = httpRequest({ socketPath: this.#etcdSocket, path: method, method: 'POST', timeout: 10_000 });
+    call.end(JSON.stringify(body));
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    const answer = await text(response);
+    if (response.statusCode !== 200) {
+      throw new Error(`etcd ${method}: ${response.statusCode} ${answer}`);
+    }
+    return JSON.parse(answer);
+  }
+
+  get #etcdSocket(): string {
+    return path.join(this.#setup.dir, 'etcd.sock');
+  }
+
   /** Ends both; safe to call twice. */
   async stop(): Promise<void> {
     await this.#apiServer?.stop(graceMs);
@@ -179,7 +206,7 @@ export class ControlPlane {
   }
 
   #etcdUrl(): string {
-    return `unix://${path.join(this.#setup.dir, 'etcd.sock')}`;
+    return `unix://${this.#etcdSocket}`;
   }
 
   #apiServerArgs(): string[] {

@@ -6,7 +6,7 @@ import { parse, stringify } from 'yaml';
 import { type Condition, findCondition } from '../../api/conditions.ts';
 import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
-import { ATTACHMENTS, HYPERVISORS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
+import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
 import { type Api, createApi } from '../../runtime/api.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { type Guest, startGuest } from './guest.ts';
@@ -32,6 +32,7 @@ export interface Ref {
 }
 
 export const volume = (name: string): Ref => ({ resource: VOLUMES, name });
+export const snapshot = (name: string): Ref => ({ resource: SNAPSHOTS, name });
 export const attachment = (name: string): Ref => ({ resource: ATTACHMENTS, name });
 export const serverHost = (name: string = SERVER): Ref => ({ resource: VOLUME_SERVERS, name });
 export const hypervisorHost = (name: string = HYPERVISOR): Ref => ({ resource: HYPERVISORS, name });
@@ -123,7 +124,12 @@ export class Story {
   }
 
   async makeVolume(name: string, spec: object = {}): Promise<Thing> {
-    return await this.make(volume(name), { size: '16Mi', ...spec });
+    const size = 'source' in spec ? {} : { size: '16Mi' };
+    return await this.make(volume(name), { ...size, ...spec });
+  }
+
+  async makeSnapshot(name: string, volumeName: string): Promise<Thing> {
+    return await this.make(snapshot(name), { volumeRef: { name: volumeName } });
   }
 
   async attach(name: string, volumeName: string, instance: string, spec: object = {}): Promise<Thing> {
@@ -247,6 +253,7 @@ export class Story {
     const stores = [
       [SERVER, 'volumes'],
       [SERVER, 'copies-volumes'],
+      [SERVER, 'copies-snapshots'],
       [SERVER, 'copies-exports'],
       [HYPERVISOR, 'attachments'],
       [HYPERVISOR, 'copies-attachments'],
@@ -261,7 +268,9 @@ export class Story {
   }
 
   async #objects(): Promise<readonly string[]> {
-    const lists = await Promise.all([VOLUMES, ATTACHMENTS].map((resource) => this.api.list(resource)));
+    const lists = await Promise.all(
+      [VOLUMES, SNAPSHOTS, ATTACHMENTS].map((resource) => this.api.list(resource)),
+    );
     return lists.flatMap(({ items }) => items.map(({ metadata }) => `object ${metadata.name}`));
   }
 

@@ -1,10 +1,11 @@
 // The whole of VBS on this machine, for the quickstart and for tests: a real control plane, the controller, one agent as
 // volume server over a private tgtd and one as hypervisor over a private libvirtd, each a process under its own identity.
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { install } from './install.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
 import { freePort } from './ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
@@ -84,28 +85,7 @@ export class System {
 
   /** What an administrator does once: CRDs, rights, policies, identities, configuration, a pool. */
   async install(): Promise<void> {
-    const { controlPlane } = this;
-    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
-    await controlPlane.kubectl([
-      'apply',
-      '-f',
-      path.join(ROOT, 'deploy', 'controller.yaml'),
-      '-f',
-      path.join(ROOT, 'deploy', 'agents.yaml'),
-      '-f',
-      path.join(ROOT, 'deploy', 'admission'),
-    ]);
-    await controlPlane.kubectl([
-      'wait',
-      '--for=condition=Established',
-      '--timeout=60s',
-      ...(await crdNames()),
-    ]);
-    const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
-    for (const host of [SERVER, HYPERVISOR]) {
-      await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
-    }
-    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
+    await install(this.controlPlane, [SERVER, HYPERVISOR]);
     await this.#configure();
     await mkdir(this.poolDir, { mode: 0o700 });
     await runCommand(process.execPath, [
@@ -237,14 +217,4 @@ function started<T>(part: T | undefined, name: string): T {
     throw new Error(`${name} was not started`);
   }
   return part;
-}
-
-async function crdNames(): Promise<readonly string[]> {
-  const files = await readdir(path.join(ROOT, 'crds'));
-  const names = await Promise.all(
-    files.map(
-      async (file) => /^ {2}name: (\S+)$/m.exec(await readFile(path.join(ROOT, 'crds', file), 'utf8'))?.[1],
-    ),
-  );
-  return names.flatMap((name) => (name === undefined ? [] : [`crd/${name}`]));
 }

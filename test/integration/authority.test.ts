@@ -52,7 +52,9 @@ interface Subject {
 
 const HOSTS = [A, B, undefined];
 const subjects: readonly Subject[] = [
-  ...HOSTS.map((server) => ({ kind: 'Volume', name: `on-${server}`, ...(server && { server }) })),
+  ...['Volume', 'Snapshot'].flatMap((kind) =>
+    HOSTS.map((server) => ({ kind, name: `on-${server}`, ...(server && { server }) })),
+  ),
   ...HOSTS.flatMap((server) =>
     HOSTS.map((hypervisor) => ({
       kind: 'Attachment',
@@ -67,6 +69,7 @@ const subjects: readonly Subject[] = [
 /** The contract: which block is whose. Everything not named here is the controller's. */
 const BLOCKS: Readonly<Record<string, (subject: Subject) => string | undefined>> = {
   'Volume.backend': ({ server }) => server,
+  'Snapshot.backend': ({ server }) => server,
   'Attachment.export': ({ server }) => server,
   'Attachment.connection': ({ hypervisor }) => hypervisor,
   'VolumeServer.agent': ({ name }) => name,
@@ -75,6 +78,7 @@ const BLOCKS: Readonly<Record<string, (subject: Subject) => string | undefined>>
 
 const SPECS: Readonly<Record<string, object>> = {
   Volume: { size: '1Gi' },
+  Snapshot: { volumeRef: { name: 'db' } },
   Attachment: { volumeRef: { name: 'db' }, instance: { name: 'vm-a' } },
   VolumeServer: {},
   Hypervisor: {},
@@ -86,6 +90,8 @@ const collection = (kind: string, namespace = 'default'): string => {
   const { scope, names } = crdOf(kind).spec;
   return `${GROUP_PATH}${scope === 'Namespaced' ? `/namespaces/${namespace}` : ''}/${names.plural}`;
 };
+/** The kinds of users, whose objects name the hosts in their status. */
+const isNamespaced = (kind: string): boolean => crdOf(kind).spec.scope === 'Namespaced';
 const pathOf = ({ kind, name }: Subject): string => `${collection(kind)}/${name.toLowerCase()}`;
 const manifest = (kind: string, name: string, more: object = {}) => ({
   apiVersion: 'vbs.dev/v1alpha1',
@@ -107,7 +113,7 @@ async function make({ admin }: Platform, subject: Subject): Promise<void> {
   assert.is(created.status, 201, created.message);
   const all = statusFields(kind).map(([field, schema]) => [field, sampleOf(schema, 1)]);
   const names = { server: server ?? null, ...(kind === 'Attachment' && { hypervisor: hypervisor ?? null }) };
-  const status = { ...Object.fromEntries(all), ...(kind === 'Volume' || kind === 'Attachment' ? names : {}) };
+  const status = { ...Object.fromEntries(all), ...(isNamespaced(kind) ? names : {}) };
   const filled = await admin.call({ method: 'PATCH', path: `${pathOf(subject)}/status`, body: { status } });
   assert.is(filled.status, 200, filled.message);
 }
@@ -145,7 +151,13 @@ function textOf({ pattern, format, maxLength }: CrdSchema, nth: number): string 
   if (format === 'date-time') {
     return `2026-11-23T08:00:0${nth}Z`;
   }
-  const samples = [`t${nth}`, `vol${String(nth).padStart(17, '0')}`, 'ABC'.charAt(nth), String(nth)];
+  const samples = [
+    `t${nth}`,
+    `vol${String(nth).padStart(17, '0')}`,
+    `snap${String(nth).padStart(16, '0')}`,
+    'ABC'.charAt(nth),
+    String(nth),
+  ];
   const found = samples
     .filter((text) => text.length <= (maxLength ?? 0))
     .find((text) => pattern === undefined || new RegExp(pattern).test(text));
@@ -232,8 +244,8 @@ for (const { spec } of crds) {
 }
 
 test('a host does not make an object its own in the same write', async ({ a }) => {
-  for (const subject of subjects.filter(({ kind }) => kind === 'Volume' || kind === 'Attachment')) {
-    const names = subject.kind === 'Volume' ? { server: A } : { server: A, hypervisor: A };
+  for (const subject of subjects.filter(({ kind }) => isNamespaced(kind))) {
+    const names = subject.kind === 'Attachment' ? { server: A, hypervisor: A } : { server: A };
     const blocks = statusFields(subject.kind).filter(([field]) => `${subject.kind}.${field}` in BLOCKS);
     const already = Object.entries(names).every(([key, host]) => subject[key as 'server'] === host);
     for (const [field, schema] of already ? [] : blocks) {
@@ -277,6 +289,7 @@ test('spec and metadata do not change through the status, not even of an own obj
   };
   const specs: Readonly<Record<string, object>> = {
     Volume: { size: '9Gi', deletionProtection: true },
+    Snapshot: { description: 'thief' },
     Attachment: { detachPolicy: 'Fence' },
     VolumeServer: { cordoned: true },
     Hypervisor: { fenced: true },
@@ -303,7 +316,7 @@ interface KubeBody {
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 test('a host creates, changes and deletes no object itself', async ({ a }) => {
-  for (const kind of ['Volume', 'Attachment']) {
+  for (const kind of ['Volume', 'Snapshot', 'Attachment']) {
     const body = manifest(kind, 'stolen');
     isForbidden(await a.call({ method: 'POST', path: collection(kind), body }), `create ${kind}`);
   }
@@ -647,7 +660,7 @@ test('a user of a namespace has its volumes and attachments, and nothing of the 
     await controlPlane.kubectl(['create', 'rolebinding', role, ...to]);
   }
   const user = await platform.identity('tenant', 'user');
-  for (const kind of ['Volume', 'Attachment']) {
+  for (const kind of ['Volume', 'Snapshot', 'Attachment']) {
     const path = `${collection(kind, 'tenant')}/mine`;
     const body = manifest(kind, 'mine');
     isGranted(await user.call({ method: 'POST', path: collection(kind, 'tenant'), body }), 'create');
@@ -686,7 +699,7 @@ test('the controller writes every status field but those of hosts', async ({ con
 });
 
 test('the controller sets finalizers and changes nothing else that is not status', async ({ controller }) => {
-  for (const subject of subjects.filter(({ kind }) => kind === 'Volume' || kind === 'Attachment')) {
+  for (const subject of subjects.filter(({ kind }) => isNamespaced(kind))) {
     const path = `${pathOf(subject)}?dryRun=All`;
     const patch = async (body: object) => await controller.call({ method: 'PATCH', path, body });
     isGranted(await patch({ metadata: { finalizers: [FINALIZER] } }), 'finalizer');

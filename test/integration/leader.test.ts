@@ -3,6 +3,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Guest } from '../harness/guest.ts';
+import { LeaderWatch, leads } from '../harness/leaders.ts';
 import { loud } from '../harness/loud.ts';
 import { freePort } from '../harness/ports.ts';
 import { waitFor } from '../harness/process.ts';
@@ -15,43 +16,6 @@ interface World {
   guest: Guest;
   secondPort: number;
   watch: LeaderWatch;
-}
-
-/** What a controller's own metric says: does it lead? Undefined: it does not answer. */
-async function leads(port: number): Promise<boolean | undefined> {
-  try {
-    const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(2_000) });
-    const value = /^vbs_leader\{[^}]*\} (\d)$/m.exec(await answer.text())?.[1];
-    return value === undefined ? undefined : value === '1';
-  } catch {
-    return undefined;
-  }
-}
-
-/** Asks both controllers again and again; remembers whether both ever led. */
-class LeaderWatch {
-  samples = 0;
-  both = 0;
-  readonly #stop = new AbortController();
-  readonly #ended: Promise<void>;
-
-  constructor(ports: readonly number[]) {
-    this.#ended = this.#run(ports);
-  }
-
-  async #run(ports: readonly number[]): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      const leading = await Promise.all(ports.map(leads));
-      this.samples += 1;
-      this.both += leading.every((one) => one === true) ? 1 : 0;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#ended;
-  }
 }
 
 const leader = suite<World>('two controllers');

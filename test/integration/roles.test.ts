@@ -94,6 +94,7 @@ const volumeIDOf = (digit: string): string => `vol${digit.repeat(17)}`;
 
 const connectionOf = (volumeID: string): Connection => ({
   volumeID,
+  grantUUID: '7d0b0a4e-5f6d-4a5e-9c39-0a2c7b0a1111',
   iqn: iqnOf(volumeID),
   lun: 1,
   portal: world.tgtd.portal,

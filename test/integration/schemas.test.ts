@@ -31,6 +31,7 @@ type Spec = Readonly<Record<string, unknown>>;
 /** The least that is valid. */
 const LEAST: Readonly<Record<string, Spec>> = {
   Volume: { size: '1Gi' },
+  Snapshot: { volumeRef: { name: 'db' } },
   Attachment: { volumeRef: { name: 'db' }, instance: { name: 'vm-a' } },
   VolumeClass: { poolSelector: {} },
   VolumeServer: {},
@@ -44,6 +45,10 @@ const VALUES: Readonly<Record<string, readonly [unknown, unknown]>> = {
   'Volume.spec.description': ['one', 'another'],
   'Volume.spec.sharing': ['Exclusive', 'Exclusive'],
   'Volume.spec.volumeServer': ['s1', 's2'],
+  'Volume.spec.source.snapshotRef.name': ['nightly', 'db.2'],
+  'Volume.spec.source.volumeRef.name': ['db', 'db.2'],
+  'Snapshot.spec.volumeRef.name': ['db', 'db.2'],
+  'Snapshot.spec.description': ['one', 'another'],
   'Volume.spec.deletionProtection': [false, true],
   'Attachment.spec.volumeRef.name': ['db', 'db.2'],
   'Attachment.spec.instance.name': ['vm-a', '_VM.b+1'],
@@ -66,6 +71,7 @@ const MUTABLE = [
   'Volume.spec.size',
   'Volume.spec.description',
   'Volume.spec.deletionProtection',
+  'Snapshot.spec.description',
   'Attachment.spec.detachPolicy',
   'VolumeClass.spec.default',
   'VolumeClass.spec.description',
@@ -258,7 +264,18 @@ test('a size which is too long, of another type or absent is refused', async ({ 
   for (const size of [1.5, true, [], {}]) {
     isRefused(await tryCreate(platform, 'Volume', { size }), typeof size, 'spec.size', 'integer,string');
   }
-  isRefused(await tryCreate(platform, 'Volume', {}), 'absent', 'spec.size', 'Required');
+  isRefused(await tryCreate(platform, 'Volume', {}), 'absent', 'spec.size is required');
+  isRefused(
+    await tryCreate(platform, 'Volume', { source: {} }),
+    'an empty source',
+    'name one source: snapshotRef or volumeRef',
+  );
+  const both = { snapshotRef: { name: 'a' }, volumeRef: { name: 'b' } };
+  isRefused(await tryCreate(platform, 'Volume', { source: both }), 'two sources', 'name one source');
+  isGranted(
+    await tryCreate(platform, 'Volume', { source: { volumeRef: { name: 'b' } } }),
+    'no size, but a source',
+  );
 });
 
 test('numbers are read as kubectl sends them: 1e9 without quotes is a thousand million', async ({
@@ -318,7 +335,8 @@ test('fields which cannot change cannot change, appear or go', async ({ platform
       const body = { ...created.body, spec: plain(to) };
       const answer = await platform.admin.call({ method: 'PUT', path: `${collection(kind)}/fixed`, body });
       const remedy = kind === 'Attachment' ? 'delete this Attachment and create another' : 'cannot change';
-      isRefused(answer, `${kind}.${at} ${move}`, `${at} cannot change`, remedy);
+      const field = at.startsWith('spec.source') ? 'spec.source' : at;
+      isRefused(answer, `${kind}.${at} ${move}`, `${field} cannot change`, remedy);
     }
   }
 });

@@ -2,19 +2,29 @@
 import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { FINALIZER } from '../../api/names.ts';
-import { grantsOf, type Volume } from '../../api/volume.ts';
+import { grantsOf, pinsOf, type Snapshot, type Volume } from '../../api/volume.ts';
 import { hypervisorViews, serverViews, someClass } from './fixtures.ts';
 import type { Move } from './moves.ts';
 import type { Rules } from './rules.ts';
-import { attachmentAt, read, type State, spell, volumeAt, writeAttachment, writeVolume } from './state.ts';
+import {
+  attachmentAt,
+  read,
+  type State,
+  snapshotAt,
+  spell,
+  volumeAt,
+  writeAttachment,
+  writeSnapshot,
+  writeVolume,
+} from './state.ts';
 
-const withFinalizer = <T extends Volume | Attachment>(object: T): T => ({
+const withFinalizer = <T extends Volume | Snapshot | Attachment>(object: T): T => ({
   ...object,
   metadata: { ...object.metadata, finalizers: [FINALIZER] },
 });
 
 /** An object without finalizers that is being deleted is gone. */
-const withoutFinalizer = (object: Volume | Attachment): string =>
+const withoutFinalizer = (object: Volume | Snapshot | Attachment): string =>
   object.metadata.deletionTimestamp === undefined
     ? spell({ ...object, metadata: { ...object.metadata, finalizers: [] } })
     : '';
@@ -24,6 +34,7 @@ export function controllerMoves(state: State, rules: Rules): Move[] {
     ...volumeMoves(state, rules),
     ...attachmentMoves(state, rules, 0),
     ...attachmentMoves(state, rules, 1),
+    ...snapshotMoves(state, rules),
     ...ghostMoves(state),
   ];
 }
@@ -43,17 +54,26 @@ function volumeMoves(state: State, rules: Rules): Move[] {
   const cached = cachedAttachments(state);
   const named = grantsOf(volume).flatMap(({ attachments }) => attachments);
   const missing = named.filter((uid) => !cached.some(({ metadata }) => metadata.uid === uid));
-  const plan = rules.planVolume({
+  const copies = listOf(snapshotAt(state, state.snapshotViews[0]));
+  const world = {
     volume,
     attachments: cached,
     goneAttachments: new Set(missing.filter((uid) => !alive.includes(uid))),
     classes: [someClass],
     servers: serverViews,
     hypervisors: hypervisorViews(state),
-    freshnessOf: () => 'unknown',
+    freshnessOf: () => 'unknown' as const,
     reservedBytes: () => 0n,
+    source: undefined,
+    copies,
+    goneCopies: goneCopies(state, volume, copies),
+    can: ['SnapshotsOutlive'],
     volumeID: volumeIDFor(volume.metadata.uid),
-  });
+  };
+  const first = rules.planVolume(world);
+  // A removal is decided on a live list of what is copied from it.
+  const isRemoval = first.kind === 'write' && first.change.order === 'Remove';
+  const plan = isRemoval ? rules.planVolume({ ...world, copies: listOf(snapshotAt(state)) }) : first;
   const fresh = state.controller[0] === '=';
   if (plan.kind === 'settled') {
     return [];
@@ -82,6 +102,49 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     });
   }
   return moves;
+}
+
+const listOf = (snapshot: Snapshot | undefined): Snapshot[] => (snapshot === undefined ? [] : [snapshot]);
+
+/** Named in a pin, not cached, and proved to be gone. */
+function goneCopies(state: State, volume: Volume, copies: readonly Snapshot[]): ReadonlySet<string> {
+  const alive = [...copies, ...listOf(snapshotAt(state))].map(({ metadata }) => metadata.uid);
+  return new Set(
+    pinsOf(volume)
+      .map(({ uid }) => uid)
+      .filter((uid) => !alive.includes(uid)),
+  );
+}
+
+function snapshotMoves(state: State, rules: Rules): Move[] {
+  const view = state.snapshotViews[0];
+  const snapshot = snapshotAt(state, view);
+  if (snapshot === undefined) {
+    return [];
+  }
+  const plan = rules.planSnapshot({
+    snapshot,
+    volume: volumeAt(state, state.controller[0]),
+    snapshotID: 'snap',
+    server: undefined,
+    copies: [],
+    goneCopies: new Set(),
+    can: ['SnapshotsOutlive'],
+  });
+  if (plan.kind === 'settled' || view !== '=') {
+    return [];
+  }
+  const write = (name: string, next: string): Move[] => [
+    { name: `C snapshot: ${name}`, next: writeSnapshot(state, 'controller', next) },
+  ];
+  switch (plan.kind) {
+    case 'add-finalizer':
+      return write(plan.kind, spell(withFinalizer(snapshot)));
+    case 'remove-finalizer':
+      return write(plan.kind, withoutFinalizer(snapshot));
+    case 'write':
+      return write(plan.why, spell({ ...snapshot, status: { ...snapshot.status, ...plan.change } }));
+  }
 }
 
 function ghostMoves(state: State): Move[] {

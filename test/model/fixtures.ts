@@ -3,7 +3,7 @@ import type { Attachment } from '../../api/attachment.ts';
 import type { HostView, Hypervisor, VolumeServer } from '../../api/hosts.ts';
 import { initiatorName } from '../../api/names.ts';
 import { API_VERSION } from '../../api/resources.ts';
-import type { Volume, VolumeClass } from '../../api/volume.ts';
+import type { Snapshot, Volume, VolumeClass } from '../../api/volume.ts';
 import type { State } from './state.ts';
 
 export const HOSTS = ['h0', 'h1'] as const;
@@ -81,6 +81,13 @@ export const aVolume: Volume = {
   kind: 'Volume',
   metadata: meta('volume0', 'ns'),
   spec: { size: '100' },
+};
+
+export const aSnapshot: Snapshot = {
+  apiVersion: API_VERSION,
+  kind: 'Snapshot',
+  metadata: meta('snapshot0', 'ns'),
+  spec: { volumeRef: { name: 'volume0' } },
 };
 
 export const anAttachment = (index: 0 | 1, host: 0 | 1 = index): Attachment => ({

@@ -86,6 +86,7 @@ const withSession = (state: State, target: TargetState, entry: string): State =>
   target: spell({ ...target, sessions: [...target.sessions, entry].sort() }),
   data: state.backing === 'complete' ? true : state.data,
   everWritten: true,
+  copied: state.copied === 'half' ? 'torn' : state.copied,
 });
 
 function visible(state: State, host: 0 | 1, index: 0 | 1): Attachment | undefined {

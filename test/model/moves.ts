@@ -1,8 +1,8 @@
 // Everything that can happen next in a state: the actors' steps, late watches, users, and faults within their budgets.
 import type { Attachment } from '../../api/attachment.ts';
-import type { Volume } from '../../api/volume.ts';
+import type { Snapshot, Volume } from '../../api/volume.ts';
 import { controllerMoves } from './controller-moves.ts';
-import { anAttachment, aVolume, initiators } from './fixtures.ts';
+import { anAttachment, aSnapshot, aVolume, initiators } from './fixtures.ts';
 import { hostMoves } from './host-moves.ts';
 import type { Rules } from './rules.ts';
 import { serverMoves } from './server-moves.ts';
@@ -10,12 +10,14 @@ import {
   attachmentAt,
   replaced,
   type State,
+  snapshotAt,
   spell,
   targetOf,
   type View,
   vmOf,
   volumeAt,
   writeAttachment,
+  writeSnapshot,
   writeVolume,
 } from './state.ts';
 
@@ -35,6 +37,7 @@ export function movesOf(state: State, rules: Rules): Move[] {
     ...deliveries(state),
     ...leaseMoves(state),
     ...userMoves(state),
+    ...snapshotMovesOfUsers(state),
     ...faultMoves(state),
   ];
 }
@@ -51,6 +54,13 @@ function deliveries(state: State): Move[] {
     if (late([first, second])) {
       moves.push({ name: `${actor} sees the attachments`, next: { ...state, [actor]: [volume, '=', '='] } });
     }
+  }
+  const [byController, byServer] = state.snapshotViews;
+  if (byController !== '=') {
+    moves.push({ name: 'controller sees the snapshot', next: { ...state, snapshotViews: ['=', byServer] } });
+  }
+  if (byServer !== '=') {
+    moves.push({ name: 'server sees the snapshot', next: { ...state, snapshotViews: [byController, '='] } });
   }
   for (const host of [0, 1] as const) {
     if (late(state.hosts[host]) && state.awake[host]) {
@@ -81,10 +91,24 @@ const spend = (state: State, what: string): State => ({
 const may = (state: State, what: string): boolean => (state.todo[what] ?? 0) > 0;
 
 /** With a finalizer an object stays and is marked; without one it is gone. */
-const deleted = (object: Volume | Attachment): string =>
+const deleted = (object: Volume | Snapshot | Attachment): string =>
   (object.metadata.finalizers?.length ?? 0) === 0
     ? ''
     : spell({ ...object, metadata: { ...object.metadata, deletionTimestamp: 'T' } });
+
+function snapshotMovesOfUsers(state: State): Move[] {
+  const snapshot = snapshotAt(state);
+  const write = (what: string, next: string): Move => ({
+    name: `user: ${what}`,
+    fault: true,
+    next: spend(writeSnapshot(state, 'user', next), what),
+  });
+  if (may(state, 'create snapshot')) {
+    return [write('create snapshot', spell(aSnapshot))];
+  }
+  const stays = snapshot !== undefined && snapshot.metadata.deletionTimestamp === undefined;
+  return may(state, 'delete snapshot') && stays ? [write('delete snapshot', deleted(snapshot))] : [];
+}
 
 function userMoves(state: State): Move[] {
   const moves: Move[] = [];
@@ -132,8 +156,9 @@ function faultMoves(state: State): Move[] {
     moves.push({ name: `fault: ${what}`, fault: true, next: spend(next, budget) });
   if (may(state, 'crash')) {
     // A process that starts again lists everything anew; what it had decided is forgotten.
-    add('C crashes', 'crash', { ...state, controller: LATEST });
-    add('S crashes', 'crash', { ...state, server: LATEST, serverPending: '' });
+    const [cn, sn] = state.snapshotViews;
+    add('C crashes', 'crash', { ...state, controller: LATEST, snapshotViews: ['=', sn] });
+    add('S crashes', 'crash', { ...state, server: LATEST, serverPending: '', snapshotViews: [cn, '='] });
     for (const host of [0, 1] as const) {
       add(`H${host} crashes`, 'crash', {
         ...state,
@@ -147,6 +172,7 @@ function faultMoves(state: State): Move[] {
       ...state,
       server: LATEST,
       serverPending: '',
+      snapshotViews: [state.snapshotViews[0], '='],
       target: '',
       serverBoot: state.serverBoot + 1,
     });

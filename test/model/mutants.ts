@@ -1,5 +1,5 @@
 // Rules broken on purpose: a model that does not notice these proves nothing.
-import { grantFor } from '../../api/volume.ts';
+import { grantFor, type Volume } from '../../api/volume.ts';
 import { type Rules, rules } from './rules.ts';
 
 export interface Mutant {
@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
         rules.planBacking({
           ...world,
           exported: false,
-          volume: { ...world.volume, status: { ...world.volume.status, grants: { revision: 0 } } },
+          stored: { ...world.stored, status: { ...world.stored.status, grants: { revision: 0 } } } as Volume,
         }),
     },
   },
@@ -149,6 +149,43 @@ export const mutants: readonly Mutant[] = [
     scenario: 'the server reboots while a guest lets the disk go, with a crash anywhere',
     finds: /^P4: VM 0 stands still/,
     broken: { ...rules, planConnection: (world) => rules.planConnection({ ...world, closing: false }) },
+  },
+  {
+    rule: 'a volume is granted while it is copied',
+    scenario: 'a snapshot and an attachment race for a volume, and the server reboots',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const plan = rules.planVolume(world);
+        const { pins: _, ...status } = world.volume.status ?? {};
+        return plan.kind === 'settled'
+          ? rules.planVolume({ ...world, copies: [], volume: { ...world.volume, status } })
+          : plan;
+      },
+    },
+  },
+  {
+    rule: 'a pin is dropped before the copy is made',
+    scenario: 'a snapshot comes and goes, and the volume too',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const made = {
+          ...world.volume.status?.backend,
+          placementEpoch: 1,
+          bootID: 'b',
+          everProvisioned: true,
+        };
+        const copies = world.copies.map((copy) =>
+          copy.status?.placement === undefined
+            ? copy
+            : { ...copy, status: { ...copy.status, backend: made } },
+        ) as typeof world.copies;
+        return rules.planVolume({ ...world, copies });
+      },
+    },
   },
   {
     rule: 'a fence is not carried out',

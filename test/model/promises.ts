@@ -1,7 +1,7 @@
 // The promises, as statements about one state (safety) and about a state in which nothing is left to do (convergence).
-import { grantFor, grantsOf, isDeleting } from '../../api/volume.ts';
+import { grantFor, grantsOf, isDeleting, isProvisioned, pinsOf } from '../../api/volume.ts';
 import { HOSTS } from './fixtures.ts';
-import { attachmentAt, type State, targetOf, vmOf, volumeAt } from './state.ts';
+import { attachmentAt, type State, snapshotAt, targetOf, vmOf, volumeAt } from './state.ts';
 
 const nameOf = (entry: string): string => entry.split('#')[0] ?? '';
 const distinct = (entries: readonly string[]): number => new Set(entries.map(nameOf)).size;
@@ -22,6 +22,19 @@ export function violation(state: State): string | undefined {
   if (robbed !== undefined) {
     return `P3: VM ${robbed} is asked to give up a disk which nobody wants out`;
   }
+  return spoiltCopy(state) ?? lostData(state);
+}
+
+function spoiltCopy({ snapshotBacking, copied }: State): string | undefined {
+  if (copied === 'torn') {
+    return 'P3: bytes are copied from a volume that is written to, or gone';
+  }
+  return snapshotBacking === 'complete' && copied !== 'all'
+    ? `P3: a snapshot is called complete and holds ${copied}`
+    : undefined;
+}
+
+function lostData(state: State): string | undefined {
   const volume = volumeAt(state);
   const wanted = volume !== undefined && !isDeleting(volume);
   if (state.everWritten && wanted && !(state.backing === 'complete' && state.data)) {
@@ -51,8 +64,27 @@ function isRobbed(state: State, host: 0 | 1): boolean {
 export function unfinished(state: State): string | undefined {
   return (
     leftOver(state) ??
-    ([0, 1] as const).map((index) => unattached(state, index)).find((text) => text !== undefined)
+    ([0, 1] as const).map((index) => unattached(state, index)).find((text) => text !== undefined) ??
+    unmade(state)
   );
+}
+
+/** A Snapshot is made unless there is nothing (left) to make it of, and what is deleted goes. */
+function unmade(state: State): string | undefined {
+  const snapshot = snapshotAt(state);
+  const volume = volumeAt(state);
+  if (snapshot === undefined) {
+    return state.snapshotBacking === '' ? undefined : 'P5: the snapshot is gone and its backing is not';
+  }
+  if (isDeleting(snapshot)) {
+    return 'P4: a deleted snapshot stays';
+  }
+  const made = isProvisioned(snapshot);
+  if (pinsOf(volume).length > 0) {
+    return 'P4: a pin outlives the copy';
+  }
+  const isFree = volume !== undefined && !isDeleting(volume) && grantsOf(volume).length === 0;
+  return isFree && !made ? 'P4: the snapshot of a free volume is never made' : undefined;
 }
 
 function leftOver(state: State): string | undefined {

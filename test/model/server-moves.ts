@@ -1,9 +1,10 @@
 // What the volume server may do next. A visit looks and decides at one moment and acts at a later one, so that
 // anything may happen between; a crash loses the decision and nothing else.
-import { type Backend, hasFinalizer, type Volume } from '../../api/volume.ts';
+import { type Backend, hasFinalizer, pinsOf, type Snapshot, type Volume } from '../../api/volume.ts';
 import type { ExportStep } from '../../node-agent/export/plan.ts';
 import type { Backing } from '../../node-agent/roles/pool.ts';
 import type { Export } from '../../node-agent/roles/target.ts';
+import { emptyServerMemory, type ServerMemory } from '../../node-agent/volume/memory.ts';
 import type { BackingStep } from '../../node-agent/volume/plan.ts';
 import type { Move } from './moves.ts';
 import type { Rules } from './rules.ts';
@@ -12,18 +13,23 @@ import {
   read,
   type State,
   serverMemoryOf,
+  snapshotAt,
   spell,
   type TargetState,
   targetOf,
   volumeAt,
   writeAttachment,
+  writeSnapshot,
   writeVolume,
 } from './state.ts';
 
 type Pending =
   | { readonly of: 'backing'; readonly step: BackingStep }
   | { readonly of: 'export'; readonly step: ExportStep; readonly basis?: string }
-  | { readonly of: 'fact'; readonly fact: Backend; readonly basis: string };
+  | { readonly of: 'fact'; readonly fact: Backend; readonly basis: string }
+  | { readonly of: 'snapshot'; readonly step: BackingStep }
+  | { readonly of: 'snapshot fact'; readonly fact: Backend; readonly basis: string }
+  | { readonly of: 'copy' };
 
 const nameOf = (entry: string): string => entry.split('#')[0] ?? '';
 
@@ -69,6 +75,12 @@ export function serverMoves(state: State, rules: Rules): Move[] {
   if (state.backing === 'dying') {
     moves.push({ name: 'S frees the dying backing', next: { ...state, backing: '', data: false } });
   }
+  if (state.snapshotBacking === 'dying') {
+    moves.push({
+      name: 'S frees the dying snapshot',
+      next: { ...state, snapshotBacking: '', copied: 'nothing' },
+    });
+  }
   return moves;
 }
 
@@ -86,11 +98,12 @@ function decisions(state: State, rules: Rules): Move[] {
   const moves: Move[] = [];
   if (volume !== undefined) {
     const plan = rules.planBacking({
-      volume,
+      stored: volume,
       memory,
       backing,
       freeBytes: 1000n,
       extentBytes: 1n,
+      copyOnWrite: false,
       exported: target !== undefined,
       bootID,
       now: 'T',
@@ -102,6 +115,7 @@ function decisions(state: State, rules: Rules): Move[] {
       moves.push(pend(state, { of: 'fact', fact: plan.fact, basis }, `report of the backing`));
     }
   }
+  moves.push(...snapshotDecisions(state, rules));
   const plan = rules.planExport({
     volumeID: 'v',
     volume,
@@ -125,6 +139,36 @@ function decisions(state: State, rules: Rules): Move[] {
   return moves;
 }
 
+function snapshotDecisions(state: State, rules: Rules): Move[] {
+  const view = state.snapshotViews[1];
+  const snapshot = snapshotAt(state, view);
+  if (snapshot?.status?.server !== 's0') {
+    return [];
+  }
+  const { snapshotBacking: backing } = state;
+  const plan = rules.planBacking({
+    stored: snapshot,
+    memory: read<ServerMemory>(state.snapshotMemory),
+    backing: backing === '' ? undefined : { id: 'snap', state: backing, sizeBytes: 100n, path: '/s' },
+    freeBytes: 1000n,
+    extentBytes: 1n,
+    copyOnWrite: false,
+    exported: false,
+    bootID: `b${state.serverBoot}`,
+    now: 'T',
+  });
+  if (plan.kind === 'take') {
+    return [pend(state, { of: 'snapshot', step: plan.step }, `snapshot: ${plan.step.kind}`)];
+  }
+  if (plan.kind === 'copy') {
+    return [pend(state, { of: 'copy' }, 'copies bytes')];
+  }
+  const basis = view === '=' ? state.snapshot : view;
+  return plan.fact === undefined || spell(plan.fact) === spell(snapshot.status.backend)
+    ? []
+    : [pend(state, { of: 'snapshot fact', fact: plan.fact, basis }, 'report of the snapshot')];
+}
+
 function execute(state: State): Move {
   const pending = read<Pending>(state.serverPending);
   const done = { ...state, serverPending: '' };
@@ -136,6 +180,18 @@ function execute(state: State): Move {
       return { name: `S does: ${pending.step.kind}`, next: doBacking(done, pending.step) };
     case 'export':
       return { name: `S does: ${pending.step.kind}`, next: doExport(done, pending.step, pending.basis) };
+    case 'snapshot':
+      return { name: `S does: snapshot ${pending.step.kind}`, next: doSnapshot(done, pending.step) };
+    case 'copy':
+      return { name: 'S does: copies bytes', next: copyHalf(done) };
+    case 'snapshot fact': {
+      const snapshot = read<Snapshot>(pending.basis);
+      const next = spell({ ...snapshot, status: { ...snapshot?.status, backend: pending.fact } });
+      return {
+        name: 'S writes its fact of the snapshot',
+        next: pending.basis === state.snapshot ? writeSnapshot(done, 'server', next) : done,
+      };
+    }
     case 'fact': {
       const volume = read<Volume>(pending.basis);
       const next = spell({ ...volume, status: { ...volume?.status, backend: pending.fact } });
@@ -145,6 +201,54 @@ function execute(state: State): Move {
       };
     }
   }
+}
+
+const snapshotMemory = (state: State): ServerMemory =>
+  read<ServerMemory>(state.snapshotMemory) ?? emptyServerMemory('snap', 'uid-snapshot0');
+
+function doSnapshot(state: State, step: BackingStep): State {
+  const remember = (more: Partial<ServerMemory>): State => ({
+    ...state,
+    snapshotMemory: spell({ ...snapshotMemory(state), ...more }),
+  });
+  switch (step.kind) {
+    case 'remember-copy':
+      return remember({ copy: step.copy });
+    case 'remember-provisioned':
+      return remember({ everProvisioned: true });
+    case 'create':
+      return state.snapshotBacking === ''
+        ? { ...state, snapshotBacking: 'provisional', copied: 'nothing' }
+        : state;
+    case 'complete':
+      return state.snapshotBacking === 'provisional' ? { ...state, snapshotBacking: 'complete' } : state;
+    case 'discard':
+      return state.snapshotBacking === 'provisional' ? { ...state, snapshotBacking: 'dying' } : state;
+    case 'retire': {
+      const live = snapshotAt(state);
+      const ordered = live?.status?.order === 'Remove' && (live.status.pins ?? []).length === 0;
+      return ordered && state.snapshotBacking !== '' ? { ...state, snapshotBacking: 'dying' } : state;
+    }
+    default:
+      return state;
+  }
+}
+
+/** One chunk of two. The pin is read live before the first. */
+function copyHalf(state: State): State {
+  const memory = snapshotMemory(state);
+  const done = BigInt(memory.copy?.copiedBytes ?? '0');
+  const isPinned = pinsOf(volumeAt(state)).some(({ uid }) => uid === 'uid-snapshot0');
+  if (memory.copy === undefined || state.snapshotBacking !== 'provisional' || (done === 0n && !isPinned)) {
+    return state;
+  }
+  const isSound = state.backing === 'complete' && (targetOf(state)?.sessions.length ?? 0) === 0;
+  const copy = { ...memory.copy, copiedBytes: done === 0n ? '50' : '100' };
+  return {
+    ...state,
+    copied: !isSound || state.copied === 'torn' ? 'torn' : done === 0n ? 'half' : 'all',
+    snapshotMemory: spell({ ...memory, copy }),
+  };
 }
 
 function doBacking(state: State, step: BackingStep): State {
@@ -165,11 +269,17 @@ function doBacking(state: State, step: BackingStep): State {
       return { ...state, serverMemory: spell({ ...memory, everProvisioned: true }) };
     }
     case 'grow':
+    case 'remember-copy':
+    case 'snapshot':
+    case 'remember-refusal':
+    case 'discard':
       return state;
     case 'retire': {
       const live = volumeAt(state);
       const ordered = live?.metadata.uid === 'uid-volume0' && live.status?.order === 'Remove';
-      return ordered && state.backing !== '' ? { ...state, backing: 'dying' } : state;
+      return ordered && pinsOf(live).length === 0 && state.backing !== ''
+        ? { ...state, backing: 'dying' }
+        : state;
     }
   }
 }

@@ -1,7 +1,7 @@
 // The state of the model: the API objects, every actor's own (perhaps old) copy of them, the disks of the hosts and the
 // outside world. Values stand in it as tokens, so that a state is small and has one spelling.
 import type { Attachment } from '../../api/attachment.ts';
-import type { Volume } from '../../api/volume.ts';
+import type { Snapshot, Volume } from '../../api/volume.ts';
 import type { ConnectionMemory } from '../../node-agent/connection/memory.ts';
 import type { ServerMemory } from '../../node-agent/volume/memory.ts';
 
@@ -37,6 +37,13 @@ export interface State {
   readonly hosts: readonly [readonly [View, View], readonly [View, View]];
   /** A write of a controller that was deposed while it was under way: what it had read, and what it writes. */
   readonly ghost: Json;
+  /** '' : no such object. Beside it, what controller and server have seen of it. */
+  readonly snapshot: Json;
+  readonly snapshotViews: readonly [View, View];
+  readonly snapshotMemory: Json;
+  readonly snapshotBacking: BackingName;
+  /** How much of the volume is in the snapshot's backing, and whether somebody wrote to the volume meanwhile. */
+  readonly copied: 'nothing' | 'half' | 'all' | 'torn';
   readonly serverMemory: Json;
   readonly serverPending: Json;
   readonly backing: BackingName;
@@ -109,15 +116,19 @@ export function keyOf(s: State): string {
   const views = `${cv};${c0};${c1};${sv};${s0};${s1};${h00};${h01};${h10};${h11};${s.stale[0]};${s.stale[1]}`;
   const server = `${s.serverMemory};${s.serverPending};${s.backing};${s.data};${s.everWritten};${s.target};${s.serverBoot}`;
   const hosts = `${m00};${m01};${m10};${m11};${s.hostPending[0]};${s.hostPending[1]};${s.vms[0]};${s.vms[1]}`;
+  const [cn, sn] = s.snapshotViews;
+  const copy = `${s.snapshot};${cn};${sn};${s.snapshotMemory};${s.snapshotBacking};${s.copied}`;
   let rest = `${s.awake[0]};${s.awake[1]};${s.hostBoot[0]};${s.hostBoot[1]}`;
   for (const what in s.todo) {
     rest += `;${s.todo[what]}`;
   }
-  return `${api}|${views}|${server}|${hosts}|${rest}`;
+  return `${api}|${views}|${server}|${hosts}|${copy}|${rest}`;
 }
 
 export const volumeAt = (state: State, view: View = '='): Volume | undefined =>
   read<Volume>(view === '=' ? state.volume : view);
+export const snapshotAt = (state: State, view: View = '='): Snapshot | undefined =>
+  read<Snapshot>(view === '=' ? state.snapshot : view);
 export const attachmentAt = (state: State, index: 0 | 1, view: View = '='): Attachment | undefined =>
   read<Attachment>(view === '=' ? state.attachments[index] : view);
 export const targetOf = (state: State): TargetState | undefined => read<TargetState>(state.target);
@@ -152,6 +163,20 @@ export function writeVolume(state: State, writer: Writer, now: Json): State {
       state.controller[2],
     ],
     server: [view(writer === 'server', state.server[0]), state.server[1], state.server[2]],
+  };
+}
+
+export function writeSnapshot(state: State, writer: Writer, now: Json): State {
+  const before = state.snapshot;
+  if (before === now) {
+    return state;
+  }
+  const view = (own: boolean, old: View): View => (own ? '=' : renewed(aged(old, before), now));
+  const [controller, server] = state.snapshotViews;
+  return {
+    ...state,
+    snapshot: now,
+    snapshotViews: [view(writer === 'controller', controller), view(writer === 'server', server)],
   };
 }
 

@@ -4,7 +4,7 @@ import { outOfStep } from '../../scripts/generate.ts';
 
 const test = suite('generated files');
 
-test('are what crds/ gives now; if not, run: npm run generate', async () => {
+test('are what their sources give now; if not, run: npm run generate', async () => {
   assert.equal(await outOfStep(), []);
 });
 

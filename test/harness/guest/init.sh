@@ -1,5 +1,6 @@
 #!/bin/sh
-# The whole guest: loads virtio, then answers commands on its second serial port.
+# The whole guest: loads its drivers, then answers commands on its second serial port, or on the line that "vbs.line=hvc0" on
+# its command line names.
 #
 #   host:   one line "RUN id length", then base64 of that many characters
 #   guest:  one line "@id exit-code base64-of-stdout-and-stderr"
@@ -22,9 +23,11 @@ start() {
     echo VBS-PROBE-OK >/dev/ttyS0
     poweroff -f
   fi
-  stty -F /dev/ttyS1 raw -echo
+  line=$(sed -n 's/.*vbs\.line=\([^ ]*\).*/\1/p' /proc/cmdline)
+  export LINE="/dev/${line:-ttyS1}"
+  stty -F "$LINE" raw -echo
   while true; do
-    sh /init listen </dev/ttyS1
+    sh /init listen <"$LINE"
   done
 }
 
@@ -46,7 +49,7 @@ answer() {
   text=$(base64 -w 0 </run/"$1".out)
   rm -f /run/"$1" /run/"$1".sh /run/"$1".out
   until mkdir /run/lock 2>/dev/null; do usleep 5000; done
-  printf '\n@%s %s %s\n' "$1" "$code" "$text" >/dev/ttyS1
+  printf '\n@%s %s %s\n' "$1" "$code" "$text" >"$LINE"
   rmdir /run/lock
 }
 

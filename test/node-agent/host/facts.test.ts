@@ -21,10 +21,11 @@ const view = (freeBytes: bigint, backings: readonly Backing[] = []): PoolView =>
   extentBytes: 1n,
   backings,
 });
+const can = { growOnline: true, copyOnWrite: true, snapshotAttached: false, snapshotsOutlive: true };
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
   ...host,
   portals: [],
-  pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), problem: undefined }],
+  pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), can, problem: undefined }],
   exports: [],
   accounted: new Set(),
   before: undefined,
@@ -60,8 +61,10 @@ test('what nothing accounts for is left over; what is foreign or dying is not', 
 });
 
 test('a pool that cannot be seen says why and claims no numbers', () => {
-  const problem = { reason: 'PoolMissing', message: 'not mounted' };
-  const facts = serverFacts(scene({ pools: [{ name: 'main', profile: 'file', view: undefined, problem }] }));
+  const problem = { reason: 'PoolMissing', message: 'not mounted' } as const;
+  const facts = serverFacts(
+    scene({ pools: [{ name: 'main', profile: 'file', view: undefined, can, problem }] }),
+  );
   assert.equal(facts.pools, [{ name: 'main', profile: 'file', problem }]);
 });
 

@@ -34,6 +34,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     bound: { name: 'file', hash: 'x', version: async () => undefined },
     look: async () => look(),
     pool: {
+      can: { growOnline: true, copyOnWrite: false, snapshotAttached: false, snapshotsOutlive: true },
       free: async (volumeID: string) => {
         free(volumeID);
         freed.push(volumeID);
@@ -52,6 +53,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     program: { api, clock: new FakeClock(), config: { host: 's', observeSeconds: 5 }, bootID: 'b', log },
     deps: {
       volumes: { list: () => [], byIndex: () => [] },
+      snapshots: { list: () => [], byIndex: () => [] },
       memories: { list: () => memories, remove: async (volumeID: string) => forgotten.push(volumeID) },
       target: { portals: () => [] },
       lookAtTarget: async () => [],

@@ -33,11 +33,12 @@ const recorder = (answer: (command: Command) => typeof ok = () => ok) => {
 test('tgt gets its arguments', async () => {
   const { commands, run } = recorder();
   const tgt = bind(await shipped('tgt', 'target'), { run, files: hostFiles, params: { controlPort: 7 } });
-  const at = { tid: 3n, iqn: IQN };
-  await tgt.call('createLun', { ...at, lun: 1, path: '/dev/vbs/x' }, signal);
+  const at = { tid: 3n, iqn: IQN, 'volume.id': ID };
+  await tgt.call('createLun', { ...at, lun: 1, path: '/dev/vbs/x', serial: ID }, signal);
   const names = { serial: ID, 'scsi.id': `VBS${ID}`, 'lun.readOnly': 0 };
   await tgt.call('identify', { ...at, lun: 1, ...names }, signal);
-  await tgt.call('allow', { ...at, initiator: 'iqn.2026-11.dev.vbs:host1' }, signal);
+  const access = { lun: 1, 'lun.readOnly': 0, 'chap.user': 'u1', 'chap.password': 'hunter22hunter22' };
+  await tgt.call('allow', { ...at, ...access, initiator: 'iqn.2026-11.dev.vbs:host1' }, signal);
   assert.equal(
     commands.map(({ file, args }) => [file, ...args].join(' ')),
     [
@@ -266,6 +267,18 @@ test('recorded failures have their meaning', async () => {
   assert.is(tgt['tgtadm --lld iscsi --op show --mode target (no daemon)'], 'unreachable');
   assert.is(tgt['tgtadm --lld iscsi --op delete --mode target --tid 5'], 'busy');
   assert.is(tgt['tgtadm --lld iscsi --op delete --mode target --tid 77'], 'absent');
+  const lvm = await outcomesOf('lvm', 'lvm-thin', 'pool');
+  assert.equal(lvm, {
+    'lvcreate -q -y -W n -n big -L 64G vbs': 'full',
+    'lvcreate -q -y -W n -n vol-2 -L 64M vbs': 'exists',
+    'lvremove -q -y vbs/nope': 'absent',
+    'vgs nope': 'absent',
+    'lvs --reportformat json vbs/nope': 'absent',
+    'lvremove of an open volume': 'busy',
+    'lvrename --config K nope x.new x': 'absent',
+    'lvcreate --zero y --virtualsize 1048576b --thinpool thin0 nope': 'failed',
+    'lvcreate --virtualsize 1048576b --thinpool thin0 vbs': 'absent',
+  });
 });
 
 test.run();

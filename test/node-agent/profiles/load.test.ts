@@ -42,6 +42,9 @@ test('every shipped profile loads', async () => {
   const roles: Readonly<Record<string, RoleName>> = {
     file: 'pool',
     'file-thin': 'pool',
+    'lvm-thin': 'pool',
+    lio: 'target',
+    'open-iscsi': 'initiator',
     tgt: 'target',
     qemu: 'initiator',
     'libvirt-virsh': 'vmm',

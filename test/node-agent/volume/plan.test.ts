@@ -1,10 +1,19 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Volume } from '../../../api/volume.ts';
+import type { Source, Stored, Volume } from '../../../api/volume.ts';
 import type { Backing } from '../../../node-agent/roles/pool.ts';
 import { emptyServerMemory } from '../../../node-agent/volume/memory.ts';
 import { type BackingWorld, planBacking } from '../../../node-agent/volume/plan.ts';
-import { aGrant, aVolume, deleted, granted, placed, provisioned, VOLUME_ID } from '../../builders/objects.ts';
+import {
+  aGrant,
+  aSnapshot,
+  aVolume,
+  deleted,
+  granted,
+  placed,
+  provisioned,
+  VOLUME_ID,
+} from '../../builders/objects.ts';
 
 const test = suite('plan of the data of a Volume');
 
@@ -17,11 +26,12 @@ const backing = (state: Backing['state'], sizeBytes = GI): Backing => ({
   path: '/p',
 });
 const world = (change: Partial<BackingWorld>): BackingWorld => ({
-  volume: aVolume({ status: placed }),
+  stored: aVolume({ status: placed }),
   memory: undefined,
   backing: undefined,
   freeBytes: 10n * GI,
   extentBytes: 2n ** 20n,
+  copyOnWrite: false,
   exported: false,
   bootID: 'boot-s1',
   now: '2026-01-02T00:00:00Z',
@@ -35,6 +45,8 @@ const summary = (change: Partial<BackingWorld>): string => {
   }
   const { fact } = plan;
   const flags = [
+    plan.kind === 'copy' && `copying ${fact?.progress ?? 0} %`,
+    fact?.refused && 'refused',
     fact?.problem?.reason,
     fact?.everProvisioned && 'provisioned',
     fact?.sizeBytes,
@@ -49,32 +61,56 @@ const ready = aVolume({ status: provisioned });
 const cases: [name: string, change: Partial<BackingWorld>, expected: string][] = [
   [
     'nothing is done without our finalizer',
-    { volume: aVolume({ metadata: { finalizers: [] }, status: placed }) },
+    { stored: aVolume({ metadata: { finalizers: [] }, status: placed }) },
     'silent',
   ],
-  ['nothing is done without a placement', { volume: aVolume() }, 'silent'],
+  ['nothing is done without a placement', { stored: aVolume() }, 'silent'],
   ['the data is made', {}, `create ${GI}`],
   [
     'rounded up to the extent',
-    { volume: aVolume({ spec: { size: '1048577' }, status: placed }) },
+    { stored: aVolume({ spec: { size: '1048577' }, status: placed }) },
     `create ${2n * 2n ** 20n}`,
   ],
   ['what is half made is finished', { backing: backing('provisional') }, `complete ${GI}`],
   ['what was cut short is made again', { backing: backing('provisional', 0n) }, `create ${GI}`],
   ['what is complete is remembered first', { backing: backing('complete') }, 'remember-provisioned'],
   ['and then told', { backing: backing('complete'), memory: remembered }, `report provisioned ${GI}`],
-  ['a full pool makes nothing', { freeBytes: GI - 1n }, 'report NoSpace'],
+  [
+    'a full pool makes nothing, and remembers that before it says so',
+    { freeBytes: GI - 1n },
+    'remember-refusal',
+  ],
+  [
+    'then it says so',
+    { freeBytes: GI - 1n, memory: { ...emptyServerMemory(VOLUME_ID, 'uid-db'), refusedEpoch: 1 } },
+    'report refused NoSpace',
+  ],
+  [
+    'for ever, also when there is room again',
+    { memory: { ...emptyServerMemory(VOLUME_ID, 'uid-db'), refusedEpoch: 1 } },
+    'report refused NoSpace',
+  ],
+  [
+    'but for this placement only',
+    { memory: { ...emptyServerMemory(VOLUME_ID, 'uid-db'), refusedEpoch: 3 } },
+    `create ${GI}`,
+  ],
+  [
+    'what was begun waits for room',
+    { freeBytes: 0n, backing: backing('provisional', GI / 2n) },
+    'report NoSpace',
+  ],
   ['a dying name from another life is no data', { backing: backing('dying') }, `create ${GI}`],
-  ['data that was there and is gone is missing', { volume: ready }, `report DataMissing provisioned ${GI}`],
+  ['data that was there and is gone is missing', { stored: ready }, `report DataMissing provisioned ${GI}`],
   ['also when only our own disk remembers', { memory: remembered }, 'report DataMissing provisioned'],
   [
     'a half-made one never takes the place of lost data',
-    { volume: ready, backing: backing('provisional') },
+    { stored: ready, backing: backing('provisional') },
     `report DataMissing provisioned ${GI}`,
   ],
   [
     'nor does a dying one',
-    { volume: ready, backing: backing('dying') },
+    { stored: ready, backing: backing('dying') },
     `report DataMissing provisioned ${GI}`,
   ],
   [
@@ -84,13 +120,13 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   ],
   [
     'also when it should go',
-    { volume: removal, backing: { ...backing('complete'), foreign: true } },
+    { stored: removal, backing: { ...backing('complete'), foreign: true } },
     `report NotOurs provisioned ${GI}`,
   ],
   [
     'a free volume grows',
     {
-      volume: aVolume({ spec: { size: '2Gi' }, status: provisioned }),
+      stored: aVolume({ spec: { size: '2Gi' }, status: provisioned }),
       backing: backing('complete'),
       memory: remembered,
     },
@@ -99,7 +135,7 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   [
     'not while it is exported',
     {
-      volume: aVolume({ spec: { size: '2Gi' }, status: provisioned }),
+      stored: aVolume({ spec: { size: '2Gi' }, status: provisioned }),
       backing: backing('complete'),
       memory: remembered,
       exported: true,
@@ -109,7 +145,7 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   [
     'not while it is granted',
     {
-      volume: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }),
+      stored: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }),
       backing: backing('complete'),
       memory: remembered,
     },
@@ -118,7 +154,7 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   [
     'it never shrinks',
     {
-      volume: aVolume({ spec: { size: '1Mi' }, status: provisioned }),
+      stored: aVolume({ spec: { size: '1Mi' }, status: provisioned }),
       backing: backing('complete'),
       memory: remembered,
     },
@@ -127,33 +163,33 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   [
     'a deletion alone orders nothing',
     {
-      volume: aVolume({ metadata: deleted, status: provisioned }),
+      stored: aVolume({ metadata: deleted, status: provisioned }),
       backing: backing('complete'),
       memory: remembered,
     },
     `report provisioned ${GI}`,
   ],
-  ['the order removes', { volume: removal, backing: backing('complete'), memory: remembered }, 'retire'],
-  ['also what was half made', { volume: removal, backing: backing('provisional') }, 'retire'],
+  ['the order removes', { stored: removal, backing: backing('complete'), memory: remembered }, 'retire'],
+  ['also what was half made', { stored: removal, backing: backing('provisional') }, 'retire'],
   [
     'not under a target',
-    { volume: removal, backing: backing('complete'), exported: true },
+    { stored: removal, backing: backing('complete'), exported: true },
     `report provisioned ${GI}`,
   ],
   [
     'not under a grant',
     {
-      volume: aVolume({ metadata: deleted, status: { ...granted(aGrant()), order: 'Remove' } }),
+      stored: aVolume({ metadata: deleted, status: { ...granted(aGrant()), order: 'Remove' } }),
       backing: backing('complete'),
     },
     `report provisioned ${GI}`,
   ],
   [
     'a retired one is gone for the cluster',
-    { volume: removal, backing: backing('dying') },
+    { stored: removal, backing: backing('dying') },
     `report provisioned ${GI} absent`,
   ],
-  ['what was never there is gone too', { volume: removal }, `report provisioned ${GI} absent`],
+  ['what was never there is gone too', { stored: removal }, `report provisioned ${GI} absent`],
 ];
 
 for (const [name, change, expected] of cases) {
@@ -169,8 +205,101 @@ test('the time of absence is told once', () => {
       backend: { placementEpoch: 1, bootID: 'boot-s1', absentAt: 'earlier' },
     },
   });
-  const plan = planBacking(world({ volume: gone }));
+  const plan = planBacking(world({ stored: gone }));
   assert.is(plan.kind === 'report' ? plan.fact?.absentAt : '', 'earlier');
+});
+
+const SNAPSHOT_ID = 'snap0123456789abcdef';
+const source: Source = {
+  kind: 'Volume',
+  uid: 'uid-db',
+  name: 'db',
+  id: VOLUME_ID,
+  server: 's1',
+  pool: 'main',
+  sizeBytes: GI.toString(),
+};
+const { volumeID: _, ...where } = placed;
+const placedSnapshot = (metadata: object = {}, status: object = {}): Stored =>
+  aSnapshot({ metadata, status: { ...where, snapshotID: SNAPSHOT_ID, source, ...status } });
+const blank = emptyServerMemory(SNAPSHOT_ID, 'uid-snap');
+const copying = (copiedBytes: bigint, how: 'Copy' | 'CopyOnWrite' = 'Copy') => ({
+  ...blank,
+  copy: { sourceID: VOLUME_ID, how, copiedBytes: copiedBytes.toString() },
+});
+const copy = (change: Partial<BackingWorld>): string => summary({ stored: placedSnapshot(), ...change });
+
+const copies: [name: string, change: Partial<BackingWorld>, expected: string][] = [
+  ['how it is copied is remembered first', {}, 'remember-copy'],
+  ['not without room', { freeBytes: GI - 1n }, 'remember-refusal'],
+  [
+    'a provisional backing of which nothing is remembered goes',
+    { backing: backing('provisional') },
+    'discard',
+  ],
+  ['room is made', { memory: copying(0n) }, `create ${GI}`],
+  ['then bytes are copied', { memory: copying(0n), backing: backing('provisional') }, 'copying 0 %'],
+  [
+    'and it is told how far, in steps of five',
+    { memory: copying((GI * 37n) / 100n), backing: backing('provisional') },
+    'copying 35 %',
+  ],
+  ['a lost backing is copied into from the start', { memory: copying(GI / 2n) }, 'remember-copy'],
+  ['all is copied', { memory: copying(GI), backing: backing('provisional') }, `complete ${GI}`],
+  [
+    'the final name means complete',
+    { memory: copying(GI), backing: backing('complete') },
+    'remember-provisioned',
+  ],
+  ['where the pool copies on write it is one step', { memory: copying(0n, 'CopyOnWrite') }, 'snapshot'],
+  [
+    'which is whole at once',
+    { memory: copying(0n, 'CopyOnWrite'), backing: backing('provisional') },
+    `complete ${GI}`,
+  ],
+  [
+    'a removed one goes also in the middle',
+    {
+      memory: copying(GI / 2n),
+      backing: backing('provisional'),
+      stored: placedSnapshot(deleted, { order: 'Remove' }),
+    },
+    'retire',
+  ],
+  [
+    'not while something is copied from it',
+    {
+      backing: backing('complete'),
+      stored: placedSnapshot(deleted, { order: 'Remove', pins: [{ uid: 'u', kind: 'Volume', name: 'v' }] }),
+    },
+    'report',
+  ],
+];
+
+for (const [name, change, expected] of copies) {
+  test(`a copy: ${name}`, () => assert.is(copy(change).replace(/^report copying/, 'copying'), expected));
+}
+
+test('a copy on write is chosen only beside its source', () => {
+  const how = (change: Partial<BackingWorld>) => {
+    const plan = planBacking(world({ stored: placedSnapshot(), ...change }));
+    return plan.kind === 'take' && plan.step.kind === 'remember-copy' ? plan.step.copy.how : plan.kind;
+  };
+  assert.is(how({}), 'Copy');
+  assert.is(how({ copyOnWrite: true }), 'CopyOnWrite');
+  assert.is(how({ copyOnWrite: true, stored: placedSnapshot({}, { pool: 'other' }) }), 'Copy');
+});
+
+test('a larger volume grows when its copy on write is complete', () => {
+  const larger = aVolume({ spec: { size: '2Gi' }, status: { ...placed, source } });
+  const done = { ...copying(0n, 'CopyOnWrite'), everProvisioned: true };
+  assert.is(summary({ stored: larger, memory: done, backing: backing('complete') }), `grow ${2n * GI}`);
+});
+
+test('a volume takes the size of its source when it asks for none', () => {
+  const { size: __, ...rest } = aVolume().spec;
+  const volume = { ...aVolume({ status: { ...placed, source } }), spec: rest } as Volume;
+  assert.is(summary({ stored: volume, memory: copying(0n) }), `create ${GI}`);
 });
 
 test.run();

@@ -1,0 +1,79 @@
+// What the controller concludes about Snapshots and about Volumes with a source.
+import { NOTHING, type ReasonInfo, STEP_MS, WAIT } from './info.ts';
+
+const C = ['C'] as const;
+
+export const COPIES = {
+  Created: { by: C, on: ['Created', 'Ready'], meaning: 'The Snapshot is made.', remedy: NOTHING },
+  Healthy: { by: C, on: ['Healthy'], meaning: 'Its server sees its data.', remedy: NOTHING },
+  NotCreated: {
+    by: C,
+    on: ['Healthy'],
+    meaning: 'The Snapshot is not made yet.',
+    remedy: 'see the condition Created',
+  },
+  Copying: {
+    by: C,
+    on: ['Created', 'Provisioned'],
+    meaning: 'The server copies the data; the message says how far it is.',
+    remedy: WAIT,
+    waits: true,
+    passesMs: STEP_MS,
+  },
+  BeingCopied: {
+    by: C,
+    on: ['Admitted'],
+    meaning: 'The Volume is being copied, and nobody may write to it meanwhile.',
+    remedy: WAIT,
+    waits: true,
+  },
+  Pinned: {
+    by: C,
+    on: ['Ready'],
+    meaning: 'It is deleted, and something is still being copied from it or depends on it.',
+    remedy: 'nothing; or delete what the message names',
+    waits: true,
+  },
+  SourceNotFound: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'There is nothing of that name in the namespace yet.',
+    remedy: 'create it, or name another source in a new Volume',
+    waits: true,
+  },
+  SourceNotReady: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The source is not complete.',
+    remedy: "see the source's Ready condition",
+    waits: true,
+  },
+  WaitingForSource: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The source is about to be held for this copy; a Volume in use is not.',
+    remedy: 'nothing; or detach the source, or make a Snapshot of it and take that',
+    waits: true,
+  },
+  SourceDeleting: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The source was deleted before this Volume was created.',
+    remedy: 'name another source in a new Volume',
+    stalls: true,
+  },
+  SourceElsewhere: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The server asked for is not the one which holds the source.',
+    remedy: 'leave spec.volumeServer out, or name the source’s server, in a new Volume',
+    stalls: true,
+  },
+  SizeBelowSource: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The size asked for is below that of the source.',
+    remedy: 'raise spec.size to what the message says',
+    stalls: true,
+  },
+} as const satisfies Record<string, ReasonInfo>;

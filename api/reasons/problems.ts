@@ -1,0 +1,212 @@
+// What hosts report as `problem`; the controller repeats it in the condition which it stands against.
+import { type ReasonInfo, STEP_MS, WAIT } from './info.ts';
+
+const S = ['S'] as const;
+const H = ['H'] as const;
+const both = ['S', 'H'] as const;
+const DISK = ['Connected', 'Attached'];
+const ANY = ['Provisioned', 'Exported', 'Connected', 'Attached'];
+
+/** About data and targets. */
+const server = {
+  DataMissing: {
+    by: S,
+    on: ['Provisioned', 'Exported'],
+    meaning: 'Data that was complete is not found. It is never made anew.',
+    remedy: 'bring it back to the pool under its volumeID, or delete the Volume',
+    stalls: true,
+  },
+  PoolMissing: {
+    by: S,
+    on: ['Provisioned', 'Exported'],
+    meaning:
+      'The pool itself is not there, or another one stands in its place. It says nothing about its volumes.',
+    remedy: 'mount the file system, or activate the volume group, of that pool',
+  },
+  SourceNotPinned: {
+    by: S,
+    on: ['Provisioned', 'Created'],
+    meaning: 'The source does not hold its data for this copy, so it was not begun.',
+    remedy: WAIT,
+  },
+  NoSpace: {
+    by: ['C', 'S'],
+    on: ['Placed', 'Provisioned'],
+    meaning: 'No pool, or not this one, has as many bytes free.',
+    remedy: 'free space, add a pool, or make the Volume smaller',
+  },
+  BackingNotFound: {
+    by: S,
+    on: ['Provisioned', 'Exported'],
+    meaning: 'The pool holds no backing in the state that the step needs.',
+    remedy: 'look at the pool; the agent looks again by itself',
+  },
+  ExportNotFound: {
+    by: S,
+    on: ['Exported'],
+    meaning: 'The target went away in the middle of a step.',
+    remedy: 'if it comes again, see who else changes the target daemon',
+  },
+  WaitingForOther: {
+    by: S,
+    on: ['Exported'],
+    meaning: 'Another initiator still has access; on an Exclusive volume nobody is let in beside it.',
+    remedy: WAIT,
+    waits: true,
+  },
+  TargetUnavailable: {
+    by: S,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The target daemon of the server does not answer.',
+    remedy: 'start it; targets are made again by the agent',
+  },
+} as const satisfies Record<string, ReasonInfo>;
+
+/** About disks in VMs. */
+const hypervisor = {
+  InstanceNotFound: {
+    by: ['C', 'H'],
+    on: ['Admitted', ...DISK],
+    meaning: 'No hypervisor which answers, or not the bound one, has such a VM.',
+    remedy: 'define the VM, start the agent of its host, or delete the Attachment',
+  },
+  InstanceAmbiguous: {
+    by: ['C', 'H'],
+    on: ['Admitted', ...DISK],
+    meaning: 'The name means more than one VM; none is guessed.',
+    remedy: 'name spec.hypervisor or the VM’s UUID in a new Attachment',
+  },
+  InstanceNotRunning: {
+    by: H,
+    on: DISK,
+    meaning: 'The VM does not run; the disk is plugged in when it does.',
+    remedy: 'start the VM',
+  },
+  DeviceInUse: {
+    by: H,
+    on: DISK,
+    meaning: 'The device name asked for is taken by another disk of the VM.',
+    remedy: 'make the Attachment anew with another spec.device, or without',
+    stalls: true,
+  },
+  NoFreeDevice: {
+    by: H,
+    on: DISK,
+    meaning: 'No device name, or no hot-plug slot, is left in the VM.',
+    remedy: 'detach a disk, or give the VM more hot-plug slots',
+  },
+  NotExported: {
+    by: H,
+    on: DISK,
+    meaning: 'The server names no target or no portal.',
+    remedy: 'see the condition Exported',
+  },
+  Detaching: {
+    by: ['C', 'H'],
+    on: ['Ready', ...DISK],
+    meaning: 'The hypervisor gives the disk up, or the server closes the target.',
+    remedy: WAIT,
+    passesMs: STEP_MS,
+  },
+  DetachBlockedByGuest: {
+    by: H,
+    on: ['Ready', ...DISK],
+    meaning: 'The guest was asked and does not let the disk go.',
+    remedy: 'unmount the disk in the guest, or restart the VM',
+  },
+  DiskCutOff: {
+    by: H,
+    on: ['Ready', ...DISK],
+    meaning: 'The VM holds a disk that was cut off; to take it out would stop the whole VM.',
+    remedy: 'restart the VM',
+  },
+  Connecting: {
+    by: H,
+    on: DISK,
+    meaning: 'The VM has the disk, and its guest has not taken it yet.',
+    remedy: 'see whether the guest has started, and has a driver for such disks',
+  },
+  TargetAway: {
+    by: H,
+    on: ['Ready', ...DISK],
+    meaning: 'The disk stays in the VM until its target answers: the VM would stand still meanwhile.',
+    remedy: 'bring the volume server back; or fence, and restart the VM',
+  },
+  VmmUnavailable: {
+    by: H,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The VMM of the hypervisor does not answer.',
+    remedy: 'see whether libvirtd, or what the profile calls, runs',
+  },
+} as const satisfies Record<string, ReasonInfo>;
+
+/** About the host and its tools. */
+const host = {
+  NotOurs: {
+    by: both,
+    on: ANY,
+    meaning: 'Something of that name is there and is not provably ours. Nothing was touched.',
+    remedy: 'look at it; move it away, or delete the object',
+    stalls: true,
+  },
+  Mismatch: {
+    by: both,
+    on: ANY,
+    meaning:
+      'It is ours, but not as it must be: another serial, size or path. It is never handed to a guest.',
+    remedy: 'look at what the message names, and correct it on the host',
+    stalls: true,
+  },
+  Unsupported: {
+    by: both,
+    on: ANY,
+    meaning: 'The tool behind the profile cannot do it at all.',
+    remedy: 'change what is asked for, or use another profile',
+    stalls: true,
+  },
+  Busy: {
+    by: both,
+    on: ANY,
+    meaning: 'It is in use, or an earlier command still runs.',
+    remedy: 'if it lasts, look at the process or session which the message names',
+  },
+  Denied: {
+    by: both,
+    on: ANY,
+    meaning: 'The other side refused: a wrong name or password, or missing rights.',
+    remedy: 'see the tool’s own words in the message, and the rights of the agent on its host',
+  },
+  ChapKeyMissing: {
+    by: both,
+    on: ['Exported', ...DISK],
+    meaning: 'The Secret with the key of these two hosts is not in the namespace of the host.',
+    remedy: 'put it back from a backup; without one, restart the VM and delete the Attachment',
+  },
+  CannotLook: {
+    by: both,
+    on: [...ANY, 'HostSafe'],
+    meaning: 'The tool did not answer, or in an unknown way. It says nothing about what exists.',
+    remedy: 'see whether its daemon runs and whether the profile fits its version',
+  },
+  CommandFailed: {
+    by: both,
+    on: ANY,
+    meaning: 'A command gave no answer: it could not be started, was killed or ran too long.',
+    remedy: 'see the message and the agent’s log; it is tried again',
+  },
+  NotDone: {
+    by: both,
+    on: ANY,
+    meaning: 'The command ran, and the look after it does not show the change.',
+    remedy: 'the tool’s own words are in the message; it is tried again',
+  },
+  WrongCluster: {
+    by: both,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The host belongs to another cluster than its kubeconfig points to. It touches nothing.',
+    remedy:
+      'correct the kubeconfig, or give the host a new state directory once nothing of the old cluster is on it',
+  },
+} as const satisfies Record<string, ReasonInfo>;
+
+export const PROBLEMS = { ...server, ...hypervisor, ...host } as const;

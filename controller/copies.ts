@@ -1,0 +1,68 @@
+// What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
+import { keyOf } from '../api/object.ts';
+import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
+import { isSnapshot, pinsOf, type Snapshot, type Stored, type Volume } from '../api/volume.ts';
+import type { Api } from '../runtime/api.ts';
+import type { Caches } from './caches.ts';
+import type { PinWorld } from './pins.ts';
+
+/** The only look outside the caches: objects named in a pin and not cached may be gone, or just not seen yet. */
+export async function observeCopies(
+  stored: Stored,
+  { api, caches }: { readonly api: Api; readonly caches: Caches },
+  signal: AbortSignal,
+): Promise<PinWorld> {
+  const copies = copiesOf(stored, caches);
+  const missing = pinsOf(stored)
+    .map(({ uid }) => uid)
+    .filter((uid) => !copies.some(({ metadata }) => metadata.uid === uid));
+  const alive = missing.length === 0 ? [] : await liveUIDs(api, stored.metadata.namespace ?? '', signal);
+  return {
+    copies,
+    goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
+    can: poolCan(stored, caches),
+  };
+}
+
+/**
+ * The same, read live: before a removal is ordered, since what was asked for in time may not have come by the watch yet.
+ */
+export async function readCopies(
+  stored: Stored,
+  { api, caches }: { readonly api: Api; readonly caches: Caches },
+  signal: AbortSignal,
+): Promise<PinWorld> {
+  const { name, namespace = '' } = stored.metadata;
+  const [volumes, snapshots] = await Promise.all([
+    api.list<Volume>(VOLUMES, { namespace }, { signal }),
+    api.list<Snapshot>(SNAPSHOTS, { namespace }, { signal }),
+  ]);
+  const ref = isSnapshot(stored) ? 'snapshotRef' : 'volumeRef';
+  const copies: readonly Stored[] = [
+    ...volumes.items.filter(({ spec }) => spec.source?.[ref]?.name === name),
+    ...(isSnapshot(stored) ? [] : snapshots.items.filter(({ spec }) => spec.volumeRef.name === name)),
+  ];
+  const alive = new Set([...volumes.items, ...snapshots.items].map(({ metadata }) => metadata.uid));
+  const gone = pinsOf(stored).filter(({ uid }) => !alive.has(uid));
+  return { copies, goneCopies: new Set(gone.map(({ uid }) => uid)), can: poolCan(stored, caches) };
+}
+
+function copiesOf(stored: Stored, { volumes, snapshots }: Caches): readonly Stored[] {
+  const key = keyOf(stored);
+  return isSnapshot(stored)
+    ? volumes.byIndex('sourceSnapshot', key)
+    : [...snapshots.byIndex('volume', key), ...volumes.byIndex('sourceVolume', key)];
+}
+
+async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promise<readonly string[]> {
+  const lists = await Promise.all(
+    [VOLUMES, SNAPSHOTS].map((resource) => api.list<Stored>(resource, { namespace }, { signal })),
+  );
+  return lists.flatMap(({ items }) => items.map(({ metadata }) => metadata.uid));
+}
+
+/** What the pool that holds the data is able to do, as its server last said. */
+function poolCan({ status }: Stored, { servers }: Caches): readonly string[] {
+  const agent = servers.get(status?.server ?? '')?.status?.agent;
+  return agent?.pools?.find(({ name }) => name === status?.pool)?.can ?? [];
+}

@@ -1,0 +1,103 @@
+// The controller's rules for one Snapshot. Pure.
+//
+//   finalizer ─► pin on the Volume ─► placed beside it ─► made by the server ─► pin dropped
+//   deleted   ─► no pins of its own left ─► order: Remove ─► absentAt ─► finalizer off
+import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
+import type { Freshness } from '../../api/hosts.ts';
+import {
+  backendOf,
+  hasFinalizer,
+  isDeleting,
+  isProvisioned,
+  pinsOf,
+  type Snapshot,
+  type Source,
+  type Volume,
+} from '../../api/volume.ts';
+import { type PinWorld, planPins } from '../pins.ts';
+
+export interface SnapshotWorld extends PinWorld {
+  readonly snapshot: Snapshot;
+  /** The Volume of the name in spec.volumeRef. */
+  readonly volume: Volume | undefined;
+  /** The snapshotID for this object, free of collisions. */
+  readonly snapshotID: string;
+  /** The server which holds the data, as it is heard now; undefined while there is none. */
+  readonly server:
+    | { readonly host: string; readonly freshness: Freshness; readonly bootID: string | undefined }
+    | undefined;
+}
+
+/** The controller's own fields of the status, conditions apart. */
+export type SnapshotChange = Pick<
+  SnapshotStatus,
+  'snapshotID' | 'server' | 'pool' | 'placement' | 'source' | 'order' | 'pins'
+>;
+
+export type SnapshotPlan =
+  | { readonly kind: 'add-finalizer' }
+  | { readonly kind: 'write'; readonly change: SnapshotChange; readonly why: string }
+  | { readonly kind: 'remove-finalizer' }
+  | { readonly kind: 'settled' };
+
+const settled: SnapshotPlan = { kind: 'settled' };
+
+/** The single next step. */
+export function planSnapshot(world: SnapshotWorld): SnapshotPlan {
+  const { snapshot } = world;
+  if (!hasFinalizer(snapshot)) {
+    return isDeleting(snapshot) ? settled : { kind: 'add-finalizer' };
+  }
+  const pins = planPins(snapshot, world);
+  if (pins !== undefined) {
+    return { kind: 'write', change: { pins: [...pins] }, why: 'what is copied from it has changed' };
+  }
+  return isDeleting(snapshot) ? planRemoval(snapshot) : planPlacement(world);
+}
+
+function planRemoval(snapshot: Snapshot): SnapshotPlan {
+  const { status } = snapshot;
+  if (pinsOf(snapshot).length > 0) {
+    return settled;
+  }
+  if (status?.placement === undefined) {
+    return { kind: 'remove-finalizer' };
+  }
+  if (status.order !== 'Remove') {
+    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and no pin is left' };
+  }
+  return backendOf(snapshot)?.absentAt === undefined ? settled : { kind: 'remove-finalizer' };
+}
+
+/** Beside its Volume, and only with its own pin there: from then on nothing removes what is to be copied. */
+function planPlacement({ snapshot, volume, snapshotID }: SnapshotWorld): SnapshotPlan {
+  const source = snapshot.status?.placement === undefined ? pinnedSource(snapshot, volume) : undefined;
+  return source === undefined
+    ? settled
+    : {
+        kind: 'write',
+        change: {
+          snapshotID,
+          server: source.server,
+          pool: source.pool,
+          placement: { epoch: 1 },
+          source,
+          order: 'Keep',
+        },
+        why: `made of ${source.id}`,
+      };
+}
+
+function pinnedSource({ metadata }: Snapshot, volume: Volume | undefined): Source | undefined {
+  const { volumeID, server, pool } = volume?.status ?? {};
+  const sizeBytes = volume === undefined ? undefined : backendOf(volume)?.sizeBytes;
+  const isPinned = pinsOf(volume).some(({ uid }) => uid === metadata.uid);
+  if (volume === undefined || !isPinned || !isProvisioned(volume)) {
+    return undefined;
+  }
+  if (volumeID === undefined || server === undefined || pool === undefined || sizeBytes === undefined) {
+    return undefined;
+  }
+  const { uid, name } = volume.metadata;
+  return { kind: 'Volume', uid, name, id: volumeID, server, pool, sizeBytes };
+}

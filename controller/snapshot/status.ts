@@ -1,0 +1,104 @@
+// What a person reads on a Snapshot. Computed from the same look at the world as the plan.
+import type { Claim } from '../../api/conditions.ts';
+import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
+import { formatBytes } from '../../api/quantity.ts';
+import { backendOf, grantsOf, isDeleting, isProvisioned, pinsOf, type Snapshot } from '../../api/volume.ts';
+import { doubt, no, silence, summarized, told, yes } from '../claims.ts';
+import { isAskedInTime, pinners } from '../pins.ts';
+import type { SnapshotWorld } from './plan.ts';
+
+function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
+  const { name } = snapshot.spec.volumeRef;
+  if (volume === undefined) {
+    return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
+  }
+  if (volume.status?.order === 'Remove' || !isAskedInTime(volume, snapshot)) {
+    return no(
+      'Created',
+      'VolumeDeleting',
+      `Volume ${name} is being deleted; there is nothing left to snapshot`,
+    );
+  }
+  if (!isProvisioned(volume)) {
+    return no('Created', 'VolumeNotReady', `Volume ${name} is not ready yet`);
+  }
+  return grantsOf(volume).length > 0
+    ? no(
+        'Created',
+        'WaitingForDetach',
+        `Volume ${name} is attached, and its pool makes no copies of volumes in use; made when it is detached`,
+      )
+    : no('Created', 'WaitingForVolume', `waiting for Volume ${name}`);
+}
+
+function created(world: SnapshotWorld): Claim {
+  const { snapshot, server } = world;
+  const { status } = snapshot;
+  if (status?.placement === undefined) {
+    return waitsFor(world);
+  }
+  const backend = backendOf(snapshot);
+  if (backend?.absentAt !== undefined) {
+    return no('Created', 'Removed', `removed at ${backend.absentAt}`);
+  }
+  if (isProvisioned(snapshot)) {
+    const size = formatBytes(BigInt(backend?.sizeBytes ?? '0'));
+    return yes('Created', 'Created', `${size} on ${status.server}, pool ${status.pool}`);
+  }
+  if (backend?.problem !== undefined) {
+    const { reason, message } = told(backend.problem);
+    return no('Created', reason, message);
+  }
+  return (
+    silence('Created', server) ??
+    no('Created', 'Copying', `${backend?.progress ?? 0} % of Volume ${status.source?.name} copied`)
+  );
+}
+
+/** What was made stays made; whether it can be read is another question, answered only by a server that is heard. */
+function healthy({ snapshot, server }: SnapshotWorld): Claim {
+  const backend = backendOf(snapshot);
+  if (backend === undefined || !isProvisioned(snapshot)) {
+    return no('Healthy', 'NotCreated', 'it is not made yet');
+  }
+  const doubts = doubt('Healthy', server, backend.bootID);
+  if (doubts !== undefined) {
+    return doubts;
+  }
+  if (backend.problem === undefined) {
+    return yes('Healthy', 'Healthy', `seen on ${snapshot.status?.server}`);
+  }
+  const { reason, message } = told(backend.problem);
+  return no('Healthy', reason, message);
+}
+
+function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
+  const status = 'False';
+  if (pinsOf(snapshot).length > 0) {
+    return { status, reason: 'Pinned', message: `waiting for ${pinners(snapshot)}, made from this snapshot` };
+  }
+  const problem = backendOf(snapshot)?.problem;
+  const server = snapshot.status?.server ?? 'the server';
+  return problem === undefined
+    ? { status, reason: 'Removing', message: `waiting until ${server} has removed the data` }
+    : { status, ...told(problem) };
+}
+
+export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {
+  const { snapshot } = world;
+  const stages = [created(world), healthy(world)];
+  if (isDeleting(snapshot)) {
+    return summarized(stages, deleting(snapshot));
+  }
+  const behind = stages.find(({ status }) => status !== 'True');
+  const { status, reason, message } = behind ?? yes('Ready', 'Created', stages[0]?.message ?? '');
+  return summarized(stages, { status, reason, message });
+}
+
+/** The controller's fields which follow from others. */
+export function snapshotFields(snapshot: Snapshot): Pick<SnapshotStatus, 'capacity'> {
+  const sizeBytes = isProvisioned(snapshot) ? backendOf(snapshot)?.sizeBytes : undefined;
+  return {
+    capacity: sizeBytes === undefined ? snapshot.status?.capacity : formatBytes(BigInt(sizeBytes)),
+  } as Pick<SnapshotStatus, 'capacity'>;
+}

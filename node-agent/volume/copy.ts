@@ -1,0 +1,123 @@
+// Copies the bytes of a volume or snapshot from its source, a chunk a visit, in a queue of its own: the visits that look after
+// targets never wait for it. Each chunk is read back and compared before it counts, and what counts is on this host's disk, so
+// that a crash costs one chunk.
+import { idOf, type Source, type Stored } from '../../api/volume.ts';
+import type { Reconcile } from '../../runtime/loop.ts';
+import type { Files } from '../exec/files.ts';
+import { problemOf } from '../problems.ts';
+import { Mismatch } from '../roles/errors.ts';
+import type { Backing } from '../roles/pool.ts';
+import type { ServerMemory } from './memory.ts';
+import type { Problem } from './plan.ts';
+import { isPinnedLive } from './reconcile.ts';
+import { type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
+
+const CHUNK_BYTES = 64n * 1024n * 1024n;
+const RETRY_MS = 5_000;
+
+export interface CopyWork {
+  readonly deps: ServerDeps;
+  readonly files: Pick<Files, 'copyRange' | 'hashRange'>;
+  /** Kept for the other visits to tell. */
+  readonly failures: Map<string, Problem>;
+  /** Asks for a visit: something is to be told, or the copy is whole. */
+  readonly wake: (id: string) => void;
+}
+
+/** One chunk of one copy. */
+export function copyVisitor(work: CopyWork): Reconcile {
+  return async (id, { log, signal }) => {
+    const { deps, failures, wake } = work;
+    const visit: ServerVisit = { deps, volumeID: id, log, signal };
+    const job = jobOf(visit);
+    if (job === undefined) {
+      failures.delete(id);
+      return {};
+    }
+    try {
+      const done = await copyChunk(work, visit, job);
+      failures.delete(id);
+      if (done >= BigInt(job.source.sizeBytes) || isNews(job, done)) {
+        wake(id);
+      }
+      return done >= BigInt(job.source.sizeBytes) ? {} : { requeueAfterMs: 0 };
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem === undefined) {
+        throw error;
+      }
+      log.warn({ volumeID: id, err: error }, 'A chunk could not be copied');
+      failures.set(id, problem);
+      wake(id);
+      return { requeueAfterMs: RETRY_MS };
+    }
+  };
+}
+
+interface Job {
+  readonly stored: Stored;
+  readonly source: Source;
+  readonly memory: ServerMemory;
+  readonly copiedBytes: bigint;
+}
+
+/** Undefined: nothing is to be copied (any more). */
+function jobOf(visit: ServerVisit): Job | undefined {
+  const stored = storedOf(visit);
+  const source = stored?.status?.source;
+  const memory = visit.deps.memories.get(visit.volumeID);
+  const copy = memory?.copy;
+  if (stored === undefined || source === undefined || memory === undefined || copy?.how !== 'Copy') {
+    return undefined;
+  }
+  const isWanted = stored.status?.order === 'Keep' && copy.sourceID === source.id && !memory.everProvisioned;
+  return isWanted ? { stored, source, memory, copiedBytes: BigInt(copy.copiedBytes) } : undefined;
+}
+
+const percent = (bytes: bigint, of: bigint): bigint => (bytes * 20n) / of;
+
+const isNews = ({ copiedBytes, source }: Job, now: bigint): boolean =>
+  percent(copiedBytes, BigInt(source.sizeBytes)) !== percent(now, BigInt(source.sizeBytes));
+
+/** Answers how many bytes count now. Throws Mismatch when what was written does not read back. */
+async function copyChunk({ deps, files }: CopyWork, visit: ServerVisit, job: Job): Promise<bigint> {
+  const { stored, source, memory, copiedBytes } = job;
+  const { signal, volumeID } = visit;
+  const left = BigInt(source.sizeBytes) - copiedBytes;
+  if (left <= 0n) {
+    return copiedBytes;
+  }
+  if (copiedBytes === 0n) {
+    await isPinnedLive(visit, stored);
+  }
+  const from = await backingOf(visit, source.pool, source.id, 'complete');
+  const to = await backingOf(visit, stored.status?.pool ?? '', idOf(stored) ?? '', 'provisional');
+  const range = { offset: copiedBytes, length: left < CHUNK_BYTES ? left : CHUNK_BYTES };
+  const wanted = await files.copyRange(from.path, to.path, range, signal);
+  const found = await files.hashRange(to.path, range, signal);
+  if (found !== wanted) {
+    throw new Mismatch(`${to.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
+  }
+  const done = copiedBytes + range.length;
+  const { copy } = memory;
+  const now = deps.memories.get(volumeID);
+  if (copy !== undefined && now?.copy?.sourceID === copy.sourceID) {
+    await deps.memories.put(volumeID, { ...now, copy: { ...copy, copiedBytes: done.toString() } });
+  }
+  return done;
+}
+
+/** Throws Mismatch when it is not there in that state: the visits of the data see to that. */
+async function backingOf(
+  { deps }: ServerVisit,
+  pool: string,
+  id: string,
+  state: Backing['state'],
+): Promise<Backing> {
+  const view = await deps.lookAtPool(pool);
+  const found = view.backings.find((backing) => backing.id === id && backing.state === state);
+  if (found === undefined || found.foreign === true) {
+    throw new Mismatch(`pool ${pool}`, `${id}, ${state}`, 'none of ours');
+  }
+  return found;
+}

@@ -1,0 +1,160 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Pin, Stored, Volume } from '../../api/volume.ts';
+import { type PinWorld, planPins } from '../../controller/pins.ts';
+import { aGrant, aSnapshot, aVolume, deleted, granted, provisioned } from '../builders/objects.ts';
+
+const test = suite('pins');
+
+const SNAP = aSnapshot();
+const MADE = aSnapshot({
+  status: {
+    order: 'Keep',
+    placement: { epoch: 1 },
+    backend: { placementEpoch: 1, bootID: 'b', everProvisioned: true },
+  },
+});
+const CLONE = aVolume({
+  metadata: { name: 'clone', uid: 'uid-clone' },
+  spec: { source: { volumeRef: { name: 'db' } } },
+});
+const still: Pin = { uid: 'uid-snap', kind: 'Snapshot', name: 'snap', still: true };
+const pin: Pin = { uid: 'uid-snap', kind: 'Snapshot', name: 'snap' };
+
+interface Case extends Partial<PinWorld> {
+  readonly of?: Stored;
+}
+
+const ready = aVolume({ status: provisioned });
+const held = (...pins: Pin[]): Volume => aVolume({ status: { ...provisioned, pins } });
+const plan = ({ of = ready, ...world }: Case): string => {
+  const pins = planPins(of, { copies: [], goneCopies: new Set(), can: ['SnapshotsOutlive'], ...world });
+  return pins === undefined
+    ? 'as it is'
+    : pins
+        .map(({ kind, name, still: isStill }) => `${kind} ${name}${isStill === true ? ' still' : ''}`)
+        .join(', ') || 'none';
+};
+
+const cases: [name: string, given: Case, expected: string][] = [
+  ['nothing to hold', {}, 'as it is'],
+  ['a Snapshot holds its Volume, and nobody may write', { copies: [SNAP] }, 'Snapshot snap still'],
+  [
+    'one that the pool makes of volumes in use does not keep writers out',
+    { copies: [SNAP], can: ['CopyOnWrite', 'SnapshotAttached', 'SnapshotsOutlive'] },
+    'Snapshot snap',
+  ],
+  [
+    'a Volume made from a Volume does',
+    { copies: [CLONE], can: ['CopyOnWrite', 'SnapshotAttached'] },
+    'Volume clone still',
+  ],
+  ['a Snapshot is never written to', { of: MADE, copies: [CLONE] }, 'Volume clone'],
+  ['several at once', { copies: [SNAP, CLONE] }, 'Snapshot snap still, Volume clone still'],
+  ['not on a volume in use', { of: aVolume({ status: granted(aGrant()) }), copies: [SNAP] }, 'as it is'],
+  ['not on one that is not complete', { of: aVolume(), copies: [SNAP] }, 'as it is'],
+  [
+    'nor on one with a problem',
+    {
+      of: aVolume({
+        status: {
+          ...provisioned,
+          backend: {
+            placementEpoch: 1,
+            bootID: 'b',
+            everProvisioned: true,
+            problem: { reason: 'DataMissing', message: '' },
+          },
+        },
+      }),
+      copies: [SNAP],
+    },
+    'as it is',
+  ],
+  [
+    'nor for a copy without our finalizer',
+    { copies: [aSnapshot({ metadata: { finalizers: [] } })] },
+    'as it is',
+  ],
+  ['nor for one that goes', { copies: [aSnapshot({ metadata: deleted })] }, 'as it is'],
+  ['nor for one that is made', { copies: [MADE] }, 'as it is'],
+  [
+    'nor for one that found another source of this name',
+    {
+      copies: [
+        aSnapshot({
+          status: {
+            placement: { epoch: 1 },
+            source: {
+              kind: 'Volume',
+              uid: 'other',
+              name: 'db',
+              id: 'vol1',
+              server: 's1',
+              pool: 'p',
+              sizeBytes: '1',
+            },
+          },
+        }),
+      ],
+    },
+    'as it is',
+  ],
+  [
+    'a deleted volume waits for a Snapshot that was there before',
+    { of: aVolume({ metadata: deleted, status: provisioned }), copies: [SNAP] },
+    'Snapshot snap still',
+  ],
+  [
+    'and for no later one',
+    {
+      of: aVolume({ metadata: deleted, status: provisioned }),
+      copies: [aSnapshot({ metadata: { creationTimestamp: '2026-01-03T00:00:00Z' } })],
+    },
+    'as it is',
+  ],
+  [
+    'nor once its removal is ordered',
+    { of: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } }), copies: [SNAP] },
+    'as it is',
+  ],
+  ['it holds until the copy is made', { of: held(still), copies: [SNAP] }, 'as it is'],
+  ['then it goes', { of: held(still), copies: [MADE] }, 'none'],
+  [
+    'a copy that shares blocks holds on, but for writers',
+    { of: held(still), copies: [MADE], can: [] },
+    'Snapshot snap',
+  ],
+  ['and stays so', { of: held(pin), copies: [MADE], can: [] }, 'as it is'],
+  ['not seen is not gone', { of: held(still) }, 'as it is'],
+  ['gone is gone', { of: held(still), goneCopies: new Set(['uid-snap']) }, 'none'],
+  [
+    'one deleted before it was placed needs nothing',
+    { of: held(still), copies: [aSnapshot({ metadata: deleted })] },
+    'none',
+  ],
+  [
+    'one that is placed may be copying',
+    { of: held(still), copies: [aSnapshot({ metadata: deleted, status: { placement: { epoch: 1 } } })] },
+    'as it is',
+  ],
+  [
+    'until its server has nothing of it',
+    {
+      of: held(still),
+      copies: [
+        aSnapshot({
+          metadata: deleted,
+          status: { placement: { epoch: 1 }, backend: { placementEpoch: 1, bootID: 'b', absentAt: 'T' } },
+        }),
+      ],
+    },
+    'none',
+  ],
+];
+
+for (const [name, given, expected] of cases) {
+  test(name, () => assert.is(plan(given), expected));
+}
+
+test.run();

@@ -1,0 +1,142 @@
+// Commands in an emulated machine, all over one SSH connection: a handshake of its own for each would cost a second.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
+
+export interface SshOptions {
+  /** Names the machine in errors and files. */
+  readonly name: string;
+  /** On 127.0.0.1. */
+  readonly port: number;
+  readonly keyFile: string;
+  /** The work directory: control socket, log, and the transcript `<name>.commands.log`. */
+  readonly dir: string;
+}
+
+export interface SshAnswer {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly ms: number;
+}
+
+export interface SshCommandOptions {
+  readonly stdin?: string | Buffer;
+  readonly timeoutMs?: number;
+}
+
+const COMMAND_LIMIT_MS = 60_000;
+const TRY_SECONDS = 3;
+/** The machine is made anew for each run and is reached through a port of our own. */
+const TRUSTING = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
+
+/** Makes a key pair for this run and answers the file of the private half. */
+export const makeKey = async (dir: string): Promise<string> => {
+  const file = path.join(dir, 'ssh-key');
+  await runCommand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'vbs', '-f', file]);
+  return file;
+};
+
+/** The base64 text of the public half. */
+export const publicKeyOf = async (keyFile: string): Promise<string> =>
+  (await readFile(`${keyFile}.pub`, 'utf8')).split(' ')[1] ?? '';
+
+export class Ssh {
+  readonly #options: SshOptions;
+  readonly #common: readonly string[];
+  #master: RunningProcess | undefined;
+
+  constructor(options: SshOptions) {
+    this.#options = options;
+    const socket = path.join(options.dir, `${options.name}.ssh`);
+    const settings = [
+      ...TRUSTING,
+      'BatchMode=yes',
+      `IdentityFile=${options.keyFile}`,
+      `ControlPath=${socket}`,
+    ];
+    this.#common = ['-F', 'none', '-p', String(options.port), ...settings.flatMap((one) => ['-o', one])];
+  }
+
+  /** Connects, again and again until the machine answers. `machine` ends the wait when it dies. */
+  async open(timeoutMs: number, machine?: RunningProcess): Promise<void> {
+    const { name, dir } = this.#options;
+    const what = `${name} to answer by SSH`;
+    const limits = {
+      what,
+      timeoutMs,
+      intervalMs: 200,
+      ...(machine === undefined ? {} : { process: machine }),
+    };
+    await waitFor(limits, async () => {
+      if (this.#master?.isRunning() !== true) {
+        const once = ['-o', `ConnectTimeout=${TRY_SECONDS}`, '-o', 'ServerAliveInterval=30', '-N', '-M'];
+        const command = ['ssh', ...this.#common, ...once, 'root@127.0.0.1'] as const;
+        this.#master = await startProcess({ name: `${name}.ssh`, command, dir });
+      }
+      await runCommand('ssh', [...this.#common, '-O', 'check', 'root@127.0.0.1'], { timeoutMs: 5_000 });
+      return true;
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#master?.stop(2_000);
+  }
+
+  /** Runs a shell command and answers whatever became of it; throws only when it did not end in time. */
+  async run(command: string, options: SshCommandOptions = {}): Promise<SshAnswer> {
+    const { stdin = '', timeoutMs = COMMAND_LIMIT_MS } = options;
+    const startedAt = performance.now();
+    const child = spawn('ssh', [...this.#common, 'root@127.0.0.1', command], {
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    const output = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output.stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output.stderr += text;
+    });
+    child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
+    child.stdin.end(stdin);
+    const [code, signal] = await once(child, 'close');
+    const answer = { exitCode: code ?? -1, ...output, ms: performance.now() - startedAt };
+    await this.#note(command, signal ?? `exit code ${code}`, answer);
+    if (code === null) {
+      throw new Error(`${this.#options.name}: no end after ${timeoutMs / 1000} s: ${command}`);
+    }
+    return answer;
+  }
+
+  /** Runs a shell command and answers its standard output; throws with its standard error unless its exit code is 0. */
+  async succeed(command: string, options: SshCommandOptions = {}): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.run(command, options);
+    if (exitCode !== 0) {
+      const said = stderr.trim() || stdout.trim();
+      throw new Error(`${this.#options.name}: exit code ${exitCode} of ${command.slice(0, 300)}\n${said}`);
+    }
+    return stdout;
+  }
+
+  async write(file: string, text: string | Buffer, mode = '600'): Promise<void> {
+    await this.succeed(
+      `umask 077; mkdir -p '${path.dirname(file)}' && cat >'${file}' && chmod ${mode} '${file}'`,
+      {
+        stdin: text,
+      },
+    );
+  }
+
+  async #note(command: string, end: string, { stdout, stderr, ms }: SshAnswer): Promise<void> {
+    const { dir, name } = this.#options;
+    const lines = [`$ ${command}`, stdout, stderr, `# ${end}, ${(ms / 1000).toFixed(2)} s`].filter(Boolean);
+    await appendFile(
+      path.join(dir, `${name}.commands.log`),
+      `${lines.map((one) => one.trimEnd()).join('\n')}\n`,
+    );
+  }
+}

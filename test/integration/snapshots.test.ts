@@ -1,0 +1,187 @@
+// Snapshots, and Volumes made from them and from other Volumes: the data is what it was, each goes its own way afterwards, a
+// source stays as long as it is needed and no longer, and a crash costs no more than a chunk.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Guest } from '../harness/guest.ts';
+import { loud } from '../harness/loud.ts';
+import { waitFor } from '../harness/process.ts';
+import { attachment, openStory, type Story, snapshot, volume } from '../harness/story.ts';
+import { SERVER } from '../harness/system.ts';
+
+const log = (line: string) => process.stdout.write(`# ${line}\n`);
+const MI = 1024 * 1024;
+
+interface World {
+  story: Story;
+  a: Guest;
+}
+
+const snapshots = suite<World>('snapshots');
+
+snapshots.before(
+  loud(async (world) => {
+    world.story = await openStory(log);
+    world.a = await world.story.guest('vm-a');
+  }),
+);
+snapshots.after(loud(async ({ story }) => await story?.close()));
+
+/** Attached to the guest for as long as the work takes. */
+async function inGuest<T>(
+  { story, a }: World,
+  name: string,
+  work: (serial: string) => Promise<T>,
+): Promise<T> {
+  await story.attach(`${name}-on-vm-a`, name, 'vm-a');
+  await story.waitReady(attachment(`${name}-on-vm-a`));
+  const serial = await story.volumeID(name);
+  await a.waitForDisk(serial);
+  const result = await work(serial);
+  await story.removeAndWait(attachment(`${name}-on-vm-a`));
+  return result;
+}
+
+const from = (name: string, more: object = {}) => ({ source: { snapshotRef: { name } }, ...more });
+
+snapshots('one Snapshot becomes many Volumes, which go their own ways', async (world) => {
+  const { story, a } = world;
+  await story.makeVolume('db');
+  await story.waitReady(volume('db'));
+  await inGuest(world, 'db', (serial) => a.writeMarker(serial, 'prepared'));
+  await story.makeSnapshot('nightly', 'db');
+  await story.waitReady(snapshot('nightly'));
+  await inGuest(world, 'db', (serial) => a.writeMarker(serial, 'went on'));
+
+  await Promise.all([
+    story.makeVolume('copy-1', from('nightly')),
+    story.makeVolume('copy-2', from('nightly', { size: '32Mi' })),
+  ]);
+  await story.waitReady(volume('copy-1'));
+  const larger = await story.waitReady(volume('copy-2'));
+  assert.is(larger.status?.capacity, '32Mi', 'larger than its source');
+  for (const name of ['copy-1', 'copy-2']) {
+    await inGuest(world, name, async (serial) => {
+      assert.is(await a.readMarker(serial), 'prepared', name);
+      await a.writeMarker(serial, `of ${name}`);
+    });
+  }
+  await inGuest(world, 'copy-2', async (serial) => {
+    assert.is(await a.readMarker(serial), 'of copy-2');
+    const end = await a.read(serial, 31 * MI, 512);
+    assert.ok(end.equals(Buffer.alloc(512)), 'what is beyond the source reads as zeroes');
+  });
+  await inGuest(world, 'db', async (serial) => assert.is(await a.readMarker(serial), 'went on'));
+
+  await story.removeAndWait(volume('db'));
+  await story.makeVolume('copy-3', from('nightly'));
+  await story.waitReady(volume('copy-3'));
+  await story.removeAndWait(snapshot('nightly'));
+  await inGuest(world, 'copy-3', async (serial) => assert.is(await a.readMarker(serial), 'prepared'));
+  await story.removeAndWait(volume('copy-1'), volume('copy-2'), volume('copy-3'));
+  await story.nothingLeft();
+});
+
+snapshots('what a Snapshot or a source waits for is said, in any order of things', async (world) => {
+  const { story, a } = world;
+  await story.makeVolume('early', from('later'));
+  await story.waitReason(volume('early'), {
+    reason: 'SourceNotFound',
+    message: /no Snapshot later \(spec\.source\)/,
+  });
+  await story.makeSnapshot('later', 'base');
+  await story.waitReason(snapshot('later'), {
+    reason: 'VolumeNotFound',
+    message: /no Volume base \(spec\.volumeRef\)/,
+  });
+  await story.waitReason(volume('early'), { reason: 'SourceNotReady', message: /Snapshot later/ });
+  await story.makeVolume('base');
+  await story.waitReady(volume('early'));
+
+  await story.makeVolume('small', from('later', { size: '8Mi' }));
+  await story.waitReason(volume('small'), {
+    reason: 'SizeBelowSource',
+    message: /16Mi of Snapshot later; set 16Mi or more/,
+  });
+  await story.change(volume('small'), { size: '16Mi' });
+  await story.waitReady(volume('small'));
+
+  // This pool makes no copies of what is written to.
+  const id = await story.attached('used', a);
+  await a.writeMarker(id, 'in use');
+  await story.makeSnapshot('of-used', 'used');
+  await story.waitReason(snapshot('of-used'), {
+    reason: 'WaitingForDetach',
+    message: /Volume used is attached/,
+  });
+  await story.makeVolume('of-used-too', { source: { volumeRef: { name: 'used' } } });
+  await story.waitReason(volume('of-used-too'), { reason: 'WaitingForSource', message: /attached nowhere/ });
+  await story.removeAndWait(attachment('used-on-vm-a'));
+  await story.waitReady(snapshot('of-used'));
+  await story.waitReady(volume('of-used-too'));
+  await inGuest(world, 'of-used-too', async (serial) => assert.is(await a.readMarker(serial), 'in use'));
+
+  await story.removeAndWait(
+    ...['early', 'base', 'small', 'used', 'of-used-too'].map(volume),
+    ...['later', 'of-used'].map(snapshot),
+  );
+  await story.nothingLeft();
+});
+
+snapshots(
+  'everything is killed while it copies, and the sources are deleted: nothing is lost',
+  async (world) => {
+    const { story, a } = world;
+    const { system } = story;
+    const size = 320;
+    await story.makeVolume('big', { size: `${size}Mi` });
+    await story.waitReady(volume('big'));
+    const places = [0, 63, 64, 200, size - 1];
+    await inGuest(world, 'big', async (serial) => {
+      for (const place of places) {
+        await a.write(serial, place * MI, Buffer.from(`block ${place}`.padEnd(512)));
+      }
+    });
+    await story.makeSnapshot('big-snap', 'big');
+    await story.makeVolume('big-copy', from('big-snap'));
+    await story.remove(volume('big'));
+    await story.waitReason(volume('big'), { reason: 'Pinned', message: /Snapshot big-snap/ });
+    for (const [round, name] of [SERVER, 'controller', SERVER, SERVER, 'controller', SERVER].entries()) {
+      // Not a wait for anything: it chooses the moment of the crash.
+      await sleep(150 + 130 * round);
+      await system.kill(name);
+      await system.run(name);
+    }
+    await waitFor({ what: 'the snapshot to be made', timeoutMs: 120_000 }, async () => {
+      const made = await story.get(snapshot('big-snap'));
+      return (made?.status?.backend as { everProvisioned?: boolean } | undefined)?.everProvisioned === true;
+    });
+    await story.waitGone(volume('big'));
+    await story.remove(snapshot('big-snap'));
+    await story.waitReady(volume('big-copy'), 120_000);
+    await story.waitGone(snapshot('big-snap'));
+    await inGuest(world, 'big-copy', async (serial) => {
+      for (const place of places) {
+        assert.is((await a.read(serial, place * MI, 512)).toString().trim(), `block ${place}`);
+      }
+      assert.ok((await a.read(serial, 100 * MI, 512)).equals(Buffer.alloc(512)));
+    });
+    await story.removeAndWait(volume('big-copy'));
+    await story.nothingLeft();
+  },
+);
+
+snapshots('one that is deleted while it is made leaves nothing', async ({ story }) => {
+  await story.makeVolume('base', { size: '256Mi' });
+  await story.waitReady(volume('base'));
+  await story.makeSnapshot('unwanted', 'base');
+  await story.makeVolume('unwanted-too', from('unwanted'));
+  await waitFor({ what: 'the copy to be begun', timeoutMs: 60_000 }, async () => {
+    return (await story.system.poolContents()).some((name) => /^snap.*\.new$/.test(name));
+  });
+  await story.removeAndWait(volume('unwanted-too'), snapshot('unwanted'));
+  await story.removeAndWait(volume('base'));
+  await story.nothingLeft();
+});
+
+snapshots.run();

@@ -1,0 +1,313 @@
+// The pool procedure over logical volumes, against a small LVM in memory.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CommandError } from '../../../node-agent/exec/command.ts';
+import { hostFiles } from '../../../node-agent/exec/files.ts';
+import { bind } from '../../../node-agent/profiles/bind.ts';
+import { loadProfile } from '../../../node-agent/profiles/load.ts';
+import {
+  Busy,
+  CannotLook,
+  NoSpace,
+  NotOurs,
+  PoolMissing,
+  Unsupported,
+} from '../../../node-agent/roles/errors.ts';
+import type { Pool } from '../../../node-agent/roles/pool.ts';
+import { profiledPool } from '../../../node-agent/roles/profiled-pool.ts';
+import { FakeLvm, THIN_POOL, VG } from '../../fakes/lvm.ts';
+
+const MIB = 1024n * 1024n;
+const EXTENT = 4n * MIB;
+const ID = 'vol0123456789abcdef0';
+const OTHER = 'vol0123456789abcdef1';
+const SNAP = 'snap0123456789abcdef';
+const CLUSTER = '0b1c9f5e-4a55-4c6b-9a0e-3b2f1f6f7a01';
+const owner = { clusterID: CLUSTER, namespace: 'team-a', name: 'db.main' };
+const { signal } = new AbortController();
+const root = join(import.meta.dirname, '../../..');
+const fixture = (name: string): string => readFileSync(join(root, 'test/fixtures/lvm', name), 'utf8');
+const profile = await loadProfile(join(root, 'node-agent/profiles/shipped/lvm-thin.yaml'), 'pool');
+
+const bound = (run: FakeLvm['run']) =>
+  bind(profile, { run, files: hostFiles, params: { vg: VG, thinpool: THIN_POOL } });
+const poolOn = (lvm: FakeLvm, more: object = {}): Pool =>
+  profiledPool(bound(lvm.run), { name: 'p', clusterID: CLUSTER, ...more });
+const world = async () => {
+  const lvm = new FakeLvm();
+  const pool = poolOn(lvm);
+  await pool.prepare(signal);
+  return { lvm, pool };
+};
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+const names = ({ lvs }: FakeLvm) => lvs.map(({ name }) => name).toSorted();
+
+const test = suite('a pool of thin logical volumes');
+
+test('an empty thin pool is marked once, and one with anything in it never', async () => {
+  const { lvm, pool } = await world();
+  const identity = await pool.prepare(signal);
+  assert.equal(lvm.poolTags, [`vbs.pool=${identity}`]);
+  lvm.poolTags = [];
+  assert.instance(await failure(pool.observe(signal)), PoolMissing);
+  lvm.add('root');
+  assert.instance(await failure(pool.prepare(signal)), NotOurs);
+  assert.equal(lvm.poolTags, []);
+});
+
+test('a pool that is not there, is another one, or is no thin pool is missing, never empty', async () => {
+  const { lvm, pool } = await world();
+  const stranger = poolOn(lvm, { identity: () => '11111111-2222-4333-8444-555555555555' });
+  assert.instance(await failure(stranger.observe(signal)), PoolMissing);
+  lvm.poolAttr = '-wi-a-----';
+  assert.instance(await failure(pool.observe(signal)), PoolMissing);
+  lvm.present = false;
+  assert.instance(await failure(pool.observe(signal)), PoolMissing);
+  assert.instance(await failure(pool.prepare(signal)), PoolMissing);
+  assert.instance(await failure(bound(lvm.run).call('volumes', {}, signal)), CannotLook);
+});
+
+test('a thin pool that does not zero is refused, with the way out', async () => {
+  const { lvm, pool } = await world();
+  lvm.poolAttr = 'twi-aot---';
+  const refusal = await failure(pool.create(ID, MIB, owner, signal));
+  assert.instance(refusal, Unsupported);
+  assert.match(String(refusal), /lvcreate --type thin-pool --zero y/);
+  lvm.poolTags = [];
+  assert.instance(await failure(pool.prepare(signal)), Unsupported);
+  assert.equal(lvm.poolTags, []);
+});
+
+test('a volume goes from its provisional to its final to its dying name, and its owner stands in its tags', async () => {
+  const { lvm, pool } = await world();
+  await pool.create(ID, 1n, owner, signal);
+  assert.equal(lvm.lv(`${ID}.new`)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-a/db.main']);
+  await pool.create(ID, 1n, owner, signal);
+  await pool.complete(ID, 1n, signal);
+  const [backing] = (await pool.observe(signal)).backings;
+  assert.equal(backing, {
+    id: ID,
+    state: 'complete',
+    sizeBytes: EXTENT,
+    path: `/dev/${VG}/${ID}`,
+    clusterID: CLUSTER,
+  });
+  await pool.retire(ID, signal);
+  assert.equal(names(lvm), [`${ID}.dying`]);
+  assert.instance(await failure(pool.create(ID, 1n, owner, signal)), Busy);
+  await pool.free(ID, signal);
+  await pool.free(ID, signal);
+  assert.equal(names(lvm), []);
+});
+
+test('LVM is asked for absolute bytes, for no question, and zeroing is left to the pool', async () => {
+  const { lvm, pool } = await world();
+  await pool.create(ID, 5n * MIB, owner, signal);
+  const argv = lvm.argvs.find((args) => args.includes('--virtualsize')) ?? [];
+  assert.is(argv[argv.indexOf('--virtualsize') + 1], `${8n * MIB}b`);
+  assert.ok(argv.includes('--yes') && !argv.includes('--zero'));
+  assert.is(argv[argv.indexOf('--wipesignatures') + 1], 'y');
+  assert.is(argv[argv.indexOf('--setactivationskip') + 1], 'n');
+});
+
+test('sizes grow by extents of the volume group, never shrink, and what is already so is no failure', async () => {
+  const { pool } = await world();
+  await pool.create(ID, 1n, owner, signal);
+  await pool.complete(ID, 1n, signal);
+  await pool.grow(ID, EXTENT + 1n, signal);
+  await pool.grow(ID, EXTENT + 1n, signal);
+  await pool.grow(ID, 1n, signal);
+  assert.is((await pool.observe(signal)).backings[0]?.sizeBytes, 2n * EXTENT);
+  assert.is((await pool.observe(signal)).extentBytes, EXTENT);
+});
+
+test('a snapshot is a volume of its own that outlives its source', async () => {
+  const { lvm, pool } = await world();
+  await pool.create(ID, 1n, owner, signal);
+  await pool.complete(ID, 1n, signal);
+  await pool.snapshot(SNAP, ID, owner, signal);
+  await pool.snapshot(SNAP, ID, owner, signal);
+  assert.equal(names(lvm), [`${SNAP}.new`, ID]);
+  await pool.complete(SNAP, EXTENT, signal);
+  await pool.retire(ID, signal);
+  await pool.free(ID, signal);
+  assert.equal(names(lvm), [SNAP]);
+});
+
+test('nothing is promised twice: neither blocks not yet written, nor blocks that copies still share', async () => {
+  const { lvm, pool } = await world();
+  lvm.poolBytes = Number(4n * EXTENT);
+  await pool.create(ID, EXTENT, owner, signal);
+  await pool.complete(ID, EXTENT, signal);
+  assert.is((await pool.observe(signal)).freeBytes, 3n * EXTENT);
+  const source = lvm.lv(ID);
+  assert.ok(source);
+  source.percent = 100;
+  lvm.poolPercent = '25.00';
+  await pool.snapshot(SNAP, ID, owner, signal);
+  await pool.complete(SNAP, EXTENT, signal);
+  // The pool holds one extent, shared by both; the volume may yet write all of its own.
+  assert.is((await pool.observe(signal)).freeBytes, 2n * EXTENT);
+  assert.instance(await failure(pool.create(OTHER, 3n * EXTENT, owner, signal)), NoSpace);
+  await pool.create(OTHER, 2n * EXTENT, owner, signal);
+  assert.is((await pool.observe(signal)).freeBytes, 0n);
+  const second = 'snap0123456789abcde0';
+  assert.instance(await failure(pool.snapshot(second, ID, owner, signal)), NoSpace);
+  assert.equal(names(lvm), [SNAP, ID, `${OTHER}.new`].toSorted());
+});
+
+test('percentages are rounded against us, and an inactive volume is counted whole', async () => {
+  const { lvm, pool } = await world();
+  lvm.poolBytes = 1_000_000 * 4;
+  lvm.add(ID, { bytes: 1_000_000, percent: 50, tags: [`vbs.cluster=${CLUSTER}`] });
+  lvm.poolPercent = '12.50';
+  // Free: all but 12.51 %; owed: all but 49.99 %; the promise itself: all but its size.
+  assert.is((await pool.observe(signal)).freeBytes, 4_000_000n - 500_400n - 500_100n);
+  lvm.add(SNAP, { bytes: 1_000_000, percent: undefined, tags: [`vbs.cluster=${CLUSTER}`] });
+  assert.is((await pool.observe(signal)).freeBytes, 2_000_000n);
+  lvm.poolPercent = 'about half';
+  assert.instance(await failure(pool.observe(signal)), CannotLook);
+});
+
+test('a pool whose own records are nearly full takes nothing more', async () => {
+  const { lvm, pool } = await world();
+  lvm.metadataPercent = '80.10';
+  assert.is((await pool.observe(signal)).freeBytes, 0n);
+  assert.instance(await failure(pool.create(ID, MIB, owner, signal)), NoSpace);
+});
+
+test('a half-made volume is activated and brought to its size', async () => {
+  const { lvm, pool } = await world();
+  lvm.add(`${ID}.new`, { percent: undefined, tags: [`vbs.cluster=${CLUSTER}`] });
+  await pool.create(ID, 2n * EXTENT, owner, signal);
+  const lv = lvm.lv(`${ID}.new`);
+  assert.equal([lv?.percent, lv?.bytes], [0, Number(2n * EXTENT)]);
+  const half = lvm.add(`${SNAP}.new`, { percent: undefined, tags: [`vbs.cluster=${CLUSTER}`] });
+  await pool.complete(ID, EXTENT, signal);
+  half.bytes = Number(2n * EXTENT);
+  await pool.snapshot(SNAP, ID, owner, signal);
+  assert.is(lvm.lv(`${SNAP}.new`)?.percent, 0);
+});
+
+test('what is open, or has thick snapshots of its own, is not removed', async () => {
+  const { lvm, pool } = await world();
+  const lv = lvm.add(`${ID}.dying`, { open: true, tags: [`vbs.cluster=${CLUSTER}`] });
+  assert.instance(await failure(pool.free(ID, signal)), Busy);
+  lv.open = false;
+  lv.thickOrigin = true;
+  assert.instance(await failure(pool.free(ID, signal)), Busy);
+  assert.not.ok(lvm.commands.includes('lvremove'));
+  lv.thickOrigin = false;
+  await pool.free(ID, signal);
+  assert.equal(names(lvm), []);
+});
+
+test('volumes of others, by tag, pool or name, are not ours', async () => {
+  const { lvm, pool } = await world();
+  lvm.add(ID, { tags: ['vbs.cluster=11111111-2222-4333-8444-555555555555'] });
+  lvm.add(OTHER, { tags: [] });
+  lvm.add(SNAP, { pool: 'thin1', tags: [`vbs.cluster=${CLUSTER}`] });
+  for (const name of ['root', `${ID}.bak`, 'vol0123', `x${ID}`]) {
+    lvm.add(name);
+  }
+  const { backings } = await pool.observe(signal);
+  assert.equal(
+    backings.map(({ id, foreign }) => [id, foreign]),
+    [
+      [ID, true],
+      [OTHER, true],
+    ],
+  );
+  assert.instance(await failure(pool.retire(ID, signal)), NotOurs);
+  assert.instance(await failure(pool.retire(OTHER, signal)), NotOurs);
+});
+
+test("LVM's note about its archive in the midst of a report is no part of it, and anything else is refused", async () => {
+  const { lvm, pool } = await world();
+  await pool.create(ID, 1n, owner, signal);
+  lvm.note =
+    '  Consider pruning vbs VG archive with more then 128 MiB in 8192 files (check archiving is needed in lvm.conf).\n';
+  assert.is((await pool.observe(signal)).backings.length, 1);
+  lvm.note = '  Something else.\n';
+  assert.instance(await failure(pool.observe(signal)), CannotLook);
+});
+
+test('a command that dies at any point leaves something that the next try finishes', async () => {
+  const path = async (pool: Pool) => {
+    await pool.create(ID, 1n, owner, signal);
+    await pool.complete(ID, 1n, signal);
+    await pool.snapshot(SNAP, ID, owner, signal);
+    await pool.complete(SNAP, 1n, signal);
+    for (const id of [ID, SNAP]) {
+      await pool.retire(id, signal);
+      await pool.free(id, signal);
+    }
+  };
+  const counter = await world();
+  counter.lvm.commands = [];
+  await path(counter.pool);
+  const { length } = counter.lvm.commands;
+  assert.ok(length > 20);
+  for (let at = 0; at < length; at += 1) {
+    const { lvm, pool } = await world();
+    let left = at;
+    lvm.before = () => {
+      left -= 1;
+      if (left === -1) {
+        throw new CommandError('lvm', 'ended by SIGKILL');
+      }
+    };
+    const error = await failure(path(pool));
+    assert.ok(error instanceof CommandError || error instanceof CannotLook, `command ${at}: ${error}`);
+    const { backings } = await pool.observe(signal);
+    for (const { id } of backings.filter(({ state }) => state === 'dying')) {
+      await pool.free(id, signal);
+    }
+    await path(pool);
+    assert.equal(names(lvm), []);
+  }
+});
+
+test('recorded reports read as they should', async () => {
+  const report = fixture('lvs --reportformat json --units b --nosuffix -o COLUMNS vbs.json');
+  const saying = (stdout: string, exitCode = 0) =>
+    bound(async () => ({
+      exitCode,
+      stdout,
+      stderr: exitCode === 0 ? '' : '  Failed to find logical volume "vbs/nope"\n',
+    }));
+  const identity = await saying(report).call('identity', {}, signal);
+  assert.equal(identity.rows, [{}]);
+  const contents = await saying(report).call('contents', {}, signal);
+  assert.is(contents.rows.length, 8);
+  const volumes = await saying(report).call('volumes', {}, signal);
+  assert.equal(volumes.rows, []);
+  const renamed = report
+    .replaceAll('"thin-1"', `"${ID}"`)
+    .replace(
+      '"lv_tags":"", "lv_uuid":"zeT',
+      `"lv_tags":"a,vbs.cluster=${CLUSTER}", "lv_path":"/dev/vbs/${ID}", "lv_uuid":"zeT`,
+    );
+  const [row] = (await saying(renamed).call('volumes', {}, signal)).rows;
+  assert.equal(row, {
+    id: ID,
+    state: 'complete',
+    size: '1073741824',
+    path: `/dev/vbs/${ID}`,
+    allocatedPercent: '0.00',
+    cluster: CLUSTER,
+  });
+  const nothing = fixture('lvs --reportformat json vbs_nope.json');
+  assert.is((await saying(nothing, 5).call('identity', {}, signal)).outcome, 'absent');
+  assert.instance(await failure(saying(nothing, 5).call('volumes', {}, signal)), CannotLook);
+  assert.equal((await saying(fixture('lvm version.txt')).version(signal))?.version, '2.03.16(2)');
+});
+
+test.run();

@@ -1,0 +1,286 @@
+// The initiator procedure over open-iscsi, against its model and a sysfs in plain directories.
+
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CommandError } from '../../../node-agent/exec/command.ts';
+import { bind } from '../../../node-agent/profiles/bind.ts';
+import { loadProfile } from '../../../node-agent/profiles/load.ts';
+import { Busy, CannotLook, Denied, Mismatch, NotDone } from '../../../node-agent/roles/errors.ts';
+import type { Connection, Initiator } from '../../../node-agent/roles/initiator.ts';
+import { sessionInitiator } from '../../../node-agent/roles/session-initiator.ts';
+import { FakeOpenIscsi } from '../../fakes/open-iscsi.ts';
+
+const ID = 'vol0123456789abcdef0';
+const OTHER = 'vol0123456789abcdef1';
+const GRANT = '7d0b0a4e-5f6d-4a5e-9c39-0a2c7b0a1111';
+const LATER = '7d0b0a4e-5f6d-4a5e-9c39-0a2c7b0a2222';
+const iqnOf = (id: string): string => `iqn.2026-11.dev.vbs:${id}`;
+const connection: Connection = {
+  volumeID: ID,
+  grantUUID: GRANT,
+  iqn: iqnOf(ID),
+  lun: 1,
+  portal: '10.0.0.1:3260',
+  initiator: 'iqn.2026-11.dev.vbs:host.h1',
+  chap: { user: 'u1', password: 'hunter22hunter22' },
+};
+const later: Connection = {
+  ...connection,
+  grantUUID: LATER,
+  chap: { user: 'u2', password: 'other22other22ab' },
+};
+const { signal } = new AbortController();
+const profile = await loadProfile(
+  join(import.meta.dirname, '../../../node-agent/profiles/shipped/open-iscsi.yaml'),
+  'initiator',
+);
+
+interface World {
+  dir: string;
+  host: FakeOpenIscsi;
+  initiator: Initiator;
+}
+
+const links = (host: FakeOpenIscsi) => join(host.dev, 'vbs');
+const initiatorOn = (host: FakeOpenIscsi): Initiator =>
+  sessionInitiator(
+    bind(profile, {
+      run: host.run,
+      files: host.files,
+      params: { sys: host.sys, dev: host.dev, links: links(host) },
+    }),
+    { wait: async () => undefined },
+  );
+const hostIn = async (dir: string): Promise<FakeOpenIscsi> => {
+  const host = new FakeOpenIscsi(dir);
+  await host.boot();
+  const { user, password } = connection.chap;
+  host.targets.set(iqnOf(ID), { user, password, serial: ID, bytes: 4096 * 512, up: true });
+  return host;
+};
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+const grant = ({ host }: World, { chap }: Connection): void => {
+  Object.assign(host.targets.get(iqnOf(ID)) ?? {}, chap);
+};
+const leftOf = async (host: FakeOpenIscsi) => [
+  host.sessions.length,
+  host.records.length,
+  (await readdir(links(host)).catch(() => [])).length,
+];
+
+const test = suite<World>('the initiator procedure over open-iscsi');
+test.before.each(async (context) => {
+  context.dir = await mkdtemp(join(tmpdir(), 'vbs-iscsi-'));
+  context.host = await hostIn(context.dir);
+  context.initiator = initiatorOn(context.host);
+});
+test.after.each(({ dir }) => rm(dir, { recursive: true, force: true }));
+
+test('a connection is a session under our own name, one unit, and a link that tells the grant', async ({
+  host,
+  initiator,
+}) => {
+  const locator = await initiator.connect(connection, signal);
+  const path = join(links(host), `${ID}.${GRANT}`);
+  assert.equal(locator, { kind: 'block', path });
+  assert.is(await readlink(path), join(host.dev, 'sda'));
+  assert.equal([...host.interfaces], [['vbs', connection.initiator]]);
+  assert.equal(Object.fromEntries(host.records[0]?.values ?? []), {
+    'node.startup': 'manual',
+    'node.session.scan': 'manual',
+    'node.session.initial_login_retry_max': '2',
+    'node.session.timeo.replacement_timeout': '600',
+    'node.session.auth.authmethod': 'CHAP',
+    'node.session.auth.username': 'u1',
+    'node.session.auth.password': 'hunter22hunter22',
+  });
+  assert.not.ok(host.commands.some((line) => line.includes('discovery')));
+  assert.equal(await initiator.verify(connection, signal), { serial: ID, sizeBytes: 4096n * 512n });
+  assert.equal(await initiator.observe(signal), [{ volumeID: ID, grantUUID: GRANT }]);
+});
+
+test('what is connected costs looks only', async ({ host, initiator }) => {
+  await initiator.connect(connection, signal);
+  host.commands = [];
+  await initiator.connect(connection, signal);
+  assert.ok(
+    host.commands.every((line) => line === 'iscsiadm -m node'),
+    host.commands.join('; '),
+  );
+  assert.is(host.sessions.length, 1);
+});
+
+test('disconnecting flushes, removes the device, logs out, and leaves neither record nor link', async ({
+  host,
+  initiator,
+}) => {
+  await initiator.connect(connection, signal);
+  host.commands = [];
+  await initiator.disconnect(connection, signal);
+  const acts = host.commands.filter((line) => line !== 'iscsiadm -m node').map((line) => line.split(' ')[0]);
+  assert.equal(acts, ['blockdev', 'tee', 'iscsiadm', 'iscsiadm']);
+  assert.match(
+    host.commands.filter((line) => line.startsWith('tee'))[0] ?? '',
+    /session1\/device\/target2:0:0\/2:0:0:1\/delete$/,
+  );
+  assert.equal(await leftOf(host), [0, 0, 0]);
+  assert.equal(await initiator.observe(signal), []);
+  await initiator.disconnect(connection, signal);
+});
+
+test('a device that the host has built on is kept, and so is its session', async ({ host, initiator }) => {
+  await initiator.connect(connection, signal);
+  const [session] = host.sessions;
+  assert.ok(session);
+  await host.hold(session, 'dm-3');
+  const refusal = await failure(initiator.disconnect(connection, signal));
+  assert.instance(refusal, Busy);
+  assert.match(String(refusal), /dm-3/);
+  assert.equal(await leftOf(host), [1, 1, 1]);
+  await host.release(session, 'dm-3');
+  await initiator.disconnect(connection, signal);
+  assert.equal(await leftOf(host), [0, 0, 0]);
+});
+
+test('a device that cannot be flushed is kept', async ({ host, initiator }) => {
+  await initiator.connect(connection, signal);
+  const run = host.run;
+  const failing = sessionInitiator(
+    bind(profile, {
+      run: async (command, abort) =>
+        command.file === 'blockdev'
+          ? { exitCode: 1, stdout: '', stderr: 'blockdev: ioctl error on BLKFLSBUF: Input/output error\n' }
+          : run(command, abort),
+      files: host.files,
+      params: { sys: host.sys, dev: host.dev, links: links(host) },
+    }),
+    { wait: async () => undefined },
+  );
+  assert.instance(await failure(failing.disconnect(connection, signal)), NotDone);
+  assert.equal(await leftOf(host), [1, 1, 1]);
+});
+
+test('what is left of an earlier grant goes before the next one connects', async (context) => {
+  const { host, initiator } = context;
+  await initiator.connect(connection, signal);
+  const [stale] = host.sessions;
+  assert.ok(stale);
+  await host.setState(stale, 'FAILED');
+  grant(context, later);
+  host.commands = [];
+  const locator = await initiator.connect(later, signal);
+  assert.equal(locator, { kind: 'block', path: join(links(host), `${ID}.${LATER}`) });
+  assert.not.ok(
+    host.commands.some((line) => line.startsWith('blockdev')),
+    'a dead session has nothing to flush to',
+  );
+  assert.equal(
+    host.sessions.map(({ user }) => user),
+    ['u2'],
+  );
+  assert.equal(await readdir(links(host)), [`${ID}.${LATER}`]);
+  await initiator.disconnect(connection, signal);
+  assert.equal(await leftOf(host), [1, 1, 1]);
+  assert.equal(await initiator.observe(signal), [{ volumeID: ID, grantUUID: LATER }]);
+});
+
+test('two sessions to one target are ended, and one is made', async ({ host, initiator }) => {
+  await host.login(iqnOf(ID), 'u1');
+  await host.login(iqnOf(ID), 'u1');
+  await initiator.connect(connection, signal);
+  assert.is(host.sessions.length, 1);
+  assert.is(host.sessions[0]?.number, 3);
+});
+
+test('a device that does not call itself our volume gets no link, and its session is ended', async ({
+  host,
+  initiator,
+}) => {
+  Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { serial: OTHER });
+  assert.instance(await failure(initiator.connect(connection, signal)), Mismatch);
+  assert.equal(await leftOf(host), [0, 0, 0]);
+});
+
+test('a file where a device should be is not handed on', async ({ host, initiator }) => {
+  host.impostors.add('sda');
+  assert.instance(await failure(initiator.connect(connection, signal)), Mismatch);
+  assert.equal((await leftOf(host))[2], 0);
+});
+
+test('refusals and silence have their names', async (context) => {
+  const { host, initiator } = context;
+  grant(context, later);
+  assert.instance(await failure(initiator.connect(connection, signal)), Denied);
+  Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { up: false });
+  assert.instance(await failure(initiator.connect(connection, signal)), Busy);
+  assert.equal(await initiator.observe(signal), [{ volumeID: ID }]);
+  await initiator.disconnect(connection, signal);
+  assert.equal(await leftOf(host), [0, 0, 0]);
+  const foreign = { ...connection, iqn: `iqn.2001-04.org.example:${ID}` };
+  assert.instance(await failure(initiator.connect(foreign, signal)), Mismatch);
+  assert.instance(await failure(initiator.verify(connection, signal)), Busy);
+});
+
+test('sessions and records of others are neither shown nor touched', async ({ host, initiator }) => {
+  for (const iqn of [`${iqnOf(ID)}0`, `iqn.2026-11.dev.vbsx:${ID}`, 'iqn.2001-04.org.example:backup']) {
+    await host.login(iqn, '');
+    host.records.push({ iqn, portal: '10.0.0.9:3260', iface: 'default', values: new Map() });
+  }
+  assert.equal(await initiator.observe(signal), []);
+  await initiator.connect(connection, signal);
+  await initiator.disconnect(connection, signal);
+  assert.equal([host.sessions.length, host.records.length], [3, 3]);
+});
+
+test('a database that cannot be read is no look', async ({ host, initiator }) => {
+  host.before = (line) => {
+    if (line === 'iscsiadm -m node') {
+      throw new CommandError('iscsiadm', 'no answer');
+    }
+  };
+  assert.instance(await failure(initiator.observe(signal)), CannotLook);
+  assert.instance(await failure(initiator.disconnect(connection, signal)), CannotLook);
+});
+
+test('our interface record keeps its name, and gets it back', async ({ host, initiator }) => {
+  host.interfaces.set('vbs', 'iqn.2001-04.org.example:shared');
+  await initiator.connect(connection, signal);
+  assert.is(host.interfaces.get('vbs'), connection.initiator);
+  assert.not.ok(host.commands.some((line) => line.includes('iface -I vbs --op new')));
+});
+
+test('a command that dies at any point leaves something that the next try finishes', async ({ dir }) => {
+  const path = async (initiator: Initiator) => {
+    await initiator.connect(connection, signal);
+    await initiator.verify(connection, signal);
+    await initiator.disconnect(connection, signal);
+  };
+  const counter = await hostIn(join(dir, 'count'));
+  await path(initiatorOn(counter));
+  const { length } = counter.commands;
+  assert.ok(length > 12);
+  for (let at = 0; at < length; at += 1) {
+    const host = await hostIn(join(dir, `at-${at}`));
+    const initiator = initiatorOn(host);
+    let left = at;
+    host.before = () => {
+      left -= 1;
+      if (left === -1) {
+        throw new CommandError('iscsiadm', 'ended by SIGKILL');
+      }
+    };
+    const error = await failure(path(initiator));
+    assert.ok(error instanceof CommandError || error instanceof CannotLook, `command ${at}: ${error}`);
+    await path(initiator);
+    assert.equal(await leftOf(host), [0, 0, 0], `command ${at}`);
+  }
+});
+
+test.run();

@@ -1,0 +1,40 @@
+// What the reference page is made from.
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Metrics } from '../../runtime/metrics.ts';
+
+const test = suite('metrics');
+
+test('every metric has our prefix, a type, and a sentence of help', async () => {
+  const facts = await new Metrics().facts();
+  assert.ok(facts.length > 10);
+  for (const { name, type, help } of facts) {
+    assert.match(name, /^vbs_[a-z_]+$/);
+    assert.ok(['counter', 'gauge', 'histogram'].includes(type), `${name} is a ${type}`);
+    assert.match(help, /^\S.*\.$/);
+  }
+});
+
+test('facts are those that are served, with their labels', async () => {
+  const metrics = new Metrics();
+  metrics.watchEnded('volumes', 'gone');
+  metrics.leading('vbs-controller', true);
+  const text = await metrics.text();
+  for (const { name, type, help } of await metrics.facts()) {
+    assert.ok(text.includes(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`), name);
+  }
+  const labels = (name: string, facts: Awaited<ReturnType<Metrics['facts']>>) =>
+    facts.find((fact) => fact.name === name)?.labels;
+  const facts = await metrics.facts();
+  assert.equal(labels('vbs_reflector_watch_ends_total', facts), ['resource', 'how']);
+  assert.ok(text.includes('vbs_reflector_watch_ends_total{resource="volumes",how="gone"} 1'));
+});
+
+test('a metric that is added later is told as well', async () => {
+  const metrics = new Metrics();
+  metrics.counter({ name: 'vbs_new_total', help: 'A new one.', labels: ['what'] });
+  const found = (await metrics.facts()).find(({ name }) => name === 'vbs_new_total');
+  assert.equal(found, { name: 'vbs_new_total', type: 'counter', labels: ['what'], help: 'A new one.' });
+});
+
+test.run();
