@@ -133,7 +133,8 @@ async function ourDisks(
 ): Promise<SeenDisks> {
   const disks: SeenDisks['disks'][number][] = [];
   const unseen: string[] = [];
-  for (const instance of instances.filter((one) => mayHoldDisks(vmm, one))) {
+  const holders = await vmm.holders(instances, signal);
+  for (const instance of holders.filter((one) => mayHoldDisks(vmm, one))) {
     const { name } = instance;
     try {
       const shown = await vmm.disks(instance, signal);

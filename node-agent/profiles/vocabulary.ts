@@ -300,6 +300,7 @@ const vmm: RoleShape = {
         disk: { need: ['device'], may: ['serial', 'alias', 'source', 'path', 'grant', 'state'] },
       },
     },
+    holders: { optional: true, look: true, rows: { '': { need: ['id'] } } },
     settled: {
       optional: true,
       look: true,

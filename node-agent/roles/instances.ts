@@ -86,7 +86,8 @@ const underOneUUID = (machines: readonly Machine[]): Machine => {
   if (first === undefined) {
     throw new TypeError('a UUID without a machine');
   }
-  return { ...first, ids, state: known.length === 1 ? first.state : 'Unknown' };
+  const { vmid: _, ...common } = first;
+  return { ...common, ids, state: known.length === 1 ? first.state : 'Unknown' };
 };
 
 /** Rows of kind `uuid` tell the UUIDs of machines that the other rows name by id only. */

@@ -13,6 +13,21 @@ import type { Instance, Vmm } from './vmm.ts';
 /** Ids stay behind: they are looked up anew for each command. */
 const withoutIDs = ({ ids: _, ...instance }: Machine): Instance => instance;
 
+const holders = async (
+  profile: BoundProfile,
+  instances: readonly Instance[],
+  signal: AbortSignal,
+): Promise<readonly Instance[]> => {
+  if (!profile.has('holders')) {
+    return instances;
+  }
+  const { rows } = await profile.call('holders', {}, signal);
+  const named = new Set(rows.map(({ id }) => id));
+  const { machines } = mergeInstances((await profile.call('instances', {}, signal)).rows);
+  const holding = machines.filter(({ ids }) => ids.some((id) => named.has(id))).map(({ uuid }) => uuid);
+  return instances.filter(({ uuid }) => holding.includes(uuid));
+};
+
 export const profiledVmm = (profile: BoundProfile): Vmm => {
   const accepts: readonly Locator['kind'][] = profile.profile.format.accepts ?? [];
   const turns = createLocks();
@@ -30,6 +45,7 @@ export const profiledVmm = (profile: BoundProfile): Vmm => {
       unidentified = seen.unidentified;
       return seen.machines.map(withoutIDs);
     },
+    holders: (instances, signal) => holders(profile, instances, signal),
     unidentified: () => unidentified,
     disks: async (instance, signal) =>
       (await lookAtDisks(profile, instance, signal)).disks.map(({ disk }) => disk),

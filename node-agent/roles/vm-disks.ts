@@ -55,14 +55,20 @@ const addedUp = (rows: readonly Row[]): readonly Row[] => {
   return [...disks.values()];
 };
 
-/** The ids of the machine now, by a look of their own. Throws InstanceNotFound. */
+/**
+ * The ids of the machine now, by a look of their own, but where it has one for good. Whose an id is, the look at its disks proves.
+ * Throws InstanceNotFound.
+ */
 export const idsOf = async (
   profile: BoundProfile,
-  { uuid, name }: Instance,
+  { uuid, name, vmid }: Instance,
   signal: AbortSignal,
 ): Promise<readonly (string | undefined)[]> => {
   if (!usesParameter(profile.profile.format, 'instance.id')) {
     return [undefined];
+  }
+  if (vmid !== undefined) {
+    return [String(vmid)];
   }
   const { machines } = mergeInstances((await profile.call('instances', {}, signal)).rows);
   const ids = machines.find((one) => one.uuid === uuid.toLowerCase())?.ids;

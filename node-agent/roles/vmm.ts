@@ -67,6 +67,8 @@ export interface Vmm {
   readonly accepts: readonly Locator['kind'][];
   readonly can: VmmCan;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
+  /** Those of these machines which may hold a disk of ours: all, where no single look tells. Throws CannotLook. */
+  holders(instances: readonly Instance[], signal: AbortSignal): Promise<readonly Instance[]>;
   /** Machines without a UUID when `instances` last looked, by name and id: they take no disks. */
   unidentified(): readonly string[];
   /** Disks of the running (or paused) VM; of a stopped one too where the hypervisor keeps them. Throws InstanceNotRunning, InstanceNotFound, CannotLook: never "no disks" for "could not look". */

@@ -14,6 +14,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { cacheRoot, ensureCached } from '../cache.ts';
 import { type Log, runCommand } from '../process.ts';
 import { bootstrap, newestOf, ownRelease, ownSources, unpackPackage } from './debian.ts';
@@ -39,7 +40,7 @@ const BUSYBOX = '/bin/busybox';
 const DISK_BYTES = 2 * 1024 ** 3;
 /** In the order of their dependencies. */
 const INITRD_MODULES = [
-  ...['virtio', 'virtio_ring', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_blk'],
+  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_blk'],
   ...['failover', 'net_failover', 'virtio_net', 'crc32c_generic', 'jbd2', 'mbcache', 'crc16', 'ext4'],
 ];
 const GUEST_MODULES = ['xen-blkfront'];
@@ -71,7 +72,7 @@ export const ensureLabImage = async (log: Log): Promise<LabImage> => {
     disk: path.join(dir, 'disk.ext4'),
     kernel: path.join(dir, 'vmlinuz'),
     initrd: path.join(dir, 'initrd.gz'),
-    xen: path.join(dir, 'xen.gz'),
+    xen: path.join(dir, 'xen'),
   };
 };
 
@@ -110,7 +111,8 @@ const build = async (dir: string, log: Log): Promise<void> => {
   await settle(root);
   await copyFile(path.join(root, 'boot', `vmlinuz-${version}`), path.join(dir, 'vmlinuz'));
   await rename(path.join(root, 'boot', `vmlinuz-${version}`), path.join(root, GUEST_FILES.kernel));
-  await copyFile(await hypervisorIn(root), path.join(dir, 'xen.gz'));
+  // QEMU boots Xen as an ELF file and unpacks none.
+  await writeFile(path.join(dir, 'xen'), gunzipSync(await readFile(await hypervisorIn(root))));
   const moduleDir = path.join(root, 'lib', 'modules', version);
   const initrd = {
     moduleDir,

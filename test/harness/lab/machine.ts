@@ -59,7 +59,7 @@ export const startMachine = async (
 
 /** Starts the machine so that it outlives us, for whoever reads its pid in the state file. */
 export const startKeptMachine = async (plan: MachinePlan, around: MachineSurroundings): Promise<number> => {
-  const output = openSync(path.join(around.dir, `${plan.name}.qemu.log`), 'a', 0o600);
+  const output = openSync(qemuLogOf(around.dir, plan), 'a', 0o600);
   const child = spawn('qemu-system-x86_64', await qemuArgs(plan, around), {
     cwd: around.dir,
     detached: true,
@@ -78,6 +78,9 @@ const diskOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `$
 const dataOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.data`);
 export const consoleOf = (dir: string, { name }: MachinePlan): string =>
   path.join(dir, `${name}.console.log`);
+
+/** As `startProcess` names it. */
+export const qemuLogOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qemu.log`);
 
 const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise<string[]> => {
   const { dir, runtimeDisk } = around;

@@ -12,6 +12,7 @@ import {
   type MachinePlan,
   type MachineSurroundings,
   makeDisks,
+  qemuLogOf,
   sshOf,
   startKeptMachine,
   startMachine,
@@ -209,12 +210,13 @@ export class Pair {
     ]);
   }
 
-  /** Brings the consoles into this run's directory, beside its other logs. */
+  /** Brings the machines' own logs into this run's directory, beside its others. */
   async collectConsoles(): Promise<void> {
     const { dir, runDir } = this.#places;
     for (const plan of this.#plans.filter(() => dir !== runDir)) {
       await copyFile(consoleOf(dir, plan), consoleOf(runDir, plan));
       await chmod(consoleOf(runDir, plan), 0o600);
+      await copyFile(qemuLogOf(dir, plan), qemuLogOf(runDir, plan));
     }
   }
 

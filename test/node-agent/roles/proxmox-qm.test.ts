@@ -141,7 +141,9 @@ test('two machines with one UUID take no disks', async () => {
     (await vmm.instances(signal)).map(({ state }) => state),
     ['Unknown'],
   );
-  assert.match(String(await failure(vmm.attach(vm, request, signal))), 'more than one instance');
+  const [twins] = await vmm.instances(signal);
+  assert.ok(twins);
+  assert.match(String(await failure(vmm.attach(twins, request, signal))), 'more than one instance');
 });
 
 test('attaching and detaching, and again nothing to do; nothing of ours stays', async () => {
@@ -154,6 +156,28 @@ test('attaching and detaching, and again nothing to do; nothing of ours stays', 
   await vmm.detach(vm, ID, signal);
   assert.ok(isClean(vm105));
   assert.equal(sets(), [`set 105 --scsi1 ${VALUE}`, 'set 105 --delete scsi1']);
+});
+
+test('one look tells which machines may hold a disk of ours', async () => {
+  const db = aVM({ name: 'db', config: { smbios1: `uuid=${GRANT}` }, pending: { scsi4: VALUE } });
+  const { vmm, state } = proxmox({ 105: aVM(), 106: db });
+  const all = await vmm.instances(signal);
+  assert.equal(
+    (await vmm.holders(all, signal)).map(({ vmid }) => vmid),
+    [106],
+  );
+  db.pending = {};
+  state.calls.length = 0;
+  assert.equal(await vmm.holders(all, signal), []);
+  assert.equal(state.calls, ['list --full'], 'however many machines there are');
+});
+
+test('another machine under the old number is not taken for the one meant', async () => {
+  const { vmm } = proxmox({
+    105: aVM({ name: 'other', config: { smbios1: `uuid=${GRANT}`, scsi1: VALUE } }),
+  });
+  assert.instance(await failure(vmm.disks(vm, signal)), CannotLook);
+  assert.instance(await failure(vmm.detach(vm, ID, signal)), CannotLook);
 });
 
 test('read-only', async () => {

@@ -163,6 +163,18 @@ test('domains, and Dom0 is none of them', async () => {
   assert.not.ok(instances.some((instance) => 'ids' in instance || 'vmid' in instance));
 });
 
+test('one look tells which domains may hold a disk of ours', async () => {
+  const { host, vmm } = xen();
+  host.add('idle', 'aaaaaaaa-0000-4000-8000-000000000001');
+  const all = await vmm.instances(signal);
+  assert.equal(await vmm.holders(all, signal), []);
+  await vmm.attach(vm, request, signal);
+  assert.equal(
+    (await vmm.holders(all, signal)).map(({ name }) => name),
+    ['vm1'],
+  );
+});
+
 test('a name that looks like an id is told by its id', async () => {
   const { host, vmm, changes } = xen();
   host.add('1', 'aaaaaaaa-0000-4000-8000-000000000001');
