@@ -18,6 +18,7 @@ export const labPackages: readonly string[] = [
   'busybox-static',
   'cpio',
   'openssl',
+  'xfsprogs',
 ];
 
 const policyFile = '/usr/sbin/policy-rc.d';

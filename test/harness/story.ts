@@ -1,6 +1,6 @@
 // What tests of the whole system say: apply an object, wait until it is ready or says why not, and prove from the outside
 // that nothing is left.
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { type Condition, findCondition } from '../../api/conditions.ts';
@@ -11,8 +11,9 @@ import { type Api, createApi } from '../../runtime/api.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { type Guest, startGuest } from './guest.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
-import { type Log, type RunningProcess, startProcess, waitFor } from './process.ts';
+import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
 import { HYPERVISOR, SERVER, type System, type SystemOptions, startSystem } from './system.ts';
+import { startTgtd, type Tgtd } from './tgtd.ts';
 import { makeWorkdir, type Workdir } from './workdir.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -69,6 +70,7 @@ export class Story {
   readonly guests: Guest[] = [];
   readonly #libvirtds: Libvirtd[];
   readonly #libvirtdOf = new Map<string, Libvirtd>();
+  readonly #tgtds: Tgtd[] = [];
   readonly #programs: RunningProcess[] = [];
   readonly #supervisor: NodeJS.Timeout;
 
@@ -96,7 +98,7 @@ export class Story {
     await this.api.close();
     await Promise.all(this.#programs.map((one) => one.stop(5_000)));
     await this.system.stop();
-    await Promise.all(this.#libvirtds.map((one) => one.stop()));
+    await Promise.all([...this.#libvirtds, ...this.#tgtds].map((one) => one.stop()));
     await this.workdir.remove();
   }
 
@@ -344,20 +346,7 @@ export class Story {
     const libvirtd = await startLibvirtd({ dir: path.join(this.system.dir, 'h2'), log: this.log });
     this.#libvirtds.push(libvirtd);
     this.#libvirtdOf.set(host, libvirtd);
-    const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
-    await this.system.controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
-    const kubeconfig = await this.system.controlPlane.kubeconfigFor({
-      namespace: hostNamespace(host),
-      serviceAccount: AGENT_ACCOUNT,
-      name: host,
-    });
-    await this.system.reboot(host);
-    await this.startProgram(host, 'node-agent', {
-      ...base,
-      host,
-      kubeconfig,
-      stateDir: path.join(this.system.dir, host),
-      bootIDFile: path.join(this.system.dir, `${host}.boot-id`),
+    await this.#addHost(host, base, {
       hypervisor: {
         initiator: { profile: 'qemu' },
         vmm: { profile: 'libvirt-virsh', params: { uri: libvirtd.uri } },
@@ -365,6 +354,56 @@ export class Story {
     });
     await this.waitReady(hypervisorHost(host));
     return libvirtd;
+  }
+
+  /** One more volume server with a tgtd and an identity of its own, and a pool in that directory; Ready. */
+  async addServer(host: string, base: object, poolDir: string): Promise<Tgtd> {
+    const tgtd = await startTgtd({ dir: path.join(this.system.dir, host), log: this.log });
+    this.#tgtds.push(tgtd);
+    const pools = [{ name: 'main', profile: 'file', params: { dir: poolDir } }];
+    const target = {
+      profile: 'tgt',
+      params: { controlPort: tgtd.controlPort },
+      portals: [tgtd.portal],
+    };
+    const prepare = async (configFile: string) => {
+      const agent = path.join(ROOT, 'node-agent', 'main.ts');
+      await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
+    };
+    await this.#addHost(host, base, { volumeServer: { pools, target } }, prepare);
+    await this.waitReady(serverHost(host));
+    return tgtd;
+  }
+
+  async #addHost(
+    host: string,
+    base: object,
+    role: object,
+    prepare: (configFile: string) => Promise<void> = async () => undefined,
+  ): Promise<void> {
+    const { controlPlane, dir } = this.system;
+    const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
+    await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
+    const kubeconfig = await controlPlane.kubeconfigFor({
+      namespace: hostNamespace(host),
+      serviceAccount: AGENT_ACCOUNT,
+      name: host,
+    });
+    await this.system.reboot(host);
+    const { volumeServer: _, hypervisor: __, ...common } = base as Readonly<Record<string, unknown>>;
+    const config = {
+      ...common,
+      host,
+      kubeconfig,
+      stateDir: path.join(dir, host, 'state'),
+      bootIDFile: path.join(dir, `${host}.boot-id`),
+      ...role,
+    };
+    const file = path.join(dir, `${host}.yaml`);
+    await mkdir(path.join(dir, host), { recursive: true, mode: 0o700 });
+    await writeFile(file, stringify(config), { mode: 0o600 });
+    await prepare(file);
+    await this.startProgram(host, 'node-agent', config);
   }
 }
 

@@ -1,12 +1,15 @@
 // Snapshots, and Volumes made from them and from other Volumes: the data is what it was, each goes its own way afterwards, a
 // source stays as long as it is needed and no longer, and a crash costs no more than a chunk.
+import { mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { VOLUME_CLASSES } from '../../api/resources.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
-import { waitFor } from '../harness/process.ts';
-import { attachment, openStory, type Story, snapshot, volume } from '../harness/story.ts';
+import { runCommand, waitFor } from '../harness/process.ts';
+import { attachment, Heartbeat, openStory, type Story, snapshot, volume } from '../harness/story.ts';
 import { SERVER } from '../harness/system.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -183,5 +186,70 @@ snapshots('one that is deleted while it is made leaves nothing', async ({ story 
   await story.removeAndWait(volume('base'));
   await story.nothingLeft();
 });
+
+snapshots('where the pool copies on write, a volume in use has its snapshot in a moment', async (world) => {
+  const { story, a } = world;
+  const { system } = story;
+  const image = path.join(system.dir, 'reflink.img');
+  const dir = path.join(system.dir, 'reflink');
+  await runCommand('truncate', ['--size', '1G', image]);
+  await runCommand('mkfs.xfs', ['-q', '-m', 'reflink=1', image]);
+  await mkdir(dir, { mode: 0o700 });
+  await runCommand('mount', ['-o', 'loop', image, dir]);
+  try {
+    await addPool(story, { name: 'fast', profile: 'file-reflink', params: { dir } });
+    await story.make({ resource: VOLUME_CLASSES, name: 'fast' }, { poolSelector: { name: 'fast' } });
+    await story.makeVolume('live', { className: 'fast', size: '256Mi' });
+    await story.attach('live-on-vm-a', 'live', 'vm-a');
+    await story.waitReady(attachment('live-on-vm-a'));
+    const id = await story.volumeID('live');
+    await a.writeMarker(id, 'before the snapshot');
+    const heartbeat = await Heartbeat.start(a, id);
+    await story.makeSnapshot('moment', 'live');
+    const made = await story.waitReady(snapshot('moment'));
+    assert.is(made.status?.capacity, '256Mi');
+    await heartbeat.goesOn();
+    await heartbeat.stop();
+    await a.writeMarker(id, 'after the snapshot');
+    await story.removeAndWait(attachment('live-on-vm-a'));
+
+    await story.makeVolume('clone', { className: 'fast', source: { volumeRef: { name: 'live' } } });
+    await story.makeVolume('back', {
+      className: 'fast',
+      size: '300Mi',
+      source: { snapshotRef: { name: 'moment' } },
+    });
+    // Another pool takes the bytes one by one.
+    await story.makeVolume('moved', { source: { snapshotRef: { name: 'moment' } } });
+    for (const [name, text] of [
+      ['clone', 'after the snapshot'],
+      ['back', 'before the snapshot'],
+      ['moved', 'before the snapshot'],
+    ] as const) {
+      await story.waitReady(volume(name), 120_000);
+      await inGuest(world, name, async (serial) => assert.is(await a.readMarker(serial), text, name));
+    }
+    assert.is((await story.get(volume('back')))?.status?.capacity, '300Mi');
+    await story.removeAndWait(...['live', 'clone', 'back', 'moved'].map(volume), snapshot('moment'));
+    await story.remove({ resource: VOLUME_CLASSES, name: 'fast' });
+    await story.nothingLeft();
+    assert.equal(await readdir(dir), ['.vbs-pool']);
+  } finally {
+    await system.kill(SERVER);
+    await runCommand('umount', ['-l', dir]);
+  }
+});
+
+/** Gives the volume server one more pool, made as an administrator does. */
+async function addPool(story: Story, pool: object): Promise<void> {
+  const { system } = story;
+  const { volumeServer } = (await story.configOf(SERVER)) as { volumeServer: { pools: readonly object[] } };
+  await story.reconfigure(SERVER, {
+    volumeServer: { ...volumeServer, pools: [...volumeServer.pools, pool] },
+  });
+  const { configFile = '' } = system.programs.get(SERVER) ?? {};
+  const agent = path.resolve(import.meta.dirname, '../../node-agent/main.ts');
+  await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
+}
 
 snapshots.run();

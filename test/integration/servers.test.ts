@@ -1,0 +1,126 @@
+// Several volume servers: volumes spread by free space, keep off what is cordoned, full or silent, and go where they are pinned.
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Guest } from '../harness/guest.ts';
+import { loud } from '../harness/loud.ts';
+import { runCommand } from '../harness/process.ts';
+import { attachment, openStory, type Story, serverHost, snapshot, volume } from '../harness/story.ts';
+import { SERVER } from '../harness/system.ts';
+
+const log = (line: string) => process.stdout.write(`# ${line}\n`);
+const SECOND = 'server-2';
+const THIRD = 'server-3';
+
+interface World {
+  story: Story;
+  a: Guest;
+  /** Of the servers whose pools are small file systems of their own. */
+  pools: Record<string, string>;
+}
+
+const servers = suite<World>('several volume servers');
+
+/** A server whose pool has a size of its own, since the others share this machine's file system. */
+async function addServer(world: World, host: string, size: string, more: object = {}): Promise<void> {
+  const { story } = world;
+  const dir = path.join(story.system.dir, `${host}-pool`);
+  await mkdir(dir, { mode: 0o700 });
+  await runCommand('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'none', dir]);
+  world.pools[host] = dir;
+  await story.addServer(host, { ...(await story.configOf(SERVER)), ...more }, dir);
+}
+
+servers.before(
+  loud(async (world) => {
+    world.pools = {};
+    world.story = await openStory(log);
+    world.a = await world.story.guest('vm-a');
+    await addServer(world, SECOND, '200m');
+    // This one looks at its pool and tells of it only when it starts.
+    await addServer(world, THIRD, '300m', { observeSeconds: 3_600, resyncSeconds: 3_600 });
+    await world.story.change(serverHost(), { cordoned: true });
+  }),
+);
+
+servers.after(
+  loud(async ({ story, pools }) => {
+    await story?.close();
+    for (const dir of Object.values(pools ?? {})) {
+      await runCommand('umount', ['-l', dir]).catch(() => undefined);
+    }
+  }),
+);
+
+const serverOf = async (story: Story, name: string) => {
+  const { status } = await story.waitReady(volume(name));
+  return { server: status?.server, epoch: (status?.placement as { epoch?: number } | undefined)?.epoch };
+};
+
+servers('volumes spread: each goes where most is free', async ({ story }) => {
+  const places: unknown[] = [];
+  for (const name of ['one', 'two', 'three']) {
+    await story.makeVolume(name, { size: '90Mi' });
+    places.push((await serverOf(story, name)).server);
+  }
+  // 300 and 200 MiB: the larger takes one, which leaves 210, and another one, which leaves 120 beside 200.
+  assert.equal(places, [THIRD, THIRD, SECOND]);
+  await story.removeAndWait(...['one', 'two', 'three'].map(volume));
+});
+
+servers('a pinned volume goes where it is told, and waits for that one only', async ({ story }) => {
+  await story.makeVolume('pinned', { volumeServer: SECOND });
+  assert.is((await serverOf(story, 'pinned')).server, SECOND);
+  await story.makeVolume('cordoned', { volumeServer: SERVER });
+  await story.waitReason(volume('cordoned'), { reason: 'NoPool', message: /server-1.*cordoned/ });
+  await story.makeVolume('nowhere', { volumeServer: 'server-9' });
+  await story.waitReason(volume('nowhere'), { reason: 'VolumeServerNotFound', message: /server-9/ });
+  await story.removeAndWait(...['pinned', 'cordoned', 'nowhere'].map(volume));
+});
+
+servers(
+  'a server that has less room than it told refuses, and another one takes the volume',
+  async (world) => {
+    const { story, a } = world;
+    const filler = path.join(world.pools[THIRD] ?? '', 'of-others');
+    await writeFile(filler, Buffer.alloc(200 * 1024 * 1024, 1));
+    await story.makeVolume('refused', { size: '120Mi' });
+    assert.equal(await serverOf(story, 'refused'), { server: SECOND, epoch: 2 });
+    await story.attach('refused-on-vm-a', 'refused', 'vm-a');
+    await story.waitReady(attachment('refused-on-vm-a'));
+    const id = await story.volumeID('refused');
+    await a.writeMarker(id, 'on the second');
+    assert.is(await a.readMarker(id), 'on the second');
+    await story.removeAndWait(attachment('refused-on-vm-a'), volume('refused'));
+    await runCommand('rm', [filler]);
+  },
+);
+
+servers('a copy is made on its source’s server', async ({ story }) => {
+  await story.makeVolume('base', { volumeServer: SECOND });
+  await story.makeSnapshot('snap', 'base');
+  const made = await story.waitReady(snapshot('snap'));
+  assert.is(made.status?.server, SECOND);
+  await story.makeVolume('copy', { source: { snapshotRef: { name: 'snap' } } });
+  assert.is((await serverOf(story, 'copy')).server, SECOND);
+  await story.makeVolume('elsewhere', { volumeServer: THIRD, source: { snapshotRef: { name: 'snap' } } });
+  await story.waitReason(volume('elsewhere'), { reason: 'SourceElsewhere', message: /server-3.*server-2/ });
+  await story.removeAndWait(...['elsewhere', 'copy', 'base'].map(volume), snapshot('snap'));
+});
+
+servers('what a silent server holds says so, and nothing new goes there', async ({ story }) => {
+  await story.makeVolume('held', { volumeServer: THIRD });
+  await story.waitReady(volume('held'));
+  const silent = story.program(THIRD);
+  process.kill(silent.pid, 'SIGSTOP');
+  await story.waitReason(volume('held'), { reason: 'HostSilent', message: /server-3 does not answer/ });
+  await story.waitReason(serverHost(THIRD), { reason: 'HostSilent', message: /server-3/ });
+  await story.makeVolume('next');
+  assert.is((await serverOf(story, 'next')).server, SECOND);
+  process.kill(silent.pid, 'SIGCONT');
+  await story.waitReady(volume('held'));
+  await story.removeAndWait(volume('held'), volume('next'));
+});
+
+servers.run();
