@@ -12,6 +12,8 @@ import { SERVER } from '../harness/system.ts';
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const SECOND = 'server-2';
 const THIRD = 'server-3';
+/** Looks at its pool, and tells of it, only when it starts. */
+const LATE = 'server-4';
 
 interface World {
   story: Story;
@@ -38,9 +40,11 @@ servers.before(
     world.story = await openStory(log);
     world.a = await world.story.guest('vm-a');
     await addServer(world, SECOND, '200m');
-    // This one looks at its pool and tells of it only when it starts.
-    await addServer(world, THIRD, '300m', { observeSeconds: 3_600, resyncSeconds: 3_600 });
-    await world.story.change(serverHost(), { cordoned: true });
+    await addServer(world, THIRD, '300m');
+    await addServer(world, LATE, '400m', { observeSeconds: 3_600, resyncSeconds: 3_600 });
+    for (const host of [SERVER, LATE]) {
+      await world.story.change(serverHost(host), { cordoned: true });
+    }
   }),
 );
 
@@ -83,17 +87,19 @@ servers(
   'a server that has less room than it told refuses, and another one takes the volume',
   async (world) => {
     const { story, a } = world;
-    const filler = path.join(world.pools[THIRD] ?? '', 'of-others');
-    await writeFile(filler, Buffer.alloc(200 * 1024 * 1024, 1));
+    await story.change(serverHost(LATE), { cordoned: false });
+    const filler = path.join(world.pools[LATE] ?? '', 'of-others');
+    await writeFile(filler, Buffer.alloc(330 * 1024 * 1024, 1));
     await story.makeVolume('refused', { size: '120Mi' });
-    assert.equal(await serverOf(story, 'refused'), { server: SECOND, epoch: 2 });
+    assert.equal(await serverOf(story, 'refused'), { server: THIRD, epoch: 2 });
     await story.attach('refused-on-vm-a', 'refused', 'vm-a');
     await story.waitReady(attachment('refused-on-vm-a'));
     const id = await story.volumeID('refused');
-    await a.writeMarker(id, 'on the second');
-    assert.is(await a.readMarker(id), 'on the second');
+    await a.writeMarker(id, 'on another one');
+    assert.is(await a.readMarker(id), 'on another one');
     await story.removeAndWait(attachment('refused-on-vm-a'), volume('refused'));
     await runCommand('rm', [filler]);
+    await story.change(serverHost(LATE), { cordoned: true });
   },
 );
 
