@@ -24,6 +24,10 @@ export type InstanceFact = NonNullable<HypervisorAgent['instances']>[number];
 /** A host's Lease as judged by our own clock: no comparison of times between machines. */
 export type Freshness = 'fresh' | 'stale' | 'unknown';
 
+/** Declared lost by an administrator, and silent: it will never say anything again. */
+export const isLost = (view: HostView<VolumeServer> | undefined): boolean =>
+  view?.host.spec?.lost === true && view.freshness === 'stale';
+
 /** What the host last said of itself and whether it is still heard. */
 export interface HostView<T> {
   readonly host: T;

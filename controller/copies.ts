@@ -1,9 +1,10 @@
 // What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
+import { isLost } from '../api/hosts.ts';
 import { keyOf, type Resource } from '../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
-import type { Caches } from './caches.ts';
+import { type Caches, freshnessOf } from './caches.ts';
 import type { PinWorld } from './pins.ts';
 
 /** The only look outside the caches: objects named in a pin and not cached may be gone, or just not seen yet. */
@@ -20,6 +21,7 @@ export async function observeCopies(
   return {
     copies,
     goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
+    lost: isOnLostServer(stored, caches),
     can: poolCan(stored, caches),
   };
 }
@@ -40,7 +42,12 @@ export async function readCopies(
     : [named(VOLUMES, 'spec.source.volumeRef.name'), named(SNAPSHOTS, 'spec.volumeRef.name')];
   const copies = (await Promise.all(lists)).flat();
   const gone = pinsOf(stored).filter(({ uid }) => !copies.some(({ metadata }) => metadata.uid === uid));
-  return { copies, goneCopies: new Set(gone.map(({ uid }) => uid)), can: poolCan(stored, caches) };
+  return {
+    copies,
+    goneCopies: new Set(gone.map(({ uid }) => uid)),
+    lost: isOnLostServer(stored, caches),
+    can: poolCan(stored, caches),
+  };
 }
 
 function copiesOf(stored: Stored, { volumes, snapshots }: Caches): readonly Stored[] {
@@ -55,6 +62,11 @@ async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promi
     [VOLUMES, SNAPSHOTS].map((resource) => api.list<Stored>(resource, { namespace }, { signal })),
   );
   return lists.flatMap(({ items }) => items.map(({ metadata }) => metadata.uid));
+}
+
+function isOnLostServer({ status }: Stored, { servers, heartbeats }: Caches): boolean {
+  const host = servers.get(status?.server ?? '');
+  return host !== undefined && isLost({ host, freshness: freshnessOf(host.metadata.name, heartbeats) });
 }
 
 /** What the pool that holds the data is able to do, as its server last said. */

@@ -18,6 +18,8 @@ export interface PinWorld {
   readonly copies: readonly Stored[];
   /** UIDs in the pins for which a live list proved that no object exists any more. */
   readonly goneCopies: ReadonlySet<string>;
+  /** The server of this object, and so of its copies, is lost for good: nothing there is being copied any more. */
+  readonly lost: boolean;
   /** What the pool of this object is able to do. */
   readonly can: readonly string[];
 }
@@ -79,7 +81,7 @@ function mayDrop(pin: Pin, world: PinWorld): boolean {
     return true;
   }
   const never = copy.status?.placement === undefined;
-  return isDeleting(copy) && (never || backendOf(copy)?.absentAt !== undefined);
+  return isDeleting(copy) && (never || world.lost || backendOf(copy)?.absentAt !== undefined);
 }
 
 /** The copy shares blocks with its source for ever, and goes with it. */

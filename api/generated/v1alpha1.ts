@@ -882,6 +882,10 @@ export interface VolumeServerSpec {
    * No new volumes are placed here.
    */
   cordoned?: boolean;
+  /**
+   * The host and all data on it are gone for good: what it held may be deleted without its word. Refused while its agent is heard. A host that comes back nevertheless lists what it finds as leftovers.
+   */
+  lost?: boolean;
 }
 
 /**

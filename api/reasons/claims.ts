@@ -262,6 +262,25 @@ const hosts = {
     meaning: 'The agent has said nothing about its host yet.',
     remedy: "if it lasts, see the agent's log",
   },
+  ServerLost: {
+    by: C,
+    on: ['Provisioned', 'Healthy', 'Ready'],
+    meaning: 'An administrator has declared the volume server lost, and the data with it.',
+    remedy: 'delete the object, and restore the data from elsewhere',
+    stalls: true,
+  },
+  Lost: {
+    by: C,
+    on: ['Ready'],
+    meaning: 'The volume server is declared lost (spec.lost) and is silent.',
+    remedy: 'delete what it held, then the VolumeServer',
+  },
+  LostRefused: {
+    by: C,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The volume server is declared lost (spec.lost), and answers: it is not lost.',
+    remedy: 'take spec.lost back, or stop the agent of the host for good first',
+  },
   VolumeReplaced: {
     by: C,
     on: ['Admitted'],

@@ -1,15 +1,19 @@
 // What a person reads on a VolumeServer or Hypervisor.
 import type { Claim } from '../../api/conditions.ts';
 import type { Freshness, Hypervisor, VolumeServer } from '../../api/hosts.ts';
-import { told, unsure, yes } from '../claims.ts';
+import { no, told, unsure, yes } from '../claims.ts';
 
 export interface HostScene {
   readonly host: Hypervisor | VolumeServer;
   readonly freshness: Freshness;
 }
 
-function safe({ host }: HostScene): Claim {
+function safe({ host, freshness }: HostScene): Claim {
   const { agent } = host.status ?? {};
+  if (isDeclaredLost(host) && freshness === 'fresh') {
+    const message = `spec.lost is set, but ${host.metadata.name} answers: take it back, or stop its agent for good first`;
+    return no('HostSafe', 'LostRefused', message);
+  }
   const [problem] = agent?.problems ?? [];
   if (agent === undefined) {
     return unsure('HostSafe', 'NotReported', 'the agent has not reported yet');
@@ -19,12 +23,19 @@ function safe({ host }: HostScene): Claim {
     : { type: 'HostSafe', status: 'False', ...told(problem) };
 }
 
+const isDeclaredLost = ({ spec }: Hypervisor | VolumeServer): boolean =>
+  spec !== undefined && 'lost' in spec && spec.lost === true;
+
 export function hostClaims(scene: HostScene): readonly Claim[] {
   const { host, freshness } = scene;
   const safety = safe(scene);
   if (freshness === 'unknown') {
     const message = `waiting for the next heartbeat of ${host.metadata.name}`;
     return [unsure('Ready', 'WaitingForHeartbeat', message), safety];
+  }
+  if (freshness === 'stale' && isDeclaredLost(host)) {
+    const message = `${host.metadata.name} is lost (spec.lost): what it held may be deleted`;
+    return [no('Ready', 'Lost', message), safety];
   }
   if (freshness === 'stale') {
     const message = `no heartbeat from ${host.metadata.name}; start its agent, or see whether the host is up`;

@@ -52,15 +52,15 @@ export function planSnapshot(world: SnapshotWorld): SnapshotPlan {
   if (pins !== undefined) {
     return { kind: 'write', change: { pins: [...pins] }, why: 'what is copied from it has changed' };
   }
-  return isDeleting(snapshot) ? planRemoval(snapshot) : planPlacement(world);
+  return isDeleting(snapshot) ? planRemoval(world) : planPlacement(world);
 }
 
-function planRemoval(snapshot: Snapshot): SnapshotPlan {
+function planRemoval({ snapshot, lost }: SnapshotWorld): SnapshotPlan {
   const { status } = snapshot;
   if (pinsOf(snapshot).length > 0) {
     return settled;
   }
-  if (status?.placement === undefined) {
+  if (status?.placement === undefined || lost) {
     return { kind: 'remove-finalizer' };
   }
   if (status.order !== 'Remove') {

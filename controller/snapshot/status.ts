@@ -56,10 +56,13 @@ function created(world: SnapshotWorld): Claim {
 }
 
 /** What was made stays made; whether it can be read is another question, answered only by a server that is heard. */
-function healthy({ snapshot, server }: SnapshotWorld): Claim {
+function healthy({ snapshot, server, lost }: SnapshotWorld): Claim {
   const backend = backendOf(snapshot);
   if (backend === undefined || !isProvisioned(snapshot)) {
     return no('Healthy', 'NotCreated', 'it is not made yet');
+  }
+  if (lost) {
+    return no('Healthy', 'ServerLost', lostWith(snapshot));
   }
   const doubts = doubt('Healthy', server, backend.bootID);
   if (doubts !== undefined) {
@@ -71,6 +74,9 @@ function healthy({ snapshot, server }: SnapshotWorld): Claim {
   const { reason, message } = told(backend.problem);
   return no('Healthy', reason, message);
 }
+
+const lostWith = ({ status }: Snapshot): string =>
+  `volume server ${status?.server} is lost (spec.lost), and the data with it; delete the Snapshot`;
 
 function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
   const status = 'False';

@@ -3,7 +3,7 @@
 //
 //   grant e ──► exported ──► connected ──► Released@e (H) ──► Withdrawn@e (S) ──► dropped
 //        └──── Fencing ─────────────────────────────────────► Withdrawn@e (S) ──► dropped
-import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
+import { type Attachment, isReleased, isWithdrawn } from '../../api/attachment.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import type { Freshness } from '../../api/hosts.ts';
 import { initiatorName } from '../../api/names.ts';
@@ -56,9 +56,7 @@ export function planVolume(world: VolumeWorld): VolumePlan {
     return isDeleting(volume) ? settled : { kind: 'add-finalizer' };
   }
   return (
-    planGrants(world) ??
-    planPinning(world) ??
-    (isDeleting(volume) ? planRemoval(volume) : planPresence(world))
+    planGrants(world) ?? planPinning(world) ?? (isDeleting(volume) ? planRemoval(world) : planPresence(world))
   );
 }
 
@@ -101,11 +99,16 @@ function regrant(volume: Volume, items: readonly Grant[], why: string, above = 0
 }
 
 /** Only facts that stay true: each Attachment says Withdrawn for this epoch, or is gone and the cut was applied. */
-function mayDrop(item: Grant, { volume, attachments, goneAttachments }: VolumeWorld): boolean {
+function mayDrop(item: Grant, world: VolumeWorld): boolean {
+  const { volume, attachments, goneAttachments, lost } = world;
   const cut = item.state === 'Fencing' && backendOf(volume)?.appliedRevision === revisionOf(volume);
   return item.attachments.every((uid) => {
     const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
-    return attachment === undefined ? cut && goneAttachments.has(uid) : isWithdrawn(attachment, item.epoch);
+    if (attachment === undefined) {
+      return (cut || lost) && goneAttachments.has(uid);
+    }
+    // A lost server says nothing any more: the hypervisor's word is all there will be.
+    return isWithdrawn(attachment, item.epoch) || (lost && isReleased(attachment, item.epoch));
   });
 }
 
@@ -126,12 +129,12 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
   );
 }
 
-function planRemoval(volume: Volume): VolumePlan {
+function planRemoval({ volume, lost }: VolumeWorld): VolumePlan {
   if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0) {
     return settled;
   }
   const { status } = volume;
-  if (status?.placement === undefined) {
+  if (status?.placement === undefined || lost) {
     return { kind: 'remove-finalizer' };
   }
   if (status.order !== 'Remove') {

@@ -40,6 +40,13 @@ function provisioned(world: VolumeWorld): Claim {
   if (backend.absentAt !== undefined) {
     return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
   }
+  if (world.lost) {
+    return no(
+      'Provisioned',
+      'ServerLost',
+      `volume server ${volume.status.server} is lost (spec.lost), and the data with it; delete the Volume`,
+    );
+  }
   const doubts = doubt('Provisioned', serverOf(world), backend.bootID);
   if (doubts !== undefined) {
     return doubts;

@@ -199,6 +199,7 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   source: undefined,
   copies: [],
   goneCopies: new Set(),
+  lost: false,
   can: ['SnapshotsOutlive'],
   volumeID: VOLUME_ID,
   ...change,

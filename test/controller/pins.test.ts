@@ -28,7 +28,13 @@ interface Case extends Partial<PinWorld> {
 const ready = aVolume({ status: provisioned });
 const held = (...pins: Pin[]): Volume => aVolume({ status: { ...provisioned, pins } });
 const plan = ({ of = ready, ...world }: Case): string => {
-  const pins = planPins(of, { copies: [], goneCopies: new Set(), can: ['SnapshotsOutlive'], ...world });
+  const pins = planPins(of, {
+    copies: [],
+    goneCopies: new Set(),
+    lost: false,
+    can: ['SnapshotsOutlive'],
+    ...world,
+  });
   return pins === undefined
     ? 'as it is'
     : pins

@@ -234,6 +234,9 @@ test('hosts: heard, silent, unfit', () => {
   ]);
   const unfit = aHypervisor('h1', { agent: { problems: [{ reason: 'VmmUnavailable', message: '' }] } });
   assert.equal(of(unfit), ['Ready False VmmUnavailable', 'HostSafe False VmmUnavailable']);
+  const lost = aServer('s1', { spec: { lost: true } });
+  assert.equal(of(lost), ['Ready False LostRefused', 'HostSafe False LostRefused']);
+  assert.equal(of({ ...lost, freshness: 'stale' }), ['Ready False Lost', 'HostSafe True Safe']);
 });
 
 test('hosts: a fence is remembered until another boot or no disk', () => {

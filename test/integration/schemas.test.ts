@@ -63,6 +63,7 @@ const VALUES: Readonly<Record<string, readonly [unknown, unknown]>> = {
   'VolumeClass.spec.poolSelector.name': ['main', 'other-1'],
   'VolumeClass.spec.poolSelector.profile': ['file', 'lvm-thin'],
   'VolumeServer.spec.cordoned': [false, true],
+  'VolumeServer.spec.lost': [false, true],
   'Hypervisor.spec.cordoned': [false, true],
   'Hypervisor.spec.fenced': [false, true],
 };
@@ -78,6 +79,7 @@ const MUTABLE = [
   'VolumeClass.spec.poolSelector.name',
   'VolumeClass.spec.poolSelector.profile',
   'VolumeServer.spec.cordoned',
+  'VolumeServer.spec.lost',
   'Hypervisor.spec.cordoned',
   'Hypervisor.spec.fenced',
 ];

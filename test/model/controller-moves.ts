@@ -67,6 +67,7 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     source: undefined,
     copies,
     goneCopies: goneCopies(state, volume, copies),
+    lost: false,
     can: ['SnapshotsOutlive'],
     volumeID: volumeIDFor(volume.metadata.uid),
   };
@@ -129,6 +130,7 @@ function snapshotMoves(state: State, rules: Rules): Move[] {
     server: undefined,
     copies: [],
     goneCopies: new Set(),
+    lost: false,
     can: ['SnapshotsOutlive'],
   });
   if (plan.kind === 'settled' || view !== '=') {

@@ -28,6 +28,7 @@ const world = (change: Partial<SnapshotWorld>): SnapshotWorld => ({
   server: { host: 's1', freshness: 'fresh', bootID: 'boot-s1' },
   copies: [],
   goneCopies: new Set(),
+  lost: false,
   can: ['SnapshotsOutlive'],
   ...change,
 });
@@ -121,6 +122,21 @@ const cases: [name: string, change: Partial<SnapshotWorld>, step: string, says: 
     'False Removing',
   ],
 ];
+
+cases.push(
+  [
+    'what a lost server held is lost',
+    { snapshot: aSnapshot({ status: made }), lost: true },
+    'settled',
+    'False ServerLost',
+  ],
+  [
+    'and goes without its word',
+    { snapshot: going({ ...made, order: 'Remove' }), lost: true },
+    'remove-finalizer',
+    'False Removing',
+  ],
+);
 
 for (const [name, change, step, says] of cases) {
   test(name, () => {

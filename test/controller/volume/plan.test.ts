@@ -6,6 +6,7 @@ import {
   aGrant,
   aHypervisor,
   anAttachment,
+  aServer,
   aVolume,
   aWorld,
   deleted,
@@ -20,10 +21,10 @@ const summary = (plan: VolumePlan): string => {
   if (plan.kind !== 'write') {
     return plan.kind;
   }
-  const { grants, order, server } = plan.change;
+  const { grants, order, server, placement } = plan.change;
   const items = grants?.items?.map((item) => `${item.epoch}:${item.hypervisor}:${item.state}`).join(' ');
   return [
-    server && `place ${server}`,
+    server && `place ${server}${placement?.epoch === 1 ? '' : ` ${placement?.epoch}`}`,
     order === 'Remove' && 'remove',
     grants && `r${grants.revision} [${items}]`,
   ]
@@ -31,6 +32,7 @@ const summary = (plan: VolumePlan): string => {
     .join(' ');
 };
 
+const pool = { name: 'main', profile: 'file', totalBytes: '100000000', extentBytes: '1048576' };
 const withdrawn = { epoch: 1, bootID: 'boot-s1', state: 'Withdrawn' } as const;
 const released = { epoch: 1, bootID: 'boot-h1', state: 'Released' } as const;
 const held = aVolume({ status: granted(aGrant()) });
@@ -248,6 +250,43 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
       }),
     },
     'settled',
+  ],
+  [
+    'a volume of a lost server is let go without its word',
+    { volume: aVolume({ metadata: deleted, status: provisioned }), lost: true },
+    'remove-finalizer',
+  ],
+  [
+    'a grant of a lost server is dropped on the hypervisor’s word',
+    {
+      volume: held,
+      attachments: [
+        anAttachment({
+          metadata: deleted,
+          status: { ...admitted, connection: { epoch: 1, bootID: 'b', state: 'Released' } },
+        }),
+      ],
+      lost: true,
+    },
+    'r2 []',
+  ],
+  [
+    'and on nothing less',
+    { volume: held, attachments: [anAttachment({ metadata: deleted, status: admitted })], lost: true },
+    'settled',
+  ],
+  [
+    'a refused volume is placed anew',
+    {
+      volume: aVolume({
+        status: { ...placed, backend: { placementEpoch: 1, bootID: 'b', refused: true } },
+      }),
+      servers: [
+        aServer('s1', { agent: { pools: [{ ...pool, freeBytes: '1074000000' }] } }),
+        aServer('s2', { agent: { pools: [{ ...pool, freeBytes: '1073741824' }] } }),
+      ],
+    },
+    'place s2 2',
   ],
   ['a volume never placed is let go at once', { volume: aVolume({ metadata: deleted }) }, 'remove-finalizer'],
   [
