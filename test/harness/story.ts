@@ -11,8 +11,8 @@ import { type Api, createApi } from '../../runtime/api.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { type Guest, startGuest } from './guest.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
-import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
-import { HYPERVISOR, SERVER, type System, type SystemOptions, startSystem } from './system.ts';
+import { type Log, type RunningProcess, startProcess, waitFor } from './process.ts';
+import { HYPERVISOR, preparePools, SERVER, type System, type SystemOptions, startSystem } from './system.ts';
 import { startTgtd, type Tgtd } from './tgtd.ts';
 import { makeWorkdir, type Workdir } from './workdir.ts';
 
@@ -366,11 +366,7 @@ export class Story {
       params: { controlPort: tgtd.controlPort },
       portals: [tgtd.portal],
     };
-    const prepare = async (configFile: string) => {
-      const agent = path.join(ROOT, 'node-agent', 'main.ts');
-      await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
-    };
-    await this.#addHost(host, base, { volumeServer: { pools, target } }, prepare);
+    await this.#addHost(host, base, { volumeServer: { pools, target } }, preparePools);
     await this.waitReady(serverHost(host));
     return tgtd;
   }

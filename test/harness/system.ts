@@ -89,12 +89,12 @@ export class System {
     await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
     await this.#configure();
     await mkdir(this.poolDir, { mode: 0o700 });
-    await runCommand(process.execPath, [
-      path.join(ROOT, 'node-agent', 'main.ts'),
-      'prepare-pools',
-      '--config',
-      this.#file(SERVER),
-    ]);
+    await this.preparePools();
+  }
+
+  /** What an administrator does once for new pools of a volume server. */
+  async preparePools(host: string = SERVER): Promise<void> {
+    await preparePools(this.#file(host));
   }
 
   async #configure(): Promise<void> {
@@ -247,4 +247,10 @@ async function crdNames(): Promise<readonly string[]> {
     ),
   );
   return names.flatMap((name) => (name === undefined ? [] : [`crd/${name}`]));
+}
+
+/** Makes the empty places named in the configuration pools. */
+export async function preparePools(configFile: string): Promise<void> {
+  const agent = path.join(ROOT, 'node-agent', 'main.ts');
+  await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
 }

@@ -198,7 +198,7 @@ days(
       const pools = [...config.volumeServer.pools, small];
       await story.reconfigure(SERVER, { volumeServer: { ...config.volumeServer, pools } });
       await story.waitReason(serverHost(), { reason: 'Heard', message: /./ });
-      await agentCommand(story, 'prepare-pools', SERVER);
+      await story.system.preparePools();
       await story.make(volumeClass('small'), { poolSelector: { name: 'small' } });
       await story.makeVolume('fits', { className: 'small', size: '40Mi' });
       await story.waitReady(volume('fits'));
@@ -211,7 +211,7 @@ days(
       await story.waitReason(volume('waits'), { reason: 'PoolMissing', message: /small.*mounted\?/ });
       assert.equal(await readdir(dir), [], 'nothing is made in the bare mount point');
       await mount();
-      await agentCommand(story, 'prepare-pools', SERVER);
+      await story.system.preparePools();
       await story.waitReason(volume('waits'), {
         reason: 'PoolMissing',
         message: /small.*holds pool .* not /,
@@ -228,12 +228,6 @@ days(
     await story.removeAndWait(volumeClass('small'));
   },
 );
-
-async function agentCommand(story: Story, command: string, name: string): Promise<string> {
-  const main = path.resolve(import.meta.dirname, '../../node-agent/main.ts');
-  const { configFile = '' } = story.system.programs.get(name) ?? {};
-  return await runCommand(process.execPath, [main, command, '--config', configFile]);
-}
 
 days('tgtd and libvirtd stopped: the hosts say so, and recover', async ({ story, a }) => {
   const id = await story.attached('steady', a);
@@ -390,7 +384,7 @@ days('a pool directory that is gone or another one is PoolMissing; guests go on'
   await story.waitReason(volume('rock'), { reason: 'PoolMissing', message: /main.*mounted\?/ });
   await a.writeMarker(id, 'the file is still open');
   await mkdir(poolDir, { mode: 0o700 });
-  await agentCommand(story, 'prepare-pools', SERVER);
+  await story.system.preparePools();
   await story.waitReason(volume('rock'), { reason: 'PoolMissing', message: /main.*holds pool .*, not / });
   await rm(poolDir, { recursive: true });
   await rename(`${poolDir}-away`, poolDir);

@@ -247,9 +247,7 @@ async function addPool(story: Story, pool: object): Promise<void> {
   await story.reconfigure(SERVER, {
     volumeServer: { ...volumeServer, pools: [...volumeServer.pools, pool] },
   });
-  const { configFile = '' } = system.programs.get(SERVER) ?? {};
-  const agent = path.resolve(import.meta.dirname, '../../node-agent/main.ts');
-  await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
+  await system.preparePools();
 }
 
 snapshots.run();
