@@ -15,7 +15,7 @@ import {
   Unsupported,
 } from './errors.ts';
 import { splitPortal } from './portal.ts';
-import { idsOf, lookAtDisks, type SeenDisk, type Sight } from './vm-disks.ts';
+import { idsOf, isTold, lookAtDisks, type SeenDisk, type Sight } from './vm-disks.ts';
 import { withSecret } from './vm-secrets.ts';
 import type { AttachRequest, Instance, VmDisk } from './vmm.ts';
 
@@ -156,6 +156,12 @@ const onlyID = ({ instance }: Job, { ids }: Sight): string | undefined => {
 export const attach = async (job: Job, request: AttachRequest): Promise<void> => {
   const { profile, instance, signal } = job;
   const { volumeID, device, locator } = request;
+  if (locator.kind === 'block' && !isTold(profile, locator.path, volumeID)) {
+    throw new Unsupported(
+      locator.path,
+      `${profile.name} tells disks by their path alone, which must be /dev/vbs/${volumeID}.<grant>; leave the initiator's links there`,
+    );
+  }
   const before = await lookAtDisks(profile, instance, signal);
   if (await isThere(job, request, before)) {
     return;

@@ -1,7 +1,8 @@
 /** The disks of a machine, as the rows of the `disks` look tell them. */
 
 import type { BoundProfile } from '../profiles/bind.ts';
-import { usesParameter } from '../profiles/format.ts';
+import { columnsOf } from '../profiles/check-rows.ts';
+import { asList, usesParameter } from '../profiles/format.ts';
 import type { Row } from '../profiles/row.ts';
 import { CannotLook, InstanceNotFound, InstanceNotRunning } from './errors.ts';
 import { mergeInstances } from './instances.ts';
@@ -16,6 +17,18 @@ export interface SeenDisk {
 const OURS = /^(?:ua-vbs-)?(vol[0-9a-f]{17})$/;
 /** The link that the initiator role makes for the device of one grant. */
 const OUR_PATH = /^\/dev\/vbs\/(vol[0-9a-f]{17})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+/** Does the tool tell our disks by nothing but their path? */
+const tellsPathsOnly = ({ profile }: BoundProfile): boolean =>
+  !asList(profile.format.verbs.disks).some(({ rows }) =>
+    asList(rows).some((format) =>
+      columnsOf(format).some((column) => column === 'alias' || column === 'serial'),
+    ),
+  );
+
+/** Would a disk with this path be known again as this volume's? One that is not would be plugged in again and again. */
+export const isTold = (profile: BoundProfile, path: string, volumeID: string): boolean =>
+  !tellsPathsOnly(profile) || OUR_PATH.exec(path)?.[1] === volumeID;
+
 const STATES: Readonly<Record<string, DiskState | undefined>> = {
   attached: undefined,
   connecting: 'connecting',

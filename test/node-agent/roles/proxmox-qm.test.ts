@@ -341,4 +341,13 @@ test('the stand-in as a program of its own, found by the profile’s search path
   assert.equal(await vmm.disks(vm, signal), [{ device: 'scsi0' }]);
 });
 
+test('a device that would not be known again is not plugged in', async () => {
+  const { vmm, sets } = proxmox();
+  for (const path of ['/dev/sdb', `/run/vbs/${ID}.${GRANT}`, `/dev/vbs/vol1123456789abcdef0.${GRANT}`]) {
+    const locator = { kind: 'block', path } as const;
+    assert.instance(await failure(vmm.attach(vm, { ...request, locator }, signal)), Unsupported, path);
+  }
+  assert.equal(sets(), []);
+});
+
 test.run();

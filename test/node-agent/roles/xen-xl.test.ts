@@ -218,7 +218,9 @@ test('while the old self of a domain is dying both are looked into, and nothing 
   host.add('vm1', UUID);
   assert.is((await vmm.instances(signal))[0]?.state, 'Running');
   assert.equal(await vmm.disks(vm, signal), [ours], 'the old one still holds it');
-  const other = { ...request, volumeID: 'vol1123456789abcdef0', device: 'xvdc' };
+  const volumeID = 'vol1123456789abcdef0';
+  const locator = { kind: 'block', path: `/dev/vbs/${volumeID}.${GRANT}` } as const;
+  const other = { ...request, volumeID, locator, device: 'xvdc' };
   assert.instance(await failure(vmm.attach(vm, other, signal)), InstanceAmbiguous);
 });
 
@@ -305,6 +307,15 @@ test('recorded failures to detach', async () => {
   await vmm.attach(vm, request, signal);
   await vmm.detach(vm, ID, signal);
   assert.equal(await vmm.disks(vm, signal), [ours], 'what xl says decides nothing');
+});
+
+test('a device that would not be known again is not plugged in', async () => {
+  const { vmm, changes } = xen();
+  for (const path of ['/dev/sdb', `/run/vbs/${ID}.${GRANT}`, `/dev/vbs/vol1123456789abcdef0.${GRANT}`]) {
+    const locator = { kind: 'block', path } as const;
+    assert.instance(await failure(vmm.attach(vm, { ...request, locator }, signal)), Unsupported, path);
+  }
+  assert.equal(changes(), []);
 });
 
 test.run();
