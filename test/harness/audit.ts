@@ -5,6 +5,7 @@ import path from 'node:path';
 import { type Condition, findCondition } from '../../api/conditions.ts';
 import { STEP_MS } from '../../api/reasons/info.ts';
 import { infoOf } from '../../api/reasons.ts';
+import { onEarlyEnd } from './early-end.ts';
 import { waitFor } from './process.ts';
 
 /** audit.k8s.io/v1 Event, as far as it is read here. */
@@ -98,6 +99,7 @@ export function programOf({ user }: AuditEvent): string | undefined {
 export class AuditLog {
   readonly #dir: string;
   readonly #file: string;
+  #forget: () => void = () => {};
 
   private constructor(dir: string) {
     this.#dir = dir;
@@ -108,6 +110,7 @@ export class AuditLog {
   static async make({ bodies }: { readonly bodies: boolean }): Promise<AuditLog> {
     const log = new AuditLog(path.join(os.tmpdir(), `vbs-audit-${process.pid}-${Date.now()}`));
     await mkdir(log.#dir, { mode: 0o700 });
+    log.#forget = onEarlyEnd(() => log.remove());
     await writeFile(path.join(log.#dir, 'policy.json'), JSON.stringify(policyOf(bodies)));
     return log;
   }
@@ -162,6 +165,7 @@ export class AuditLog {
   }
 
   async remove(): Promise<void> {
+    this.#forget();
     await rm(this.#dir, { recursive: true, force: true });
   }
 }
