@@ -1,6 +1,6 @@
 // What a status says, told apart from how it is stored. Claims are computed from one look at the world.
 import type { Claim, Condition } from '../api/conditions.ts';
-import type { Freshness } from '../api/hosts.ts';
+import type { Freshness, HostView, Hypervisor, VolumeServer } from '../api/hosts.ts';
 import { type ConditionType, infoOf, type Reason } from '../api/reasons.ts';
 import { setCondition } from '../runtime/conditions.ts';
 
@@ -80,6 +80,12 @@ export interface FactSource {
   /** The boot which the host is in now. */
   readonly bootID: string | undefined;
 }
+
+export const factSource = ({ host, freshness }: HostView<VolumeServer | Hypervisor>): FactSource => ({
+  host: host.metadata.name,
+  freshness,
+  bootID: host.status?.agent?.bootID,
+});
 
 /** A host that is not heard; undefined when it is. */
 export function silence(type: ConditionType, source: FactSource | undefined): Claim | undefined {

@@ -128,6 +128,7 @@ const underWay = {
     meaning: 'The grant, or the Snapshot, is about to be made.',
     remedy: WAIT,
     waits: true,
+    passesMs: STEP_MS,
   },
   NotAdmitted: {
     by: C,

@@ -54,6 +54,7 @@ export const COPIES = {
     meaning: 'The source is about to be held for this copy; a Volume in use is not.',
     remedy: 'nothing; or detach the source, or make a Snapshot of it and take that',
     waits: true,
+    passesMs: STEP_MS,
   },
   SourceDeleting: {
     by: C,

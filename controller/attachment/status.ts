@@ -11,7 +11,7 @@ import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import type { ConditionType, Reason } from '../../api/reasons.ts';
 import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
-import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -25,9 +25,7 @@ type Hosts = readonly (HypervisorView | HostView<VolumeServer>)[];
 
 function sourceOf(name: string | undefined, hosts: Hosts): FactSource | undefined {
   const view = hosts.find(({ host }) => host.metadata.name === name);
-  return view === undefined
-    ? undefined
-    : { host: view.host.metadata.name, freshness: view.freshness, bootID: view.host.status?.agent?.bootID };
+  return view === undefined ? undefined : factSource(view);
 }
 
 /** The problem which the host reports, else that the step is under way. */

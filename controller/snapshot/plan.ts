@@ -3,7 +3,7 @@
 //   finalizer ─► pin on the Volume ─► placed beside it ─► made by the server ─► pin dropped
 //   deleted   ─► no pins of its own left ─► order: Remove ─► absentAt ─► finalizer off
 import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
-import type { Freshness } from '../../api/hosts.ts';
+import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import {
   backendOf,
   hasFinalizer,
@@ -22,10 +22,7 @@ export interface SnapshotWorld extends PinWorld {
   readonly volume: Volume | undefined;
   /** The snapshotID for this object, free of collisions. */
   readonly snapshotID: string;
-  /** The server which holds the data, as it is heard now; undefined while there is none. */
-  readonly server:
-    | { readonly host: string; readonly freshness: Freshness; readonly bootID: string | undefined }
-    | undefined;
+  readonly servers: readonly HostView<VolumeServer>[];
 }
 
 /** The controller's own fields of the status, conditions apart. */

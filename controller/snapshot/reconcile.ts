@@ -3,7 +3,7 @@ import { snapshotIDFor } from '../../api/ids.ts';
 import { SNAPSHOTS } from '../../api/resources.ts';
 import type { Snapshot } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
-import { type Caches, freeID, freshnessOf, snapshottedKeyOf } from '../caches.ts';
+import { freeID, hostViews, snapshottedKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
@@ -74,18 +74,7 @@ async function observe(snapshot: Snapshot, { deps, signal }: VisitContext): Prom
     snapshot,
     volume: caches.volumes.get(snapshottedKeyOf(snapshot)),
     snapshotID: freeID(snapshot, caches.snapshots, { index: 'snapshotID', idFor: snapshotIDFor }),
-    server: serverOf(snapshot, caches),
+    servers: hostViews(caches.servers, caches.heartbeats),
     ...(await observeCopies(snapshot, deps, signal)),
   };
-}
-
-function serverOf({ status }: Snapshot, { servers, heartbeats }: Caches): SnapshotWorld['server'] {
-  const host = status?.server;
-  return host === undefined
-    ? undefined
-    : {
-        host,
-        freshness: freshnessOf(host, heartbeats),
-        bootID: servers.get(host)?.status?.agent?.bootID,
-      };
 }

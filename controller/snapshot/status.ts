@@ -3,9 +3,14 @@ import type { Claim } from '../../api/conditions.ts';
 import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, isProvisioned, pinsOf, type Snapshot } from '../../api/volume.ts';
-import { doubt, no, silence, summarized, told, yes } from '../claims.ts';
+import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { isAskedInTime, pinners } from '../pins.ts';
 import type { SnapshotWorld } from './plan.ts';
+
+function serverOf({ snapshot, servers }: SnapshotWorld): FactSource | undefined {
+  const view = servers.find(({ host }) => host.metadata.name === snapshot.status?.server);
+  return view === undefined ? undefined : factSource(view);
+}
 
 function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   const { name } = snapshot.spec.volumeRef;
@@ -32,7 +37,7 @@ function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
 }
 
 function created(world: SnapshotWorld): Claim {
-  const { snapshot, server } = world;
+  const { snapshot } = world;
   const { status } = snapshot;
   if (status?.placement === undefined) {
     return waitsFor(world);
@@ -50,13 +55,14 @@ function created(world: SnapshotWorld): Claim {
     return no('Created', reason, message);
   }
   return (
-    silence('Created', server) ??
+    silence('Created', serverOf(world)) ??
     no('Created', 'Copying', `${backend?.progress ?? 0} % of Volume ${status.source?.name} copied`)
   );
 }
 
 /** What was made stays made; whether it can be read is another question, answered only by a server that is heard. */
-function healthy({ snapshot, server, lost }: SnapshotWorld): Claim {
+function healthy(world: SnapshotWorld): Claim {
+  const { snapshot, lost } = world;
   const backend = backendOf(snapshot);
   if (backend === undefined || !isProvisioned(snapshot)) {
     return no('Healthy', 'NotCreated', 'it is not made yet');
@@ -64,7 +70,7 @@ function healthy({ snapshot, server, lost }: SnapshotWorld): Claim {
   if (lost) {
     return no('Healthy', 'ServerLost', lostWith(snapshot));
   }
-  const doubts = doubt('Healthy', server, backend.bootID);
+  const doubts = doubt('Healthy', serverOf(world), backend.bootID);
   if (doubts !== undefined) {
     return doubts;
   }

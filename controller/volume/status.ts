@@ -4,16 +4,14 @@ import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, pinsOf, type Volume, wantedBytes } from '../../api/volume.ts';
-import { doubt, type FactSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { pinners } from '../pins.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
 
 function serverOf({ volume, servers }: VolumeWorld): FactSource | undefined {
   const view = servers.find(({ host }) => host.metadata.name === volume.status?.server);
-  return view === undefined
-    ? undefined
-    : { host: view.host.metadata.name, freshness: view.freshness, bootID: view.host.status?.agent?.bootID };
+  return view === undefined ? undefined : factSource(view);
 }
 
 function placed(world: VolumeWorld): Claim {

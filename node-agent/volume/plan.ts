@@ -188,8 +188,12 @@ function planByteCopy(world: BackingWorld, { source, copy, sizeBytes }: ByteCopy
   }
   return BigInt(copy.copiedBytes) >= BigInt(source.sizeBytes)
     ? take({ kind: 'complete', sizeBytes })
-    : { kind: 'copy', source, fact: factOf(world, { progress: percentOf(copy, source) }) };
+    : { kind: 'copy', source, fact: copyingFact(world, percentOf(copy, source)) };
 }
+
+/** Silence, until there is something to say: most copies are made before anybody reads of them. */
+const copyingFact = (world: BackingWorld, progress: number | undefined): Backend | undefined =>
+  progress === undefined && backendOf(world.stored) === undefined ? undefined : factOf(world, { progress });
 
 /** Told in steps of five: each is a write. */
 function percentOf({ copiedBytes }: CopyMemory, { sizeBytes }: Source): number | undefined {

@@ -87,7 +87,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
     if (plan.kind === 'copy') {
       deps.copyLater(volumeID);
       const problem = deps.copyFailures.get(volumeID);
-      return await writeFact(visit, stored, plan.fact && { ...plan.fact, ...(problem && { problem }) });
+      return await writeFact(visit, stored, problem === undefined ? plan.fact : factOf(known, { problem }));
     }
     if (plan.kind === 'report') {
       const isNews = plan.fact?.absentAt !== undefined && backendOf(stored)?.absentAt === undefined;

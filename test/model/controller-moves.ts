@@ -127,7 +127,7 @@ function snapshotMoves(state: State, rules: Rules): Move[] {
     snapshot,
     volume: volumeAt(state, state.controller[0]),
     snapshotID: 'snap',
-    server: undefined,
+    servers: serverViews,
     copies: [],
     goneCopies: new Set(),
     lost: false,

@@ -5,6 +5,7 @@ import { planSnapshot, type SnapshotWorld } from '../../../controller/snapshot/p
 import { snapshotClaims } from '../../../controller/snapshot/status.ts';
 import {
   aGrant,
+  aServer,
   aSnapshot,
   aVolume,
   deleted,
@@ -25,7 +26,7 @@ const world = (change: Partial<SnapshotWorld>): SnapshotWorld => ({
   snapshot: aSnapshot(),
   volume: pinned,
   snapshotID: ID,
-  server: { host: 's1', freshness: 'fresh', bootID: 'boot-s1' },
+  servers: [aServer()],
   copies: [],
   goneCopies: new Set(),
   lost: false,
@@ -93,7 +94,7 @@ const cases: [name: string, change: Partial<SnapshotWorld>, step: string, says: 
     'not while its server is silent',
     {
       snapshot: aSnapshot({ status: made }),
-      server: { host: 's1', freshness: 'stale', bootID: 'boot-s1' },
+      servers: [aServer('s1', { freshness: 'stale' })],
     },
     'settled',
     'Unknown HostSilent',
