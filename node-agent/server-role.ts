@@ -5,13 +5,15 @@ import { ATTACHMENTS, SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { idOf, type Snapshot, type Volume } from '../api/volume.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { WorkQueue } from '../runtime/workqueue.ts';
+import { type Awaitable, awaitable } from './awaitable.ts';
 import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
 import { refuseSetting, type TargetSetting } from './host/target-setting.ts';
 import { lookAt, openPools } from './pools.ts';
-import { agentQueue, type Program, type Role, roleOf } from './program.ts';
+import type { BoundProfile } from './profiles/bind.ts';
+import { agentQueue, type LoopSetup, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
 import { RecordStore } from './store.ts';
 import { copyVisitor } from './volume/copy.ts';
@@ -41,6 +43,7 @@ export async function serverRole(
   const hostQueue = agentQueue(program, 'volumeserver');
   const copyQueue = agentQueue(program, 'copy');
   const copyFailures = new Map<string, Problem>();
+  const telling = awaitable(() => hostQueue.add(host));
   const add = addOnChange(queue, [volumes, snapshots, attachments]);
   const deps: ServerDeps = {
     api,
@@ -59,6 +62,7 @@ export async function serverRole(
     now: () => clock.now(),
     resyncMs: program.config.resyncSeconds * 1000,
     onRetired: () => hostQueue.add(host),
+    tellHost: (signal) => telling.next(signal),
     copyLater: (id) => copyQueue.add(id),
     copyFailures,
   };
@@ -73,23 +77,49 @@ export async function serverRole(
       snapshots.list().forEach(add);
       hostQueue.add(host);
     },
-    loops: [
-      { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
-      {
-        name: 'copy',
-        queue: copyQueue,
-        reconcile: copyVisitor({
-          deps,
-          files: program.files,
-          failures: copyFailures,
-          wake: (id) => queue.add(id),
-        }),
-        concurrency: 2,
-      },
-      {
-        name: 'volumeserver',
-        queue: hostQueue,
-        reconcile: volumeServerVisitor({
+    loops: serverLoops(program, deps, {
+      pools,
+      boundTarget,
+      queue,
+      hostQueue,
+      copyQueue,
+      copyFailures,
+      telling,
+    }),
+  });
+}
+
+interface Parts {
+  readonly pools: Awaited<ReturnType<typeof openPools>>;
+  readonly boundTarget: BoundProfile;
+  readonly queue: WorkQueue;
+  readonly hostQueue: WorkQueue;
+  readonly copyQueue: WorkQueue;
+  readonly copyFailures: Map<string, Problem>;
+  readonly telling: Awaitable;
+}
+
+function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
+  const { pools, boundTarget, queue, hostQueue, copyQueue, copyFailures, telling } = parts;
+  const { volumes, snapshots } = deps;
+  return [
+    { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
+    {
+      name: 'copy',
+      queue: copyQueue,
+      reconcile: copyVisitor({
+        deps,
+        files: program.files,
+        failures: copyFailures,
+        wake: (id) => queue.add(id),
+      }),
+      concurrency: 2,
+    },
+    {
+      name: 'volumeserver',
+      queue: hostQueue,
+      reconcile: telling.watched(
+        volumeServerVisitor({
           program,
           deps,
           pools,
@@ -97,10 +127,10 @@ export async function serverRole(
           isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),
-        concurrency: 1,
-      },
-    ],
-  });
+      ),
+      concurrency: 1,
+    },
+  ];
 }
 
 type Named = Volume | Snapshot | Attachment;

@@ -147,6 +147,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
       deps.onRetired();
       return;
     case 'remember-refusal':
+      await deps.tellHost(signal);
       await remember({ refusedEpoch: step.epoch });
       return;
     case 'complete':

@@ -34,6 +34,8 @@ export interface ServerDeps {
   readonly resyncMs: number;
   /** A backing was retired: its space is to be freed. */
   readonly onRetired: () => void;
+  /** Looks at the pools and tells of them; settled when that is told, so that a refusal never comes before its reason. */
+  readonly tellHost: (signal: AbortSignal) => Promise<void>;
   /** Asks for bytes to be copied in the background, for the volume or snapshot of this ID. */
   readonly copyLater: (id: string) => void;
   /** Why the last try to copy failed, by ID. */

