@@ -62,12 +62,11 @@ export const idOf = ({ status }: Stored): string | undefined => {
   return either.volumeID ?? either.snapshotID;
 };
 
-/** Bytes wanted: as the spec says, else as much as the source has; undefined while that is not known. */
+/** Bytes wanted: as the spec says, and no less than is copied from its source; undefined while that is not known. */
 export function wantedBytes(stored: Stored): bigint | undefined {
   const { source } = stored.status ?? {};
   const size = isSnapshot(stored) ? undefined : stored.spec.size;
-  if (size !== undefined) {
-    return parseBytes(size);
-  }
-  return source === undefined ? undefined : BigInt(source.sizeBytes);
+  const least = source === undefined ? undefined : BigInt(source.sizeBytes);
+  const asked = size === undefined ? least : parseBytes(size);
+  return asked !== undefined && least !== undefined && asked < least ? least : asked;
 }

@@ -28,6 +28,7 @@ import { LeaseWatcher } from '../runtime/heartbeats.ts';
 import type { Lease } from '../runtime/lease.ts';
 import type { Log } from '../runtime/log.ts';
 import { Reflector, type ReflectorMetrics } from '../runtime/reflector.ts';
+import type { PlacementWorld } from './volume/placement.ts';
 
 export interface Caches {
   readonly volumes: Reflector<Volume>;
@@ -94,6 +95,7 @@ export function createCaches({ api, clock, log, metrics, silenceMs, onFreshness 
   volumes.addIndex('sourceVolume', (volume) => keysOfSource(volume, 'Volume'));
   volumes.addIndex('sourceSnapshot', (volume) => keysOfSource(volume, 'Snapshot'));
   const snapshots = reflect<Snapshot>(SNAPSHOTS);
+  snapshots.addIndex('unplaced', (snapshot) => (isPlaced(snapshot) ? [] : ['']));
   snapshots.addIndex('server', ({ status }) => (status?.server === undefined ? [] : [status.server]));
   snapshots.addIndex('volume', (snapshot) => [snapshottedKeyOf(snapshot)]);
   snapshots.addIndex('snapshotID', valuesOf(idOf));
@@ -184,6 +186,19 @@ export function freeID<T extends KubeObject>(
     }
   }
 }
+
+/** What placing this volume is decided on; `source` is what its spec.source names. */
+export const placementWorld = (
+  volume: Volume,
+  source: Stored | undefined,
+  caches: Caches,
+): PlacementWorld => ({
+  volume,
+  source,
+  classes: caches.classes.list(),
+  servers: hostViews(caches.servers, caches.heartbeats),
+  reservedBytes: reservedIn(caches, keyOf(volume)),
+});
 
 /** Bytes promised in a pool to other volumes and snapshots which are placed there and not yet provisioned. */
 export function reservedIn(

@@ -4,8 +4,9 @@ import { keyOf, type Resource } from '../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
-import { type Caches, freshnessOf } from './caches.ts';
+import { type Caches, freshnessOf, placementWorld } from './caches.ts';
 import type { PinWorld } from './pins.ts';
+import { place } from './volume/placement.ts';
 
 /** The only look outside the caches: objects named in a pin and not cached may be gone, or just not seen yet. */
 export async function observeCopies(
@@ -23,6 +24,7 @@ export async function observeCopies(
     goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
     lost: isOnLostServer(stored, caches),
     can: poolCan(stored, caches),
+    mayPlace: (copy) => mayPlace(copy, stored, caches),
   };
 }
 
@@ -47,6 +49,7 @@ export async function readCopies(
     goneCopies: new Set(gone.map(({ uid }) => uid)),
     lost: isOnLostServer(stored, caches),
     can: poolCan(stored, caches),
+    mayPlace: (copy) => mayPlace(copy, stored, caches),
   };
 }
 
@@ -70,7 +73,30 @@ function isOnLostServer({ status }: Stored, { servers, heartbeats }: Caches): bo
 }
 
 /** What the pool that holds the data is able to do, as its server last said. */
-function poolCan({ status }: Stored, { servers }: Caches): readonly string[] {
+function poolCan({ status }: Stored, { servers }: Caches): readonly string[] | undefined {
   const agent = servers.get(status?.server ?? '')?.status?.agent;
-  return agent?.pools?.find(({ name }) => name === status?.pool)?.can ?? [];
+  return agent?.pools?.find(({ name }) => name === status?.pool)?.can;
+}
+
+/** As the visit of the copy would decide, if this object carried its pin. */
+function mayPlace(copy: Stored, of: Stored, caches: Caches): boolean {
+  if (copy.status?.placement !== undefined) {
+    return true;
+  }
+  return isSnapshot(copy)
+    ? hasRoom(of, caches)
+    : place(placementWorld(copy, pinnedFor(copy, of), caches)).kind === 'placed';
+}
+
+const pinnedFor = (copy: Stored, of: Stored): Stored => {
+  const { uid, name } = copy.metadata;
+  return { ...of, status: { ...of.status, pins: [...pinsOf(of), { uid, name, kind: 'Volume' }] } } as Stored;
+};
+
+/** A Snapshot is made beside its Volume. Where the pool copies on write it takes next to nothing, and the pool is the judge. */
+function hasRoom({ status }: Stored, { servers }: Caches): boolean {
+  const pools = servers.get(status?.server ?? '')?.status?.agent?.pools;
+  const pool = pools?.find(({ name }) => name === status?.pool);
+  const onWrite = pool?.can?.includes('CopyOnWrite') === true;
+  return onWrite || BigInt(pool?.freeBytes ?? '0') >= BigInt(status?.backend?.sizeBytes ?? '0');
 }

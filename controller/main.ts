@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { sameJson } from '../api/equal.ts';
+import type { VolumeServer } from '../api/hosts.ts';
 import { keyOf } from '../api/object.ts';
 import type { Snapshot, Volume } from '../api/volume.ts';
 import { type Api, createApi } from '../runtime/api.ts';
@@ -175,12 +176,30 @@ async function reconcileAll({
   ]);
 }
 
+/** What of a volume server is news for what it holds. */
+const concernOf = (server: VolumeServer | undefined): readonly unknown[] => [
+  server?.status?.agent?.bootID,
+  server?.spec?.lost,
+  server?.status?.agent?.pools?.map(({ name, can }) => [name, can]),
+];
+
 /** Every change only says which keys to look at. Answers what to do when a host is heard again, or no longer. */
 function connect(caches: Caches, queues: Queues): (host: string) => void {
   const { volumes, snapshots, attachments, classes, servers, hypervisors } = caches;
+  // A source is held only for what could be placed.
+  const addSourceOf = (volume: Volume) => {
+    const source = sourceKeyOf(volume);
+    if (source !== undefined) {
+      (source.kind === 'Snapshot' ? queues.snapshots : queues.volumes).add(source.key);
+    }
+  };
   const addWaiting = () => {
     for (const volume of volumes.byIndex('unplaced', '')) {
       queues.volumes.add(keyOf(volume));
+      addSourceOf(volume);
+    }
+    for (const snapshot of snapshots.byIndex('unplaced', '')) {
+      queues.volumes.add(snapshottedKeyOf(snapshot));
     }
     for (const attachment of attachments.byIndex('waiting', '')) {
       queues.volumes.add(volumeKeyOf(attachment));
@@ -199,10 +218,7 @@ function connect(caches: Caches, queues: Queues): (host: string) => void {
   };
   volumes.onChange(({ key, object, old }) => {
     queues.volumes.add(key);
-    const source = sourceKeyOf((object ?? old) as Volume);
-    if (source !== undefined) {
-      (source.kind === 'Snapshot' ? queues.snapshots : queues.volumes).add(source.key);
-    }
+    addSourceOf((object ?? old) as Volume);
     for (const copy of volumes.byIndex('sourceVolume', key)) {
       queues.volumes.add(keyOf(copy));
     }
@@ -227,7 +243,7 @@ function connect(caches: Caches, queues: Queues): (host: string) => void {
   servers.onChange(({ key, object, old }) => {
     queues.servers.add(key);
     addWaiting();
-    if (object?.status?.agent?.bootID !== old?.status?.agent?.bootID) {
+    if (!sameJson(concernOf(object), concernOf(old))) {
       addUsersOf(key);
     }
   });

@@ -20,15 +20,20 @@ export interface PinWorld {
   readonly goneCopies: ReadonlySet<string>;
   /** The server of this object, and so of its copies, is lost for good: nothing there is being copied any more. */
   readonly lost: boolean;
-  /** What the pool of this object is able to do. */
-  readonly can: readonly string[];
+  /** What the pool of this object is able to do; undefined where its server does not say: it is away, or knows nothing of copies. */
+  readonly can: readonly string[] | undefined;
+  /** The copy is placed, or would be, but for the pin: one that is not would keep writers away for nothing. */
+  readonly mayPlace: (copy: Stored) => boolean;
 }
+
+/** As many as the schema takes. */
+const MOST = 256;
 
 /** The pins as they should be; undefined when they are as they should be. */
 export function planPins(stored: Stored, world: PinWorld): readonly Pin[] | undefined {
   const before = pinsOf(stored);
-  const kept = before.filter((pin) => !mayDrop(pin, world)).map((pin) => relaxed(pin, world));
-  const added = newPins(stored, world, kept);
+  const kept = before.filter((pin) => !mayDrop(pin, world)).map((pin) => adapted(pin, stored, world));
+  const added = newPins(stored, world, kept).slice(0, MOST - kept.length);
   const pins = [...kept, ...added];
   const isSame = pins.length === before.length && pins.every((pin, index) => pin === before[index]);
   return isSame ? undefined : pins;
@@ -46,8 +51,17 @@ export const isOpenTo = (stored: Stored, copy: Stored): boolean =>
 export const isAskedInTime = (stored: Stored, copy: Stored): boolean =>
   !isDeleting(stored) || (copy.metadata.creationTimestamp ?? '') <= (stored.metadata.deletionTimestamp ?? '');
 
+const isInUse = (stored: Stored): boolean => !isSnapshot(stored) && grantsOf(stored as Volume).length > 0;
+
+const byAge = (a: Stored, b: Stored): number =>
+  `${a.metadata.creationTimestamp} ${a.metadata.uid}`.localeCompare(
+    `${b.metadata.creationTimestamp} ${b.metadata.uid}`,
+  );
+
 function newPins(stored: Stored, world: PinWorld, kept: readonly Pin[]): readonly Pin[] {
-  const inUse = !isSnapshot(stored) && grantsOf(stored as Volume).length > 0;
+  if (world.can === undefined) {
+    return [];
+  }
   return (
     world.copies
       .filter((copy) => hasFinalizer(copy) && !isDeleting(copy) && !isProvisioned(copy))
@@ -55,8 +69,10 @@ function newPins(stored: Stored, world: PinWorld, kept: readonly Pin[]): readonl
       .filter(({ metadata }) => !kept.some(({ uid }) => uid === metadata.uid))
       // One that found another source under this name keeps that.
       .filter(({ status }) => status?.source === undefined || status.source.uid === stored.metadata.uid)
+      .filter((copy) => world.mayPlace(copy))
+      .toSorted(byAge)
       .map((copy) => pinOf(copy, stored, world))
-      .filter(({ still }) => still !== true || !inUse)
+      .filter(({ still }) => still !== true || !isInUse(stored))
   );
 }
 
@@ -64,7 +80,7 @@ function pinOf(copy: Stored, of: Stored, { can }: PinWorld): Pin {
   const { uid, name } = copy.metadata;
   const kind = isSnapshot(copy) ? 'Snapshot' : 'Volume';
   // A Snapshot is never written to, and a copy of a volume in use is as of one moment only where the pool can do that.
-  const still = !isSnapshot(of) && !(isSnapshot(copy) && can.includes('SnapshotAttached'));
+  const still = !isSnapshot(of) && !(isSnapshot(copy) && can?.includes('SnapshotAttached') === true);
   return { uid, kind, name, ...(still ? { still } : {}) };
 }
 
@@ -81,21 +97,31 @@ function mayDrop(pin: Pin, world: PinWorld): boolean {
     return true;
   }
   const never = copy.status?.placement === undefined;
+  if (never && !isDeleting(copy) && !world.mayPlace(copy)) {
+    return true;
+  }
   return isDeleting(copy) && (never || world.lost || backendOf(copy)?.absentAt !== undefined);
 }
 
 /** The copy shares blocks with its source for ever, and goes with it. */
 const depends = ({ kind }: Pin, { can }: PinWorld): boolean =>
-  kind === 'Snapshot' && !can.includes('SnapshotsOutlive');
+  kind === 'Snapshot' && can?.includes('SnapshotsOutlive') !== true;
 
-/** Once a dependent copy is made, its source may be written to again, but not removed. */
-function relaxed(pin: Pin, world: PinWorld): Pin {
+/**
+ * Once a dependent copy is made, its source may be written to again, but not removed. A pool that has lost an ability needs
+ * writers kept away after all, as soon as there is none.
+ */
+function adapted(pin: Pin, stored: Stored, world: PinWorld): Pin {
   const copy = copyOf(pin, world);
-  if (pin.still !== true || copy === undefined || !isProvisioned(copy)) {
+  if (copy === undefined) {
     return pin;
   }
-  const { still: _, ...rest } = pin;
-  return rest;
+  if (isProvisioned(copy)) {
+    const { still: _, ...rest } = pin;
+    return pin.still === true ? rest : pin;
+  }
+  const wanted = world.can === undefined ? pin : pinOf(copy, stored, world);
+  return wanted.still === true && pin.still !== true && !isInUse(stored) ? wanted : pin;
 }
 
 /** For people: who holds it. */

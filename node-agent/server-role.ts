@@ -110,6 +110,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
       reconcile: copyVisitor({
         deps,
         files: program.files,
+        checked: new Set<string>(),
         failures: copyFailures,
         wake: (id) => queue.add(id),
       }),

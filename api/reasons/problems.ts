@@ -24,6 +24,12 @@ const server = {
       'The pool itself is not there, or another one stands in its place. It says nothing about its volumes.',
     remedy: 'mount the file system, or activate the volume group, of that pool',
   },
+  CopyFailed: {
+    by: S,
+    on: ['Provisioned', 'Created'],
+    meaning: 'Bytes could not be read from the source or written to the copy. It is tried again from there.',
+    remedy: 'see the message: a disk, or a file system, of the server is at fault',
+  },
   SourceNotPinned: {
     by: S,
     on: ['Provisioned', 'Created'],

@@ -73,17 +73,11 @@ interface Candidate {
 const isPlacement = (value: VolumeClass | Placement): value is Placement =>
   value.kind === 'waiting' || value.kind === 'placed';
 
-/** The pool which said that it has no room for this placement. */
-function refusedBy({
-  volume,
-}: PlacementWorld): { readonly server: string; readonly pool: string } | undefined {
-  const { server, pool } = volume.status ?? {};
-  return backendOf(volume)?.refused === true && server !== undefined && pool !== undefined
-    ? { server, pool }
-    : undefined;
-}
+/** A server had less room than it told: from then on every one is taken at a little less than its word. */
+const wasRefused = ({ volume }: PlacementWorld): boolean =>
+  backendOf(volume)?.refused === true || (volume.status?.placement?.epoch ?? 1) > 1;
 
-/** A server tells of changes of a hundredth of its pool and more: one that refused is asked again only beyond that. */
+/** A server tells of changes of a hundredth of its pool and more. */
 const caution = (pool: PoolFact): bigint => BigInt(pool.totalBytes ?? '0') / 100n;
 
 /** Copying stays on one server: only it can reach both ends. */
@@ -94,7 +88,7 @@ function candidatesOf(
 ): readonly Candidate[] {
   const { volume, servers, reservedBytes } = world;
   const size = wantedBytes(volume) ?? BigInt(source?.sizeBytes ?? '0');
-  const refused = refusedBy(world);
+  const careful = wasRefused(world);
   return servers
     .filter(({ host }) => source === undefined || host.metadata.name === source.server)
     .filter(
@@ -107,16 +101,26 @@ function candidatesOf(
     .flatMap(({ host }) =>
       (host.status?.agent?.pools ?? [])
         .filter((pool) => pool.problem === undefined && matches(pool, found))
+        // A server that does not say what its pools are able to do knows nothing of copies, and would make an empty volume.
+        .filter((pool) => source === undefined || pool.can !== undefined)
         .map((pool) => ({
           server: host.metadata.name,
           pool: pool.name,
           freeBytes:
             BigInt(pool.freeBytes ?? '0') -
             reservedBytes(host.metadata.name, pool.name) -
-            (refused?.server === host.metadata.name && refused.pool === pool.name ? caution(pool) : 0n),
+            (careful ? caution(pool) : 0n),
           neededBytes: roundUp(size, BigInt(pool.extentBytes ?? '1')),
         })),
     );
+}
+
+/** The extent of the pool which holds the source, as its server last said. */
+function extentOf({ source, servers }: PlacementWorld): bigint {
+  const { server, pool } = source?.status ?? {};
+  const view = servers.find(({ host }) => host.metadata.name === server);
+  const found = view?.host.status?.agent?.pools?.find(({ name }) => name === pool);
+  return BigInt(found?.extentBytes ?? '1');
 }
 
 /** Most free first; by name where equal. */
@@ -133,7 +137,7 @@ export function place(world: PlacementWorld): Placement {
   if (isPlacement(chosen)) {
     return chosen;
   }
-  const source = sourceOf(world.volume, world.source);
+  const source = sourceOf(world.volume, world.source, extentOf(world));
   if (source?.kind === 'waiting') {
     return source;
   }

@@ -7,7 +7,7 @@ import { grantsOf, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
-import { type Caches, freeID, freshnessOf, hostViews, reservedIn, sourceKeyOf } from '../caches.ts';
+import { type Caches, freeID, freshnessOf, hostViews, placementWorld, sourceKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
@@ -128,16 +128,12 @@ async function observe(
     .filter((uid) => !attachments.some(({ metadata }) => metadata.uid === uid));
   const alive = missing.length === 0 ? [] : await liveUIDs(api, volume.metadata.namespace ?? '', signal);
   return {
-    volume,
+    ...placementWorld(volume, sourceOf(volume, caches), caches),
     attachments,
     goneAttachments: new Set(missing.filter((uid) => !alive.includes(uid))),
-    classes: caches.classes.list(),
-    servers: hostViews(caches.servers, caches.heartbeats),
     hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
     freshnessOf: (host) => freshnessOf(host, caches.heartbeats),
-    reservedBytes: reservedIn(caches, key),
     volumeID: freeID(volume, caches.volumes, { index: 'volumeID', idFor: volumeIDFor }),
-    source: sourceOf(volume, caches),
     ...(await observeCopies(volume, { api, caches }, signal)),
   };
 }

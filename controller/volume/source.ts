@@ -1,5 +1,5 @@
 // What a new Volume is copied from. Pure.
-import { formatBytes } from '../../api/quantity.ts';
+import { formatBytes, roundUp } from '../../api/quantity.ts';
 import type { Reason } from '../../api/reasons.ts';
 import {
   backendOf,
@@ -26,7 +26,11 @@ const waiting = (reason: Reason, message: string): Waiting => ({ kind: 'waiting'
  * What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. `found` is what
  * spec.source names. Only a source that carries our pin is copied from: nothing removes it, or writes to it, any more.
  */
-export function sourceOf(volume: Volume, found: Stored | undefined): Source | Waiting | undefined {
+export function sourceOf(
+  volume: Volume,
+  found: Stored | undefined,
+  extentBytes: bigint,
+): Source | Waiting | undefined {
   const { snapshotRef, volumeRef } = volume.spec.source ?? {};
   const name = snapshotRef?.name ?? volumeRef?.name;
   if (name === undefined) {
@@ -45,7 +49,8 @@ export function sourceOf(volume: Volume, found: Stored | undefined): Source | Wa
     return waiting('SourceNotReady', `${kind} ${name} is not ready yet`);
   }
   const wanted = wantedBytes(volume);
-  if (wanted !== undefined && wanted < BigInt(source.sizeBytes)) {
+  // What the source itself asked for was rounded up, too.
+  if (wanted !== undefined && roundUp(wanted, extentBytes) < BigInt(source.sizeBytes)) {
     const least = formatBytes(BigInt(source.sizeBytes));
     return waiting(
       'SizeBelowSource',

@@ -98,11 +98,7 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
     return take({ kind: 'detach', instance: disk.instance }, `the disk is in ${disk.instance.name}`);
   }
   if (world.closing) {
-    const message = 'the VM lets the disk go and writes what is left to it; its target must answer first';
-    return {
-      kind: 'report',
-      fact: { epoch, bootID: world.bootID, problem: { reason: 'Detaching', message } satisfies Problem },
-    };
+    return stillClosing(world, epoch);
   }
   if (residue) {
     return take({ kind: 'disconnect' }, 'the disk is out of every VM');
@@ -113,12 +109,21 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
   );
 }
 
+function stillClosing({ bootID }: ConnectionWorld, epoch: number): ConnectionPlan {
+  const message = 'the VM lets the disk go and writes what is left to it; its target must answer first';
+  return { kind: 'report', fact: { epoch, bootID, problem: { reason: 'Detaching', message } } };
+}
+
 function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   const { attachment, memory, instance, disk } = world;
   const exported = exportAt(attachment, epoch);
   const dropped = disk === undefined ? undefined : planDrop(world, disk, epoch);
   if (dropped !== undefined) {
     return dropped;
+  }
+  if (world.closing) {
+    // Out of another VM, as after a change of names: two would write.
+    return stillClosing(world, epoch);
   }
   if (disk === undefined) {
     const problem = problemOf(world);

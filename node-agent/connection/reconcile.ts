@@ -122,7 +122,9 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   if (disk === undefined) {
     deps.askedAtMs.delete(volumeID);
   }
-  const closing = disk === undefined && isGivenUp(attachment, epoch) && !(await areSettled(search));
+  const wasElsewhere = (memory?.instanceUUID ?? '') !== '' && memory?.instanceUUID !== instance?.uuid;
+  const mayClose = disk === undefined && (isGivenUp(attachment, epoch) || wasElsewhere);
+  const closing = mayClose && !(await areSettled(search));
   const residue = await hasResidue(deps, volumeID, epoch, signal);
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);

@@ -16,7 +16,7 @@ import {
   PoolMissing,
   Unsupported,
 } from './errors.ts';
-import type { Owner, Pool, PoolView } from './pool.ts';
+import type { Backing, Owner, Pool, PoolView } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
 
@@ -62,7 +62,7 @@ const create = async (
     before !== undefined && world.profile.has('resume')
       ? await world.profile.call('resume', { 'backing.id': id, size }, signal)
       : await world.profile.call('create', { 'backing.id': id, size, ...tagsOf(owner) }, signal);
-  await expectProvisional(world, { id, sizeBytes: size, result, verb: 'create' }, signal);
+  await expectProvisional(world, { id, sizeBytes: size, result, verb: 'create', before }, signal);
 };
 
 const tagsOf = ({ clusterID, namespace, name }: Owner) => ({
@@ -74,12 +74,15 @@ const tagsOf = ({ clusterID, namespace, name }: Owner) => ({
 /** After a change that makes a provisional backing: it is there, in its size, or nothing of it is. */
 const expectProvisional = async (
   world: PoolWorld,
-  made: { id: string; sizeBytes: bigint; result: CallResult; verb: string },
+  made: { id: string; sizeBytes: bigint; result: CallResult; verb: string; before?: Backing | undefined },
   signal: AbortSignal,
 ): Promise<void> => {
-  const { id, sizeBytes, result, verb } = made;
+  const { id, sizeBytes, result, verb, before } = made;
   if (result.outcome === 'full') {
-    await makeRoom(world, id, signal);
+    // One that was there before may hold what was copied into it.
+    if (before === undefined) {
+      await makeRoom(world, id, signal);
+    }
     throw new NoSpace(world.options.name, sizeBytes);
   }
   const after = await find(world, id, signal);

@@ -1,15 +1,16 @@
 // Copies the bytes of a volume or snapshot from its source, a chunk a visit, in a queue of its own: the visits that look after
 // targets never wait for it. Each chunk is read back and compared before it counts, and what counts is on this host's disk, so
 // that a crash costs one chunk.
+import { sameJson } from '../../api/equal.ts';
 import { idOf, type Source, type Stored } from '../../api/volume.ts';
 import type { Reconcile } from '../../runtime/loop.ts';
-import type { Files } from '../exec/files.ts';
-import { problemOf } from '../problems.ts';
+import { type ByteRange, errorCode, type Files } from '../exec/files.ts';
+import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { ServerMemory } from './memory.ts';
 import type { Problem } from './plan.ts';
-import { isPinnedLive } from './reconcile.ts';
+import { expectPinned } from './reconcile.ts';
 import { type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
 
 const CHUNK_BYTES = 64n * 1024n * 1024n;
@@ -18,6 +19,8 @@ const RETRY_MS = 5_000;
 export interface CopyWork {
   readonly deps: ServerDeps;
   readonly files: Pick<Files, 'copyRange' | 'hashRange'>;
+  /** UIDs of copies for which this process has seen the pin. */
+  readonly checked: Set<string>;
   /** Kept for the other visits to tell. */
   readonly failures: Map<string, Problem>;
   /** Asks for a visit: something is to be told, or the copy is whole. */
@@ -80,31 +83,52 @@ const isNews = ({ copiedBytes, source }: Job, now: bigint): boolean =>
   percent(copiedBytes, BigInt(source.sizeBytes)) !== percent(now, BigInt(source.sizeBytes));
 
 /** Answers how many bytes count now. Throws Mismatch when what was written does not read back. */
-async function copyChunk({ deps, files }: CopyWork, visit: ServerVisit, job: Job): Promise<bigint> {
+async function copyChunk({ deps, files, checked }: CopyWork, visit: ServerVisit, job: Job): Promise<bigint> {
   const { stored, source, memory, copiedBytes } = job;
   const { signal, volumeID } = visit;
   const left = BigInt(source.sizeBytes) - copiedBytes;
   if (left <= 0n) {
     return copiedBytes;
   }
-  if (copiedBytes === 0n) {
-    await isPinnedLive(visit, stored);
+  if (!checked.has(stored.metadata.uid)) {
+    await expectPinned(visit, stored, true);
+    checked.add(stored.metadata.uid);
   }
   const from = await backingOf(visit, source.pool, source.id, 'complete');
   const to = await backingOf(visit, stored.status?.pool ?? '', idOf(stored) ?? '', 'provisional');
   const range = { offset: copiedBytes, length: left < CHUNK_BYTES ? left : CHUNK_BYTES };
-  const wanted = await files.copyRange(from.path, to.path, range, signal);
-  const found = await files.hashRange(to.path, range, signal);
+  const { wanted, found } = await copied(files, { from: from.path, to: to.path, range }, signal);
   if (found !== wanted) {
     throw new Mismatch(`${to.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
   }
   const done = copiedBytes + range.length;
   const { copy } = memory;
   const now = deps.memories.get(volumeID);
-  if (copy !== undefined && now?.copy?.sourceID === copy.sourceID) {
+  // Meanwhile the backing may have gone, and all that was copied into it.
+  if (copy !== undefined && sameJson(now?.copy, copy) && now !== undefined) {
     await deps.memories.put(volumeID, { ...now, copy: { ...copy, copiedBytes: done.toString() } });
   }
   return done;
+}
+
+/** What was read, and what reads back. Throws CopyFailed for what the file system or the device says. */
+async function copied(
+  files: CopyWork['files'],
+  { from, to, range }: { readonly from: string; readonly to: string; readonly range: ByteRange },
+  signal: AbortSignal,
+): Promise<{ readonly wanted: string; readonly found: string }> {
+  try {
+    const wanted = await files.copyRange(from, to, range, signal);
+    return { wanted, found: await files.hashRange(to, range, signal) };
+  } catch (error) {
+    if (errorCode(error) === undefined) {
+      throw error;
+    }
+    throw new ReportedProblem(
+      'CopyFailed',
+      `from byte ${range.offset} on: ${(error as Error).message}`.slice(0, 900),
+    );
+  }
 }
 
 /** Throws Mismatch when it is not there in that state: the visits of the data see to that. */

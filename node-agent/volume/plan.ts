@@ -135,8 +135,9 @@ function withRoom(world: BackingWorld, sizeBytes: bigint, step: BackingStep): Ba
   if (freeBytes >= neededBytes) {
     return take(step);
   }
-  const isBegun = backing !== undefined || memory?.copy !== undefined;
-  return isBegun
+  // A Snapshot has its place beside its Volume and nowhere else.
+  const waits = backing !== undefined || memory?.copy !== undefined || isSnapshot(stored);
+  return waits
     ? report(world, { problem: noSpace(stored, sizeBytes) })
     : take({ kind: 'remember-refusal', epoch: stored.status?.placement?.epoch ?? 0 });
 }
@@ -161,8 +162,9 @@ function planCopy(world: BackingWorld, source: Source, sizeBytes: bigint): Backi
   }
   const isBeside = source.server === stored.status?.server && source.pool === stored.status?.pool;
   const how = copyOnWrite && isBeside ? 'CopyOnWrite' : 'Copy';
-  const next = { sourceID: source.id, how, copiedBytes: '0' } as const;
-  return withRoom(world, sizeBytes, { kind: 'remember-copy', copy: next });
+  const step = { kind: 'remember-copy', copy: { sourceID: source.id, how, copiedBytes: '0' } } as const;
+  // What is shared takes no room: the pool itself knows how much it wants.
+  return how === 'CopyOnWrite' ? take(step) : withRoom(world, sizeBytes, step);
 }
 
 /** Whole as soon as it is there, in its source's size; it grows when it is complete. */

@@ -7,9 +7,7 @@ import {
   idOf,
   isSnapshot,
   pinsOf,
-  type Snapshot,
   type Stored,
-  type Volume,
 } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitTarget } from '../export/reconcile.ts';
@@ -85,8 +83,10 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       now: deps.now().toISOString(),
     });
     if (plan.kind === 'copy') {
-      deps.copyLater(volumeID);
       const problem = deps.copyFailures.get(volumeID);
+      if (problem === undefined) {
+        deps.copyLater(volumeID);
+      }
       return await writeFact(visit, stored, problem === undefined ? plan.fact : factOf(known, { problem }));
     }
     if (plan.kind === 'report') {
@@ -138,9 +138,8 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
       await remember({ copy: step.copy });
       return;
     case 'snapshot':
-      if (await isPinnedLive(visit, stored)) {
-        await pool?.snapshot(volumeID, step.sourceID, owner, signal);
-      }
+      await expectPinned(visit, stored, pool?.can.snapshotAttached !== true);
+      await pool?.snapshot(volumeID, step.sourceID, owner, signal);
       return;
     case 'discard':
       await pool?.retire(volumeID, signal);
@@ -185,22 +184,26 @@ async function isOrderedLive({ deps, volumeID, signal }: ServerVisit, cached: St
   );
 }
 
-/** Nobody writes to the source, and nobody removes it, while it is pinned: read live before each copy is begun. Throws SourceNotPinned. */
-export async function isPinnedLive({ deps, signal }: ServerVisit, copy: Stored): Promise<boolean> {
+/**
+ * Nothing removes the source while it is pinned, nor, with `still`, writes to it: read live before a copy is begun, or taken up
+ * again. Throws SourceNotPinned.
+ */
+export async function expectPinned(
+  { deps, signal }: ServerVisit,
+  copy: Stored,
+  still: boolean,
+): Promise<void> {
   const { source } = copy.status ?? {};
   const { namespace = '', uid } = copy.metadata;
   const resource = source?.kind === 'Snapshot' ? SNAPSHOTS : VOLUMES;
-  const live = await deps.api.get<Volume | Snapshot>(
-    resource,
-    { name: source?.name ?? '', namespace },
-    { signal },
-  );
-  const isPinned = live?.metadata.uid === source?.uid && pinsOf(live).some((pin) => pin.uid === uid);
-  if (!isPinned) {
+  const live = await deps.api.get<Stored>(resource, { name: source?.name ?? '', namespace }, { signal });
+  const pin = live?.metadata.uid === source?.uid ? pinsOf(live).find((one) => one.uid === uid) : undefined;
+  const isStill =
+    live !== undefined && (isSnapshot(live) || (pin?.still === true && grantsOf(live).length === 0));
+  if (pin === undefined || (still && !isStill)) {
     throw new ReportedProblem(
       'SourceNotPinned',
       `${source?.kind} ${source?.name} does not hold its data for this copy`,
     );
   }
-  return isPinned;
 }

@@ -200,6 +200,7 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   copies: [],
   goneCopies: new Set(),
   lost: false,
+  mayPlace: () => true,
   can: ['SnapshotsOutlive'],
   volumeID: VOLUME_ID,
   ...change,

@@ -32,6 +32,7 @@ const plan = ({ of = ready, ...world }: Case): string => {
     copies: [],
     goneCopies: new Set(),
     lost: false,
+    mayPlace: () => true,
     can: ['SnapshotsOutlive'],
     ...world,
   });
@@ -56,7 +57,28 @@ const cases: [name: string, given: Case, expected: string][] = [
     'Volume clone still',
   ],
   ['a Snapshot is never written to', { of: MADE, copies: [CLONE] }, 'Volume clone'],
-  ['several at once', { copies: [SNAP, CLONE] }, 'Snapshot snap still, Volume clone still'],
+  ['several at once', { copies: [SNAP, CLONE] }, 'Volume clone still, Snapshot snap still'],
+  ['not where the server knows nothing of copies', { copies: [SNAP], can: undefined }, 'as it is'],
+  ['not for one that has no place to go', { copies: [CLONE], mayPlace: () => false }, 'as it is'],
+  [
+    'nor any longer, when it had and lost it',
+    {
+      of: held({ uid: 'uid-clone', kind: 'Volume', name: 'clone', still: true }),
+      copies: [CLONE],
+      mayPlace: () => false,
+    },
+    'none',
+  ],
+  [
+    'a pool that makes copies of volumes in use no more keeps writers away after all',
+    { of: held(pin), copies: [SNAP] },
+    'Snapshot snap still',
+  ],
+  [
+    'when there is none',
+    { of: aVolume({ status: { ...granted(aGrant()), pins: [pin] } }), copies: [SNAP] },
+    'as it is',
+  ],
   ['not on a volume in use', { of: aVolume({ status: granted(aGrant()) }), copies: [SNAP] }, 'as it is'],
   ['not on one that is not complete', { of: aVolume(), copies: [SNAP] }, 'as it is'],
   [
@@ -162,5 +184,26 @@ const cases: [name: string, given: Case, expected: string][] = [
 for (const [name, given, expected] of cases) {
   test(name, () => assert.is(plan(given), expected));
 }
+
+test('no more than the schema takes, the oldest first', () => {
+  const copies = Array.from({ length: 300 }, (_, index) =>
+    aSnapshot({
+      metadata: {
+        name: `s${index}`,
+        uid: `uid-${index}`,
+        creationTimestamp: `2026-01-01T00:00:0${index % 7}Z`,
+      },
+    }),
+  );
+  const pins = planPins(ready, {
+    copies,
+    goneCopies: new Set(),
+    lost: false,
+    mayPlace: () => true,
+    can: ['SnapshotsOutlive'],
+  });
+  assert.is(pins?.length, 256);
+  assert.is(pins?.[0]?.uid, 'uid-0');
+});
 
 test.run();

@@ -68,6 +68,7 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     copies,
     goneCopies: goneCopies(state, volume, copies),
     lost: false,
+    mayPlace: () => true,
     can: ['SnapshotsOutlive'],
     volumeID: volumeIDFor(volume.metadata.uid),
   };
@@ -131,6 +132,7 @@ function snapshotMoves(state: State, rules: Rules): Move[] {
     copies: [],
     goneCopies: new Set(),
     lost: false,
+    mayPlace: () => true,
     can: ['SnapshotsOutlive'],
   });
   if (plan.kind === 'settled' || view !== '=') {

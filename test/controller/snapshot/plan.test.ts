@@ -30,6 +30,7 @@ const world = (change: Partial<SnapshotWorld>): SnapshotWorld => ({
   copies: [],
   goneCopies: new Set(),
   lost: false,
+  mayPlace: () => true,
   can: ['SnapshotsOutlive'],
   ...change,
 });

@@ -282,8 +282,8 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
         status: { ...placed, backend: { placementEpoch: 1, bootID: 'b', refused: true } },
       }),
       servers: [
-        aServer('s1', { agent: { pools: [{ ...pool, freeBytes: '1074000000' }] } }),
-        aServer('s2', { agent: { pools: [{ ...pool, freeBytes: '1073741824' }] } }),
+        aServer('s1', { agent: { pools: [{ ...pool, freeBytes: '1074500000' }] } }),
+        aServer('s2', { agent: { pools: [{ ...pool, freeBytes: '1080000000' }] } }),
       ],
     },
     'place s2 2',

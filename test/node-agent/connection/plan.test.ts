@@ -149,6 +149,11 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
     'detach',
   ],
   [
+    'nor is it while it goes out of the VM which had that name before',
+    { memory: { ...memory, instanceUUID: 'other' }, closing: true },
+    'report Detaching',
+  ],
+  [
     'out of the description is not out of the VMM',
     { attachment: going, closing: true, residue: true },
     'report Detaching',

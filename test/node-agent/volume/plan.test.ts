@@ -234,7 +234,8 @@ const copy = (change: Partial<BackingWorld>): string => summary({ stored: placed
 
 const copies: [name: string, change: Partial<BackingWorld>, expected: string][] = [
   ['how it is copied is remembered first', {}, 'remember-copy'],
-  ['not without room', { freeBytes: GI - 1n }, 'remember-refusal'],
+  ['not without room: a Snapshot has no other place', { freeBytes: GI - 1n }, 'report NoSpace'],
+  ['what is shared takes none', { freeBytes: 0n, copyOnWrite: true }, 'remember-copy'],
   [
     'a provisional backing of which nothing is remembered goes',
     { backing: backing('provisional') },
