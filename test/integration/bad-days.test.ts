@@ -208,7 +208,10 @@ days(
       await story.waitReady(volume('waits'));
 
       await runCommand('umount', ['-l', dir]);
-      await story.waitReason(volume('waits'), { reason: 'PoolMissing', message: /small.*mounted, or its volume group/ });
+      await story.waitReason(volume('waits'), {
+        reason: 'PoolMissing',
+        message: /small.*mounted, or its volume group/,
+      });
       assert.equal(await readdir(dir), [], 'nothing is made in the bare mount point');
       await mount();
       await story.system.preparePools();
@@ -381,7 +384,10 @@ days('a pool directory that is gone or another one is PoolMissing; guests go on'
   const id = await story.attached('rock', a);
   const { poolDir } = story.system;
   await rename(poolDir, `${poolDir}-away`);
-  await story.waitReason(volume('rock'), { reason: 'PoolMissing', message: /main.*mounted, or its volume group/ });
+  await story.waitReason(volume('rock'), {
+    reason: 'PoolMissing',
+    message: /main.*mounted, or its volume group/,
+  });
   await a.writeMarker(id, 'the file is still open');
   await mkdir(poolDir, { mode: 0o700 });
   await story.system.preparePools();
