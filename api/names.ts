@@ -33,5 +33,9 @@ export const targetName = (volumeID: string, prefix: string = IQN_PREFIX): strin
 export const initiatorName = (hypervisor: string, prefix: string = IQN_PREFIX): string =>
   `${prefix}:host.${hypervisor}`;
 
+/** The initiator name under which a volume server reads what it copies, for one placement of one copy. */
+export const copyInitiatorName = (copyID: string, epoch: number, prefix: string = IQN_PREFIX): string =>
+  `${prefix}:copy.${copyID}.${epoch}`;
+
 /** LUN 0 is tgt's controller device; disks start at 1, for every target alike. */
 export const LUN = 1;

@@ -33,6 +33,8 @@ export type Backend = NonNullable<VolumeStatus['backend']>;
 export type Source = NonNullable<VolumeStatus['source']>;
 /** An object that is copied from, or depends on, the data of the one which carries the pin. */
 export type Pin = NonNullable<VolumeStatus['pins']>[number];
+/** A volume server that may read this data, to copy it. */
+export type Reader = NonNullable<Pin['reader']>;
 
 export const isSnapshot = (stored: Stored): stored is Snapshot => stored.kind === 'Snapshot';
 

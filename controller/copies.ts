@@ -78,20 +78,17 @@ function poolCan({ status }: Stored, { servers }: Caches): readonly string[] | u
   return agent?.pools?.find(({ name }) => name === status?.pool)?.can;
 }
 
-/** As the visit of the copy would decide, if this object carried its pin. */
+/** As the visit of the copy will decide once this object carries its pin. */
 function mayPlace(copy: Stored, of: Stored, caches: Caches): boolean {
   if (copy.status?.placement !== undefined) {
     return true;
   }
-  return isSnapshot(copy)
-    ? hasRoom(of, caches)
-    : place(placementWorld(copy, pinnedFor(copy, of), caches)).kind === 'placed';
+  if (isSnapshot(copy)) {
+    return hasRoom(of, caches);
+  }
+  const placement = place(placementWorld(copy, of, caches));
+  return placement.kind === 'placed' || placement.reason === 'WaitingForSource';
 }
-
-const pinnedFor = (copy: Stored, of: Stored): Stored => {
-  const { uid, name } = copy.metadata;
-  return { ...of, status: { ...of.status, pins: [...pinsOf(of), { uid, name, kind: 'Volume' }] } } as Stored;
-};
 
 /** A Snapshot is made beside its Volume. Where the pool copies on write it takes next to nothing, and the pool is the judge. */
 function hasRoom({ status }: Stored, { servers }: Caches): boolean {

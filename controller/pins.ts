@@ -1,14 +1,18 @@
 // Pins: what is copied from a Volume or Snapshot, or depends on it, holds it. Pure. Granting, pinning and removing exclude each
 // other, since all three are writes to the one object which carries grants and pins.
+import { sameJson } from '../api/equal.ts';
+import { copyInitiatorName } from '../api/names.ts';
 import {
   backendOf,
   grantsOf,
   hasFinalizer,
+  idOf,
   isDeleting,
   isProvisioned,
   isSnapshot,
   type Pin,
   pinsOf,
+  type Reader,
   type Stored,
   type Volume,
 } from '../api/volume.ts';
@@ -117,12 +121,38 @@ function adapted(pin: Pin, stored: Stored, world: PinWorld): Pin {
     return pin;
   }
   if (isProvisioned(copy)) {
-    const { still: _, ...rest } = pin;
-    return pin.still === true ? rest : pin;
+    const { still: _, reader: __, ...rest } = pin;
+    return pin.still === true || pin.reader !== undefined ? rest : pin;
   }
   const wanted = world.can === undefined ? pin : pinOf(copy, stored, world);
-  return wanted.still === true && pin.still !== true && !isInUse(stored) ? wanted : pin;
+  const kept = wanted.still === true && pin.still !== true && !isInUse(stored) ? wanted : pin;
+  return withReader(kept, readerOf(copy, stored));
 }
+
+function withReader(pin: Pin, reader: Reader | undefined): Pin {
+  if (sameJson(pin.reader, reader)) {
+    return pin;
+  }
+  const { reader: _, ...rest } = pin;
+  return reader === undefined ? rest : { ...rest, reader };
+}
+
+/** The server which makes the copy, where it is another one. */
+function readerOf(copy: Stored, { status }: Stored): Reader | undefined {
+  const { server, placement } = copy.status ?? {};
+  const id = idOf(copy);
+  const isElsewhere = server !== undefined && server !== status?.server;
+  return isElsewhere && placement !== undefined && id !== undefined
+    ? { server, initiator: copyInitiatorName(id, placement.epoch), epoch: placement.epoch }
+    : undefined;
+}
+
+/** Hosts which are let in by these pins and were not by those before: each pair needs a key first. */
+export const newReaders = (pins: readonly Pin[] | undefined, before: Stored): readonly string[] => {
+  const known = pinsOf(before).map(({ reader }) => reader?.server);
+  const servers = (pins ?? []).flatMap(({ reader }) => (reader === undefined ? [] : [reader.server]));
+  return [...new Set(servers)].filter((server) => !known.includes(server));
+};
 
 /** For people: who holds it. */
 export const pinners = (stored: Stored): string =>

@@ -1,6 +1,7 @@
 // What the visits of all kinds share: their outcome, and the two writes that are the same for every kind.
 import { FINALIZER, MANAGERS } from '../api/names.ts';
 import type { KubeObject, Resource } from '../api/object.ts';
+import type { Stored } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Log } from '../runtime/log.ts';
 import { patchFinalizers } from '../runtime/patch.ts';
@@ -95,4 +96,25 @@ export async function tell<T extends WithStatus>(
     default:
       return { kind: 'settled', afterMs: deps.resyncMs };
   }
+}
+
+/** How soon to try again to make a CHAP key, as when a host's namespace is missing. */
+export const KEY_RETRY_MS = 5_000;
+
+/** Whoever is let in to the data needs a key in both hosts' namespaces first. Without one, everything else about it goes on. */
+export async function hasKeys(
+  { status }: Stored,
+  hosts: readonly string[],
+  { deps, log, signal }: VisitContext,
+): Promise<boolean> {
+  const server = status?.server ?? '';
+  for (const host of hosts) {
+    try {
+      await deps.ensureChapKey(server, host, signal);
+    } catch (error) {
+      log.warn({ err: error, server, host }, 'Cannot make the CHAP key of a pair of hosts');
+      return false;
+    }
+  }
+  return true;
 }

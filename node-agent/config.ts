@@ -39,6 +39,8 @@ export interface AgentConfig {
   readonly volumeServer?: {
     readonly pools: readonly PoolConfig[];
     readonly target: RoleConfig & { readonly portals: readonly string[] };
+    /** Reads what is copied from other servers. Absent: copies are made of this server's own data only. */
+    readonly initiator?: RoleConfig;
   };
   readonly hypervisor?: { readonly initiator: RoleConfig; readonly vmm: RoleConfig };
 }
@@ -95,6 +97,7 @@ const schema = closed(
           },
           ['profile', 'portals'],
         ),
+        initiator: role,
       },
       ['pools', 'target'],
     ),

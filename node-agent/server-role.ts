@@ -3,6 +3,7 @@ import type { Attachment } from '../api/attachment.ts';
 import { sameJson } from '../api/equal.ts';
 import { ATTACHMENTS, SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { idOf, type Snapshot, type Volume } from '../api/volume.ts';
+import { ConfigError } from '../runtime/errors.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { WorkQueue } from '../runtime/workqueue.ts';
 import { type Awaitable, awaitable } from './awaitable.ts';
@@ -15,9 +16,11 @@ import { lookAt, openPools } from './pools.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import { agentQueue, type LoopSetup, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
+import { profiledReader } from './roles/reader.ts';
 import { RecordStore } from './store.ts';
 import { copyVisitor } from './volume/copy.ts';
 import type { ServerMemory } from './volume/memory.ts';
+import type { Origin } from './volume/origin.ts';
 import type { Problem } from './volume/plan.ts';
 import { serverReconciler } from './volume/reconcile.ts';
 import type { ServerDeps } from './volume/visit.ts';
@@ -37,6 +40,7 @@ export async function serverRole(
   const memories = await openMemories(program, { iqnPrefix, ...config.target }, own);
   const pools = await openPools(program, config.pools);
   const boundTarget = await program.bindRole('target', config.target);
+  const boundReader = await bindReader(program, config.initiator);
   const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
   const { volumes, snapshots, attachments } = await serverCaches(program);
   const queue = agentQueue(program, 'server');
@@ -80,6 +84,7 @@ export async function serverRole(
     loops: serverLoops(program, deps, {
       pools,
       boundTarget,
+      boundReader,
       queue,
       hostQueue,
       copyQueue,
@@ -92,6 +97,7 @@ export async function serverRole(
 interface Parts {
   readonly pools: Awaited<ReturnType<typeof openPools>>;
   readonly boundTarget: BoundProfile;
+  readonly boundReader: BoundProfile | undefined;
   readonly queue: WorkQueue;
   readonly hostQueue: WorkQueue;
   readonly copyQueue: WorkQueue;
@@ -100,8 +106,9 @@ interface Parts {
 }
 
 function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
-  const { pools, boundTarget, queue, hostQueue, copyQueue, copyFailures, telling } = parts;
+  const { pools, boundTarget, boundReader, queue, hostQueue, copyQueue, copyFailures, telling } = parts;
   const { volumes, snapshots } = deps;
+  const reader = boundReader && profiledReader(boundReader);
   return [
     { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
     {
@@ -110,7 +117,9 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
       reconcile: copyVisitor({
         deps,
         files: program.files,
-        checked: new Set<string>(),
+        reader,
+        directory: `${program.config.stateDir}/tmp`,
+        origins: new Map<string, Origin>(),
         failures: copyFailures,
         wake: (id) => queue.add(id),
       }),
@@ -125,6 +134,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
           deps,
           pools,
           boundTarget,
+          boundReader,
           isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),
@@ -157,6 +167,20 @@ function addOnChange(
     });
   }
   return add;
+}
+
+/** Throws ConfigError for an initiator that cannot read by itself. */
+async function bindReader(
+  program: Program,
+  config: ServerConfig['initiator'],
+): Promise<BoundProfile | undefined> {
+  const bound = config && (await program.bindRole('initiator', config));
+  if (bound !== undefined && profiledReader(bound) === undefined) {
+    throw new ConfigError(
+      `volumeServer.initiator: profile ${bound.name} has no verb read, and so cannot copy from other servers; name qemu, or leave it out`,
+    );
+  }
+  return bound;
 }
 
 /** Throws ConfigError when targets made with other settings still serve somebody. */

@@ -515,6 +515,23 @@ export interface SnapshotStatus {
      * True while nothing may write to the data, so that nobody is granted access.
      */
     still?: boolean;
+    /**
+     * The other VolumeServer on which the copy is made: until it is, that one may read the data over iSCSI.
+     */
+    reader?: {
+      /**
+       * The VolumeServer.
+       */
+      server: string;
+      /**
+       * The initiator name it logs in under, which is this copy's alone.
+       */
+      initiator: string;
+      /**
+       * The placement of the copy.
+       */
+      epoch: number;
+    };
   }[];
   /**
    * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
@@ -548,6 +565,31 @@ export interface SnapshotStatus {
      * Percent of the source copied; absent when nothing is being copied.
      */
     progress?: number;
+    /**
+     * The target that is open to the servers which copy from it, read-only. Absent when there is none.
+     */
+    export?: {
+      /**
+       * Name of the target.
+       */
+      iqn: string;
+      /**
+       * Logical unit.
+       */
+      lun: number;
+      /**
+       * Where it listens, host:port.
+       *
+       * @maxItems 16
+       */
+      portals: string[];
+      /**
+       * Who is let in.
+       *
+       * @maxItems 256
+       */
+      initiators: string[];
+    };
     /**
      * When the removal ordered was seen done; final.
      */
@@ -744,6 +786,23 @@ export interface VolumeStatus {
      * True while nothing may write to the data, so that nobody is granted access.
      */
     still?: boolean;
+    /**
+     * The other VolumeServer on which the copy is made: until it is, that one may read the data over iSCSI.
+     */
+    reader?: {
+      /**
+       * The VolumeServer.
+       */
+      server: string;
+      /**
+       * The initiator name it logs in under, which is this copy's alone.
+       */
+      initiator: string;
+      /**
+       * The placement of the copy.
+       */
+      epoch: number;
+    };
   }[];
   /**
    * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
@@ -827,6 +886,31 @@ export interface VolumeStatus {
      * Percent of the source copied; absent when nothing is being copied.
      */
     progress?: number;
+    /**
+     * The target that is open to the servers which copy from it, read-only. Absent when there is none.
+     */
+    export?: {
+      /**
+       * Name of the target.
+       */
+      iqn: string;
+      /**
+       * Logical unit.
+       */
+      lun: number;
+      /**
+       * Where it listens, host:port.
+       *
+       * @maxItems 16
+       */
+      portals: string[];
+      /**
+       * Who is let in.
+       *
+       * @maxItems 256
+       */
+      initiators: string[];
+    };
     /**
      * When the removal ordered was seen done; final.
      */
@@ -999,11 +1083,11 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server).
        *
        * @maxItems 8
        */
-      can?: ('CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive')[];
+      can?: ('CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive' | 'RemoteCopy')[];
       /**
        * Why the pool cannot be used. Absent when it can.
        */

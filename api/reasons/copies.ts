@@ -66,9 +66,10 @@ export const COPIES = {
   SourceElsewhere: {
     by: C,
     on: ['Placed'],
-    meaning: 'The server asked for is not the one which holds the source.',
-    remedy: 'leave spec.volumeServer out, or name the source’s server, in a new Volume',
-    stalls: true,
+    meaning: 'No server that may hold this Volume can read the source, which is on another one.',
+    remedy:
+      'nothing when the message says that a server does not answer; else let that server copy from others, or create a Volume without spec.volumeServer',
+    waits: true,
   },
   SizeBelowSource: {
     by: C,

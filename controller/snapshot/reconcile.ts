@@ -5,8 +5,11 @@ import type { Snapshot } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { freeID, hostViews, snapshottedKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
+import { newReaders } from '../pins.ts';
 import {
   addFinalizer,
+  hasKeys,
+  KEY_RETRY_MS,
   removeFinalizer,
   tell,
   type VisitContext,
@@ -53,7 +56,9 @@ async function visit(snapshot: Snapshot, context: VisitContext): Promise<Visited
       return removeFinalizer(subject, context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Snapshot');
-      return tell(subject, said(world, plan), context);
+      return (await hasKeys(snapshot, newReaders(plan.change.pins, snapshot), context))
+        ? tell(subject, said(world, plan), context)
+        : { kind: 'settled', afterMs: KEY_RETRY_MS };
     case 'settled':
       return tell(subject, said(world, plan), context);
   }

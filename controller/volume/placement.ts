@@ -12,7 +12,7 @@ import {
   type VolumeClass,
   wantedBytes,
 } from '../../api/volume.ts';
-import { sourceOf } from './source.ts';
+import { sourceOf, untilPinned } from './source.ts';
 
 export interface PlacementWorld {
   readonly volume: Volume;
@@ -66,6 +66,8 @@ const matches = (pool: PoolFact, { spec: { poolSelector } }: VolumeClass): boole
 interface Candidate {
   readonly server: string;
   readonly pool: string;
+  /** It can reach what is to be copied. */
+  readonly canCopy: boolean;
   readonly freeBytes: bigint;
   readonly neededBytes: bigint;
 }
@@ -80,7 +82,18 @@ const wasRefused = ({ volume }: PlacementWorld): boolean =>
 /** A server tells of changes of a hundredth of its pool and more. */
 const caution = (pool: PoolFact): bigint => BigInt(pool.totalBytes ?? '0') / 100n;
 
-/** Copying stays on one server: only it can reach both ends. */
+/** The source's own server can, and others which are told how, while the source's server answers. */
+function canCopy(world: PlacementWorld, server: string, { can }: PoolFact, source: Source): boolean {
+  // A server that does not say what its pools are able to do knows nothing of copies, and would make an empty volume.
+  return server === source.server
+    ? can !== undefined
+    : can?.includes('RemoteCopy') === true && isHeard(world, source.server);
+}
+
+const isHeard = ({ servers }: PlacementWorld, server: string): boolean =>
+  servers.some(({ host, freshness }) => host.metadata.name === server && freshness === 'fresh');
+
+/** Pools in which the volume may be made, room apart. */
 function candidatesOf(
   world: PlacementWorld,
   found: VolumeClass,
@@ -90,7 +103,6 @@ function candidatesOf(
   const size = wantedBytes(volume) ?? BigInt(source?.sizeBytes ?? '0');
   const careful = wasRefused(world);
   return servers
-    .filter(({ host }) => source === undefined || host.metadata.name === source.server)
     .filter(
       ({ host }) => volume.spec.volumeServer === undefined || volume.spec.volumeServer === host.metadata.name,
     )
@@ -101,11 +113,10 @@ function candidatesOf(
     .flatMap(({ host }) =>
       (host.status?.agent?.pools ?? [])
         .filter((pool) => pool.problem === undefined && matches(pool, found))
-        // A server that does not say what its pools are able to do knows nothing of copies, and would make an empty volume.
-        .filter((pool) => source === undefined || pool.can !== undefined)
         .map((pool) => ({
           server: host.metadata.name,
           pool: pool.name,
+          canCopy: source === undefined || canCopy(world, host.metadata.name, pool, source),
           freeBytes:
             BigInt(pool.freeBytes ?? '0') -
             reservedBytes(host.metadata.name, pool.name) -
@@ -131,31 +142,29 @@ function byFreeBytes(a: Candidate, b: Candidate): number {
   return a.freeBytes > b.freeBytes ? -1 : 1;
 }
 
-/** Chooses the fitting pool with the most space left, by name where equal; the source's own pool before all others. */
+/** Chooses the fitting pool with the most space left, by name where equal; with a source the nearest to it. */
 export function place(world: PlacementWorld): Placement {
   const chosen = classOf(world);
   if (isPlacement(chosen)) {
     return chosen;
   }
-  const source = sourceOf(world.volume, world.source, extentOf(world));
-  if (source?.kind === 'waiting') {
-    return source;
+  const found = sourceOf(world.volume, world.source, extentOf(world));
+  if (found?.kind === 'waiting') {
+    return found;
   }
+  const source = found?.source;
   const className = chosen.metadata.name;
   const pinned = world.volume.spec.volumeServer;
   if (pinned !== undefined && !world.servers.some(({ host }) => host.metadata.name === pinned)) {
     return waiting('VolumeServerNotFound', `there is no VolumeServer ${pinned} (spec.volumeServer)`);
   }
-  if (pinned !== undefined && source !== undefined && pinned !== source.server) {
-    return waiting(
-      'SourceElsewhere',
-      `spec.volumeServer is ${pinned}, and ${source.kind} ${source.name} is on ${source.server}; a copy is made on its source's server`,
-    );
+  const usable = candidatesOf(world, chosen, source);
+  const candidates = usable.filter(({ canCopy }) => canCopy);
+  if (source !== undefined && usable.length > 0 && candidates.length === 0) {
+    return waiting('SourceElsewhere', elsewhere(world, source));
   }
-  const candidates = candidatesOf(world, chosen, source);
   if (candidates.length === 0) {
-    const server = pinned ?? source?.server;
-    const where = server === undefined ? 'no volume server' : `volume server ${server}`;
+    const where = pinned === undefined ? 'no volume server' : `volume server ${pinned}`;
     return waiting(
       'NoPool',
       `${where} which answers, is safe and not cordoned has a pool of class ${className}`,
@@ -164,8 +173,7 @@ export function place(world: PlacementWorld): Placement {
   const fitting = candidates
     .filter(({ freeBytes, neededBytes }) => freeBytes >= neededBytes)
     .toSorted(byFreeBytes);
-  const beside = fitting.find(({ server, pool }) => server === source?.server && pool === source.pool);
-  const best = beside ?? fitting[0];
+  const best = nearest(fitting, source);
   if (best === undefined) {
     const most = candidates.toSorted(byFreeBytes)[0]?.freeBytes ?? 0n;
     const needed = candidates[0]?.neededBytes ?? 0n;
@@ -174,6 +182,22 @@ export function place(world: PlacementWorld): Placement {
       `no pool of class ${className} has ${needed} bytes free (most: ${most}); free space, add a pool, or lower spec.size`,
     );
   }
+  if (source !== undefined && found?.isPinned !== true) {
+    return untilPinned(source);
+  }
   const { server, pool } = best;
   return { kind: 'placed', className, server, pool, ...(source === undefined ? {} : { source }) };
+}
+
+/** In the source's own pool a copy is made soonest, then on its server; of those as near, the one with most room. */
+function nearest(fitting: readonly Candidate[], source: Source | undefined): Candidate | undefined {
+  const onServer = fitting.filter(({ server }) => server === source?.server);
+  return onServer.find(({ pool }) => pool === source?.pool) ?? onServer[0] ?? fitting[0];
+}
+
+function elsewhere(world: PlacementWorld, { kind, name, server }: Source): string {
+  const what = `${kind} ${name} is on ${server}`;
+  return isHeard(world, server)
+    ? `${what}, and no other server that may hold this Volume copies from others; set volumeServer.initiator in the configuration of its agent`
+    : `${what}, which does not answer; it is copied when ${server} is back`;
 }

@@ -3,26 +3,27 @@ import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { keyOf } from '../../api/object.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
-import { grantsOf, type Stored, type Volume } from '../../api/volume.ts';
+import { type Grant, grantsOf, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
 import { type Caches, freeID, freshnessOf, hostViews, placementWorld, sourceKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
+import { newReaders } from '../pins.ts';
 import {
   addFinalizer,
   again,
+  hasKeys,
+  KEY_RETRY_MS,
   removeFinalizer,
   tell,
   type VisitContext,
   type Visited,
   type VolumeDeps,
 } from '../visit.ts';
-import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
+import { planVolume, type VolumeChange, type VolumePlan, type VolumeWorld } from './plan.ts';
 import { derivedFields, volumeClaims } from './status.ts';
 
-/** How soon to try again to make a CHAP key, as when a host's namespace is missing. */
-const KEY_RETRY_MS = 5_000;
 /** More steps than any object needs in a row; the queue goes on where a visit stops. */
 const MOST_STEPS = 12;
 
@@ -83,7 +84,7 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
       return removeFinalizer(subjectOf(volume, context), context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Volume');
-      return (await hasKey(volume, plan, context))
+      return (await hasKeys(volume, hostsLetIn(volume, plan.change, plan.grant), context))
         ? report(world, plan, context)
         : { kind: 'settled', afterMs: KEY_RETRY_MS };
     case 'settled':
@@ -91,29 +92,13 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
   }
 }
 
-const isRemoval = (plan: VolumePlan): boolean => plan.kind === 'write' && plan.change.order === 'Remove';
+/** Hosts which are let in by this write. */
+const hostsLetIn = (volume: Volume, { pins }: VolumeChange, grant: Grant | undefined): readonly string[] => [
+  ...(grant === undefined ? [] : [grant.hypervisor]),
+  ...newReaders(pins, volume),
+];
 
-/** A grant needs a key in both hosts' namespaces first. Without one, everything else about the volume goes on. */
-async function hasKey(
-  volume: Volume,
-  plan: VolumePlan,
-  { deps, log, signal }: VisitContext,
-): Promise<boolean> {
-  if (plan.kind !== 'write' || plan.grant === undefined) {
-    return true;
-  }
-  const { server = '' } = volume.status ?? {};
-  try {
-    await deps.ensureChapKey(server, plan.grant.hypervisor, signal);
-    return true;
-  } catch (error) {
-    log.warn(
-      { err: error, server, hypervisor: plan.grant.hypervisor },
-      'Cannot make the CHAP key of a pair of hosts',
-    );
-    return false;
-  }
-}
+const isRemoval = (plan: VolumePlan): boolean => plan.kind === 'write' && plan.change.order === 'Remove';
 
 /** The only look outside the caches: Attachments named in a grant and not cached may be gone, or just not seen yet. */
 async function observe(

@@ -5,7 +5,6 @@ import {
   backendOf,
   idOf,
   isProvisioned,
-  isSnapshot,
   pinsOf,
   type Source,
   type Stored,
@@ -20,17 +19,23 @@ export interface Waiting {
   readonly message: string;
 }
 
+export interface FoundSource {
+  readonly kind: 'found';
+  readonly source: Source;
+  readonly isPinned: boolean;
+}
+
 const waiting = (reason: Reason, message: string): Waiting => ({ kind: 'waiting', reason, message });
 
 /**
- * What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. `found` is what
- * spec.source names. Only a source that carries our pin is copied from: nothing removes it, or writes to it, any more.
+ * What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. `found` is what spec.source
+ * names. Only a source that carries our pin is copied from: nothing removes it, or writes to it, any more.
  */
 export function sourceOf(
   volume: Volume,
   found: Stored | undefined,
   extentBytes: bigint,
-): Source | Waiting | undefined {
+): FoundSource | Waiting | undefined {
   const { snapshotRef, volumeRef } = volume.spec.source ?? {};
   const name = snapshotRef?.name ?? volumeRef?.name;
   if (name === undefined) {
@@ -57,11 +62,13 @@ export function sourceOf(
       `spec.size is below the ${least} of ${kind} ${name}; set ${least} or more, or leave it out`,
     );
   }
-  if (!isPinned) {
-    const when = isSnapshot(found) ? '' : '; it is copied when it is attached nowhere';
-    return waiting('WaitingForSource', `waiting for ${kind} ${name}${when}`);
-  }
-  return source;
+  return { kind: 'found', source, isPinned };
+}
+
+/** There is a place for the copy, and its source does not hold its data for it yet. */
+export function untilPinned({ kind, name }: Source): Waiting {
+  const when = kind === 'Snapshot' ? '' : '; it is copied when it is attached nowhere';
+  return waiting('WaitingForSource', `waiting for ${kind} ${name}${when}`);
 }
 
 function ready(kind: Source['kind'], name: string, found: Stored): Source | undefined {

@@ -2,6 +2,7 @@
 import { instanceLabel } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
+import { isLost } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, pinsOf, type Volume, wantedBytes } from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
@@ -33,7 +34,7 @@ function provisioned(world: VolumeWorld): Claim {
     return no('Provisioned', 'NotPlaced', 'no server was chosen yet');
   }
   if (backend === undefined) {
-    return silence('Provisioned', serverOf(world)) ?? making(volume);
+    return silence('Provisioned', serverOf(world)) ?? making(world);
   }
   if (backend.absentAt !== undefined) {
     return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
@@ -58,15 +59,30 @@ function provisioned(world: VolumeWorld): Claim {
         'Provisioned',
         `${formatBytes(BigInt(backend.sizeBytes ?? '0'))} on ${volume.status.server}`,
       )
-    : making(volume);
+    : making(world);
 }
 
 /** What the server is doing about data that is not complete. */
-function making({ status }: Volume): Claim {
-  const { source, backend, server } = status ?? {};
-  return source === undefined
-    ? no('Provisioned', 'Provisioning', `${server} makes the backing store`)
-    : no('Provisioned', 'Copying', `${backend?.progress ?? 0} % of ${source.kind} ${source.name} copied`);
+function making(world: VolumeWorld): Claim {
+  const { source, backend, server } = world.volume.status ?? {};
+  if (source === undefined) {
+    return no('Provisioned', 'Provisioning', `${server} makes the backing store`);
+  }
+  const { kind, name } = source;
+  const from = world.servers.find(({ host }) => host.metadata.name === source.server);
+  if (source.server !== server && isLost(from)) {
+    return no(
+      'Provisioned',
+      'ServerLost',
+      `volume server ${source.server} is lost (spec.lost), and ${kind} ${name} with it; delete the Volume`,
+    );
+  }
+  const silent =
+    source.server === server || from === undefined ? undefined : silence('Provisioned', factSource(from));
+  const where = source.server === server ? '' : ` from ${source.server}`;
+  return (
+    silent ?? no('Provisioned', 'Copying', `${backend?.progress ?? 0} % of ${kind} ${name} copied${where}`)
+  );
 }
 
 /** Claimed only while the size wanted is above the size allocated. */

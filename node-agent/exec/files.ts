@@ -45,10 +45,10 @@ export interface Files {
   glob(pattern: string): Promise<readonly string[]>;
   space(path: string): Promise<SpaceBytes>;
   /**
-   * Copies a range of a file or block device over the same range of another one, which exists, and makes it durable. What is
+   * Copies a range of a file or block device over a range of another one, which exists, and makes it durable. What is
    * zero in both is not written, so that sparse stays sparse. Answers the SHA-256 (hex) of what was read.
    */
-  copyRange(from: string, to: string, range: ByteRange, signal: AbortSignal): Promise<string>;
+  copyRange(from: string, to: string, range: CopiedRange, signal: AbortSignal): Promise<string>;
   /** SHA-256 (hex) of a range of a file or block device. EINVAL where it ends before the range does. */
   hashRange(path: string, range: ByteRange, signal: AbortSignal): Promise<string>;
 }
@@ -56,6 +56,11 @@ export interface Files {
 export interface ByteRange {
   readonly offset: bigint;
   readonly length: bigint;
+}
+
+export interface CopiedRange extends ByteRange {
+  /** Where it begins in what is read; the same as `offset` when absent. */
+  readonly fromOffset?: bigint;
 }
 
 const READ_LIMIT_BYTES = 1024 * 1024;
@@ -206,10 +211,11 @@ const writeAll = async (handle: fs.FileHandle, block: Buffer, at: number): Promi
 const copyRange = async (
   from: string,
   to: string,
-  range: ByteRange,
+  { offset, length, fromOffset = offset }: CopiedRange,
   signal: AbortSignal,
 ): Promise<string> => {
   const hash = createHash('sha256');
+  const ahead = Number(offset - fromOffset);
   // Neither makes the file: a device that is not there must not become one.
   const source = await fs.open(from, 'r');
   const target = await fs.open(to, 'r+').catch(async (error) => {
@@ -218,14 +224,20 @@ const copyRange = async (
   });
   try {
     const there = Buffer.alloc(BLOCK_BYTES);
-    await eachBlock({ handle: source, path: from }, range, signal, async (block, at) => {
-      hash.update(block);
-      const isZero = block.equals(ZEROES.subarray(0, block.length));
-      const { bytesRead } = isZero ? await target.read(there, 0, block.length, at) : { bytesRead: -1 };
-      if (bytesRead !== block.length || !there.subarray(0, bytesRead).equals(block)) {
-        await writeAll(target, block, at);
-      }
-    });
+    await eachBlock(
+      { handle: source, path: from },
+      { offset: fromOffset, length },
+      signal,
+      async (block, readAt) => {
+        const at = readAt + ahead;
+        hash.update(block);
+        const isZero = block.equals(ZEROES.subarray(0, block.length));
+        const { bytesRead } = isZero ? await target.read(there, 0, block.length, at) : { bytesRead: -1 };
+        if (bytesRead !== block.length || !there.subarray(0, bytesRead).equals(block)) {
+          await writeAll(target, block, at);
+        }
+      },
+    );
     await target.datasync();
   } finally {
     await Promise.all([source.close(), target.close()]);

@@ -32,6 +32,17 @@ export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: 
       await target.allow(volumeID, step.grant.initiator, access, signal);
       return;
     }
+    case 'allow-reader': {
+      const { server, initiator, epoch } = step.reader;
+      const pair = { server: deps.host, hypervisor: server, volumeID: initiator, epoch };
+      await target.allow(
+        volumeID,
+        initiator,
+        { ...(await deps.chapOf(pair, signal)), readOnly: true },
+        signal,
+      );
+      return;
+    }
     case 'deny': {
       const user = await userOf(visit, world, step.grant);
       await target.deny(volumeID, step.initiator, user, signal);
@@ -58,5 +69,9 @@ async function userOf(visit: ServerVisit, world: ExportWorld, grant: Grant | und
   }
 }
 
-/** Nobody knows whose access it is: some account of the target goes with it; the rest goes when the target does. */
-const strangerOf = ({ target }: ExportWorld): string => target?.chapUsers[0] ?? '';
+/**
+ * Nobody knows whose access it is: some account of the target goes with it, unless others use the target; the rest goes when the
+ * target does.
+ */
+const strangerOf = ({ target, readers }: ExportWorld): string =>
+  readers.length > 0 ? '' : (target?.chapUsers[0] ?? '');

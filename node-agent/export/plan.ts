@@ -3,11 +3,14 @@
 //   wanted grant:    remember revision ─► open ─► allow ─► report Exported@e
 //   unwanted grant:  deny ─► cut ─► close ─► remember withdrawn e ─► report Withdrawn@e
 //   unwanted means: the hypervisor wrote Released@e, or the item is Fencing. Absence of anything means nothing.
+//
+// Where no grant is wanted, the servers which a pin names may read: they write nothing, so they are let in beside each other, and
+// shut out as soon as the pin is gone.
 
 import { type Attachment, type ExportFact, isReleased } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import type { Reason } from '../../api/reasons.ts';
-import { backendOf, type Grant, grantsOf, hasFinalizer, type Volume } from '../../api/volume.ts';
+import { backendOf, type Grant, grantsOf, hasFinalizer, type Reader, type Volume } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import { emptyServerMemory, isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
@@ -19,10 +22,14 @@ export interface ExportWorld {
   /** The Attachments bound to this volume on this server. */
   readonly attachments: readonly Attachment[];
   readonly memory: ServerMemory | undefined;
+  /** Servers which may read the data, to copy it. */
+  readonly readers: readonly Reader[];
   /** The complete backing; undefined when there is none. */
   readonly backing: Backing | undefined;
   /** The target as it is; undefined means the daemon was asked and has none. */
   readonly target: Export | undefined;
+  /** The target decides it for each initiator; else for all of a LUN. */
+  readonly readOnlyPerInitiator: boolean;
   readonly portals: readonly string[];
   readonly bootID: string;
 }
@@ -31,6 +38,7 @@ export type ExportStep =
   | { readonly kind: 'remember'; readonly memory: ServerMemory }
   | { readonly kind: 'open'; readonly readOnly: boolean }
   | { readonly kind: 'allow'; readonly grant: Grant }
+  | { readonly kind: 'allow-reader'; readonly reader: Reader }
   | { readonly kind: 'deny'; readonly initiator: string; readonly grant: Grant | undefined }
   | { readonly kind: 'cut'; readonly initiator: string }
   | { readonly kind: 'close' }
@@ -54,10 +62,12 @@ export function planExport(world: ExportWorld): ExportPlan {
     return take({ kind: 'remember', memory }, `revision ${memory.revision} is new`);
   }
   const wanted = memory.items.filter((item) => isWanted(item, memory, world.attachments));
+  const readers = wanted.length === 0 ? world.readers : [];
   return (
-    planShut(world, memory, wanted) ??
+    planShut(world, memory, [...wanted, ...readers]) ??
     planWithdrawn(world, memory, wanted) ??
     planWanted(world, wanted) ??
+    planReaders(world, readers) ??
     planRevision(world, memory) ??
     settled
   );
@@ -92,7 +102,7 @@ function isGivenUp(item: Grant, attachments: readonly Attachment[]): boolean {
 function planShut(
   { target }: ExportWorld,
   memory: ServerMemory,
-  wanted: readonly Grant[],
+  wanted: readonly Pick<Grant, 'initiator'>[],
 ): ExportPlan | undefined {
   if (target === undefined) {
     return undefined;
@@ -108,7 +118,7 @@ function planShut(
     return take({ kind: 'cut', initiator: connected }, `${connected} has no grant and a session`);
   }
   return wanted.length === 0 && target.sessions.length === 0
-    ? take({ kind: 'close' }, 'no grant is left')
+    ? take({ kind: 'close' }, 'nobody is to be let in')
     : undefined;
 }
 
@@ -147,8 +157,9 @@ function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | 
     if (backing === undefined) {
       return { kind: 'wait', reason: 'DataMissing', message: 'the data of the volume is not on this server' };
     }
-    if (target?.ready !== true) {
-      return take({ kind: 'open', readOnly: grant.mode === 'ReadOnly' }, 'a grant needs the target');
+    const readOnly = grant.mode === 'ReadOnly';
+    if (target === undefined || mustOpen(world, readOnly)) {
+      return take({ kind: 'open', readOnly }, 'a grant needs the target');
     }
     if (!target.allowed.includes(grant.initiator)) {
       // On an Exclusive volume nobody is added beside another who is allowed or connected.
@@ -163,6 +174,27 @@ function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | 
     }
   }
   return undefined;
+}
+
+/** Not there, not whole, or made for others: what is open to nobody can still be changed. */
+function mustOpen({ target, readOnlyPerInitiator }: ExportWorld, readOnly: boolean): boolean {
+  if (target?.ready !== true) {
+    return true;
+  }
+  const isEmpty = target.allowed.length === 0 && target.sessions.length === 0;
+  return isEmpty && !readOnlyPerInitiator && target.readOnly !== readOnly;
+}
+
+function planReaders(world: ExportWorld, readers: readonly Reader[]): ExportPlan | undefined {
+  const { target, backing } = world;
+  const reader = readers.find(({ initiator }) => target?.allowed.includes(initiator) !== true);
+  if (readers.length === 0 || backing === undefined) {
+    return undefined;
+  }
+  if (target === undefined || mustOpen(world, true)) {
+    return take({ kind: 'open', readOnly: true }, 'another server copies the data');
+  }
+  return reader && take({ kind: 'allow-reader', reader }, `${reader.server} copies the data`);
 }
 
 function reportOf(

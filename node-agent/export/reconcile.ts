@@ -7,10 +7,18 @@ import { backendOf, grantsOf } from '../../api/volume.ts';
 import { problemOf } from '../problems.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Problem } from '../volume/plan.ts';
-import { type Progress, type ServerVisit, seeBacking, volumeOf, writeFact } from '../volume/visit.ts';
+import {
+  type Progress,
+  type ServerVisit,
+  seeBacking,
+  storedOf,
+  volumeOf,
+  writeFact,
+} from '../volume/visit.ts';
 import { writeBlock } from '../write-block.ts';
 import { actOnExport } from './act.ts';
 import { type ExportStep, planExport } from './plan.ts';
+import { readersOf } from './readers.ts';
 
 export async function visitTarget(visit: ServerVisit): Promise<Progress> {
   const { deps, volumeID, log } = visit;
@@ -21,15 +29,22 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
     const target = exports.find((one) => one.volumeID === volumeID);
     const memory = deps.memories.get(volumeID);
     // Without grants and without a target nothing is asked of the pool.
-    const isNeeded = target !== undefined || (memory?.items ?? []).length > 0 || grantsOf(volume).length > 0;
+    const readers = readersOf(storedOf(visit));
+    const isNeeded =
+      target !== undefined ||
+      readers.length > 0 ||
+      (memory?.items ?? []).length > 0 ||
+      grantsOf(volume).length > 0;
     const { backing, unseen }: Exportable = isNeeded ? await backingOf(visit) : {};
     const world = {
       volumeID,
       volume,
       attachments,
       memory,
+      readers,
       backing,
       target,
+      readOnlyPerInitiator: deps.target.can.readOnlyPerInitiator,
       portals: deps.target.portals(),
       bootID: deps.bootID,
     };
@@ -63,7 +78,7 @@ interface Exportable {
 
 /** What may be exported: complete, and not another cluster's. */
 async function backingOf(visit: ServerVisit): Promise<Exportable> {
-  const pool = volumeOf(visit)?.status?.pool;
+  const pool = storedOf(visit)?.status?.pool;
   if (pool === undefined) {
     return {};
   }

@@ -27,6 +27,8 @@ export interface SeenPool {
 
 export interface ServerScene extends HostFacts {
   readonly portals: readonly string[];
+  /** It copies from other servers. */
+  readonly remoteCopy: boolean;
   readonly pools: readonly SeenPool[];
   readonly exports: readonly Export[];
   /** volumeIDs that some object, or our own memory, accounts for. */
@@ -49,7 +51,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
   return {
     ...common(scene),
     portals: [...scene.portals],
-    pools: scene.pools.map((pool) => poolFact(pool, scene.before)),
+    pools: scene.pools.map((pool) => poolFact(pool, scene)),
     leftovers: serverLeftovers(scene),
     wiping: scene.pools
       .flatMap(({ view }) => view?.backings ?? [])
@@ -62,7 +64,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
 
 function poolFact(
   { name, profile, view, can, problem }: SeenPool,
-  before: ServerAgent | undefined,
+  { before, remoteCopy }: ServerScene,
 ): PoolFact {
   const told = before?.pools?.find((pool) => pool.name === name);
   if (view === undefined) {
@@ -74,7 +76,7 @@ function poolFact(
     totalBytes: view.totalBytes.toString(),
     freeBytes: steady(view, told?.freeBytes).toString(),
     extentBytes: view.extentBytes.toString(),
-    can: abilities(can),
+    can: [...abilities(can), ...(remoteCopy ? (['RemoteCopy'] as const) : [])],
   };
 }
 

@@ -5,6 +5,7 @@ import { VOLUME_SERVERS } from '../../api/resources.ts';
 import { idOf } from '../../api/volume.ts';
 import type { Reconcile } from '../../runtime/loop.ts';
 import { profileFacts } from '../bindings.ts';
+import { readersOf } from '../export/readers.ts';
 import type { OpenPool } from '../pools.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
@@ -21,6 +22,8 @@ export interface ServerWork {
   readonly deps: ServerDeps;
   readonly pools: readonly OpenPool[];
   readonly boundTarget: BoundProfile;
+  /** Of an initiator that can read; absent where nothing is copied from other servers. */
+  readonly boundReader: BoundProfile | undefined;
   readonly isSynced: () => boolean;
   /** Asks for a visit of a volume. */
   readonly wake: (volumeID: string) => void;
@@ -28,9 +31,13 @@ export interface ServerWork {
 
 /** One visit of the host; its key says nothing. */
 export function volumeServerVisitor(work: ServerWork): Reconcile {
-  const { program, deps, pools, boundTarget } = work;
+  const { program, deps, pools, boundTarget, boundReader } = work;
   const reporter = new HostReporter<VolumeServer>();
-  const bound = [...pools.map((open) => ['pool', open.bound] as const), ['target', boundTarget] as const];
+  const bound = [
+    ...pools.map((open) => ['pool', open.bound] as const),
+    ['target', boundTarget] as const,
+    ...(boundReader === undefined ? [] : [['initiator', boundReader] as const]),
+  ];
   let profiles: readonly ProfileFact[] | undefined;
   let unfreed: ReadonlyMap<string, string> = new Map();
   return async (_key, { signal }) => {
@@ -58,6 +65,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           profiles: profiles ?? [],
           problems: problem === undefined ? [] : [problem],
           portals: deps.target.portals(),
+          remoteCopy: boundReader !== undefined,
           pools: seen,
           exports,
           accounted: accountedFor(work, seen),
@@ -111,12 +119,15 @@ async function seeExports(
   }
 }
 
-/** A volume with grants and no whole target, as after a restart of the target daemon: its guest waits. */
+/** Data with grants or readers and no whole target, as after a restart of the target daemon: somebody waits. */
 function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): void {
-  for (const { volumeID, items } of deps.memories.list()) {
-    const isServed = exports.some((one) => one.volumeID === volumeID && one.ready);
-    if (items.length > 0 && !isServed) {
-      wake(volumeID);
+  const granted = deps.memories.list().flatMap(({ volumeID, items }) => (items.length > 0 ? [volumeID] : []));
+  const read = [...deps.volumes.list(), ...deps.snapshots.list()].flatMap((stored) =>
+    readersOf(stored).length > 0 ? (idOf(stored) ?? []) : [],
+  );
+  for (const id of [...granted, ...read]) {
+    if (!exports.some((one) => one.volumeID === id && one.ready)) {
+      wake(id);
     }
   }
 }

@@ -50,7 +50,8 @@ export interface RoleShape {
 const version: VerbShape = { optional: true, look: true, rows: { '': { need: ['version'] } } };
 const volume = { 'volume.id': 'volumeID' } as const;
 const backing = { 'backing.id': 'backingID' } as const;
-const target = { tid: 'integer', iqn: 'iqn', ...volume } as const;
+/** What is exported: a volume, or a snapshot that is being copied. */
+const target = { tid: 'integer', iqn: 'iqn', 'volume.id': 'backingID' } as const;
 const chap = { 'chap.user': 'word', 'chap.password': 'secret' } as const;
 const portal = { 'portal.host': 'host', 'portal.port': 'integer' } as const;
 const instance = { 'instance.uuid': 'uuid', 'instance.id': 'word' } as const;
@@ -196,6 +197,12 @@ const initiator: RoleShape = {
       params: session,
       answers: ['denied', 'absent', 'unreachable'],
       rows: { '': { need: ['size'] } },
+    },
+    read: {
+      optional: true,
+      look: true,
+      params: { ...session, offset: 'bytes', length: 'bytes', path: 'path' },
+      answers: ['denied', 'absent', 'unreachable'],
     },
     sessions: {
       optional: true,

@@ -7,7 +7,8 @@ import type { Export } from './target.ts';
 
 export const DEFAULT_IQN_PREFIX = 'iqn.2026-11.dev.vbs';
 export const LUN = 1;
-const VOLUME_ID = /^vol[0-9a-f]{17}$/;
+/** A volume, or a snapshot that is being copied. */
+const BACKING_ID = /^(vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
 
 export const iqnOf = (volumeID: string, prefix: string = DEFAULT_IQN_PREFIX): string =>
   `${prefix}:${volumeID}`;
@@ -125,7 +126,7 @@ const orphansOf = (rows: readonly Row[]): readonly string[] => {
   const names = ofKind(rows, 'store').flatMap(({ store = '' }) =>
     used.includes(store) ? [] : [store.split('/').at(-1) ?? ''],
   );
-  return unique(names.filter((name) => VOLUME_ID.test(name)));
+  return unique(names.filter((name) => BACKING_ID.test(name)));
 };
 
 export const look = async (world: TargetWorld, signal: AbortSignal): Promise<Look> => {
@@ -137,7 +138,7 @@ export const look = async (world: TargetWorld, signal: AbortSignal): Promise<Loo
   const rowsOf = (target: Row) => [...(byTarget.get(target.iqn) ?? []), ...(byTarget.get(undefined) ?? [])];
   const shown = targets.flatMap((target) => {
     const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
-    const isOurs = VOLUME_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
+    const isOurs = BACKING_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
     return isOurs ? [foundOf(world, target, rowsOf(target), volumeID)] : [];
   });
   const orphans = orphansOf(rows)

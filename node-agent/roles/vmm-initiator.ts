@@ -6,7 +6,7 @@ import { Busy, CannotLook, Denied } from './errors.ts';
 import type { Connection, Identity, Initiator } from './initiator.ts';
 import { bracketed, splitPortal } from './portal.ts';
 
-const valuesOf = ({ iqn, lun, portal, initiator, chap }: Connection) => {
+export const valuesOf = ({ iqn, lun, portal, initiator, chap }: Connection) => {
   const { host, port } = splitPortal(portal);
   return {
     iqn,
@@ -19,7 +19,7 @@ const valuesOf = ({ iqn, lun, portal, initiator, chap }: Connection) => {
   };
 };
 
-const refuse = ({ volumeID }: Connection, { outcome, said }: CallResult): void => {
+export const refuse = ({ volumeID }: Connection, { outcome, said }: CallResult): void => {
   if (outcome === 'denied') {
     throw new Denied(volumeID, said);
   }

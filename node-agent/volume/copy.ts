@@ -7,20 +7,25 @@ import type { Reconcile } from '../../runtime/loop.ts';
 import { type ByteRange, errorCode, type Files } from '../exec/files.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
-import type { Backing } from '../roles/pool.ts';
+import type { Reader } from '../roles/reader.ts';
 import type { ServerMemory } from './memory.ts';
+import { backingOf, type Origin, openOrigin } from './origin.ts';
 import type { Problem } from './plan.ts';
-import { expectPinned } from './reconcile.ts';
 import { type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
 
 const CHUNK_BYTES = 64n * 1024n * 1024n;
 const RETRY_MS = 5_000;
+/** How soon to look whether the other server has opened its target. */
+const OPENING_MS = 500;
 
 export interface CopyWork {
   readonly deps: ServerDeps;
-  readonly files: Pick<Files, 'copyRange' | 'hashRange'>;
-  /** UIDs of copies for which this process has seen the pin. */
-  readonly checked: Set<string>;
+  readonly files: Pick<Files, 'copyRange' | 'hashRange' | 'unlink'>;
+  readonly reader: Reader | undefined;
+  /** For what is on its way. */
+  readonly directory: string;
+  /** By UID of the copy: opened by this process, which has seen the pin. */
+  readonly origins: Map<string, Origin>;
   /** Kept for the other visits to tell. */
   readonly failures: Map<string, Problem>;
   /** Asks for a visit: something is to be told, or the copy is whole. */
@@ -40,6 +45,9 @@ export function copyVisitor(work: CopyWork): Reconcile {
     try {
       const done = await copyChunk(work, visit, job);
       failures.delete(id);
+      if (done === undefined) {
+        return { requeueAfterMs: OPENING_MS };
+      }
       if (done >= BigInt(job.source.sizeBytes) || isNews(job, done)) {
         wake(id);
       }
@@ -50,6 +58,7 @@ export function copyVisitor(work: CopyWork): Reconcile {
         throw error;
       }
       log.warn({ volumeID: id, err: error }, 'A chunk could not be copied');
+      work.origins.delete(job.stored.metadata.uid);
       failures.set(id, problem);
       wake(id);
       return { requeueAfterMs: RETRY_MS };
@@ -82,22 +91,25 @@ const percent = (bytes: bigint, of: bigint): bigint => (bytes * 20n) / of;
 const isNews = ({ copiedBytes, source }: Job, now: bigint): boolean =>
   percent(copiedBytes, BigInt(source.sizeBytes)) !== percent(now, BigInt(source.sizeBytes));
 
-/** Answers how many bytes count now. Throws Mismatch when what was written does not read back. */
-async function copyChunk({ deps, files, checked }: CopyWork, visit: ServerVisit, job: Job): Promise<bigint> {
+/**
+ * Answers how many bytes count now; undefined when the source cannot be read yet. Throws Mismatch when what was written does not
+ * read back.
+ */
+async function copyChunk(work: CopyWork, visit: ServerVisit, job: Job): Promise<bigint | undefined> {
+  const { deps, files } = work;
   const { stored, source, memory, copiedBytes } = job;
   const { signal, volumeID } = visit;
   const left = BigInt(source.sizeBytes) - copiedBytes;
   if (left <= 0n) {
     return copiedBytes;
   }
-  if (!checked.has(stored.metadata.uid)) {
-    await expectPinned(visit, stored, true);
-    checked.add(stored.metadata.uid);
+  const origin = await originOf(work, visit, job);
+  if (origin === undefined) {
+    return undefined;
   }
-  const from = await backingOf(visit, source.pool, source.id, 'complete');
   const to = await backingOf(visit, stored.status?.pool ?? '', idOf(stored) ?? '', 'provisional');
   const range = { offset: copiedBytes, length: left < CHUNK_BYTES ? left : CHUNK_BYTES };
-  const { wanted, found } = await copied(files, { from: from.path, to: to.path, range }, signal);
+  const { wanted, found } = await copied({ files, origin, to: to.path, range }, signal);
   if (found !== wanted) {
     throw new Mismatch(`${to.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
   }
@@ -111,14 +123,29 @@ async function copyChunk({ deps, files, checked }: CopyWork, visit: ServerVisit,
   return done;
 }
 
+async function originOf(work: CopyWork, visit: ServerVisit, job: Job): Promise<Origin | undefined> {
+  const { uid } = job.stored.metadata;
+  const origin = work.origins.get(uid) ?? (await openOrigin(work, visit, job));
+  if (origin !== undefined) {
+    work.origins.set(uid, origin);
+  }
+  return origin;
+}
+
+interface Chunk {
+  readonly files: Pick<Files, 'hashRange'>;
+  readonly origin: Origin;
+  readonly to: string;
+  readonly range: ByteRange;
+}
+
 /** What was read, and what reads back. Throws CopyFailed for what the file system or the device says. */
 async function copied(
-  files: CopyWork['files'],
-  { from, to, range }: { readonly from: string; readonly to: string; readonly range: ByteRange },
+  { files, origin, to, range }: Chunk,
   signal: AbortSignal,
 ): Promise<{ readonly wanted: string; readonly found: string }> {
   try {
-    const wanted = await files.copyRange(from, to, range, signal);
+    const wanted = await origin.copyTo(to, range, signal);
     return { wanted, found: await files.hashRange(to, range, signal) };
   } catch (error) {
     if (errorCode(error) === undefined) {
@@ -129,19 +156,4 @@ async function copied(
       `from byte ${range.offset} on: ${(error as Error).message}`.slice(0, 900),
     );
   }
-}
-
-/** Throws Mismatch when it is not there in that state: the visits of the data see to that. */
-async function backingOf(
-  { deps }: ServerVisit,
-  pool: string,
-  id: string,
-  state: Backing['state'],
-): Promise<Backing> {
-  const view = await deps.lookAtPool(pool);
-  const found = view.backings.find((backing) => backing.id === id && backing.state === state);
-  if (found === undefined || found.foreign === true) {
-    throw new Mismatch(`pool ${pool}`, `${id}, ${state}`, 'none of ours');
-  }
-  return found;
 }

@@ -32,6 +32,8 @@ export interface BackingWorld {
   readonly copyOnWrite: boolean;
   /** A target for the volume exists. */
   readonly exported: boolean;
+  /** What there is to say of a target that is open to other servers. */
+  readonly shared?: Backend['export'];
   readonly bootID: string;
   /** Time for absentAt, RFC 3339. */
   readonly now: string;
@@ -208,18 +210,19 @@ interface Seen {
   readonly absentAt?: string;
   readonly refused?: true;
   readonly progress?: number | undefined;
+  readonly shared?: Backend['export'];
   readonly problem?: Problem;
 }
 
 const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
   kind: 'report',
-  fact: factOf(world, seen),
+  fact: factOf(world, { ...seen, shared: world.shared }),
 });
 
 /** The server's block, from what was seen in this visit and what stays true. */
 export function factOf(
   { stored, memory, bootID }: Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>,
-  { sizeBytes, absentAt, refused, progress, problem }: Seen,
+  { sizeBytes, absentAt, refused, progress, shared, problem }: Seen,
 ): Backend | undefined {
   const placementEpoch = stored.status?.placement?.epoch;
   if (placementEpoch === undefined) {
@@ -237,6 +240,7 @@ export function factOf(
     ...(before?.appliedRevision === undefined ? {} : { appliedRevision: before.appliedRevision }),
     ...(refused === true || before?.refused === true ? { refused: true } : {}),
     ...(progress === undefined ? {} : { progress }),
+    ...(shared === undefined ? {} : { export: shared }),
     ...(gone === undefined ? {} : { absentAt: gone }),
     ...(problem === undefined ? {} : { problem }),
   };

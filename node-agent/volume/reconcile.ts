@@ -10,6 +10,7 @@ import {
   type Stored,
 } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
+import { sharedAs } from '../export/readers.ts';
 import { visitTarget } from '../export/reconcile.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { emptyServerMemory, type ServerMemory } from './memory.ts';
@@ -73,13 +74,15 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
   try {
     const { view, backing } = await seeBacking(visit, stored.status?.pool);
     const exports = await deps.lookAtTarget();
+    const target = exports.find((one) => one.volumeID === volumeID);
     const plan = planBacking({
       ...known,
       backing,
       freeBytes: view.freeBytes,
       extentBytes: view.extentBytes,
       copyOnWrite: deps.pools.get(stored.status?.pool ?? '')?.can.copyOnWrite === true,
-      exported: exports.some((one) => one.volumeID === volumeID),
+      exported: target !== undefined,
+      shared: sharedAs(stored, target, deps.target.portals()),
       now: deps.now().toISOString(),
     });
     if (plan.kind === 'copy') {
@@ -186,13 +189,13 @@ async function isOrderedLive({ deps, volumeID, signal }: ServerVisit, cached: St
 
 /**
  * Nothing removes the source while it is pinned, nor, with `still`, writes to it: read live before a copy is begun, or taken up
- * again. Throws SourceNotPinned.
+ * again. Answers the source as it is now. Throws SourceNotPinned.
  */
 export async function expectPinned(
   { deps, signal }: ServerVisit,
   copy: Stored,
   still: boolean,
-): Promise<void> {
+): Promise<Stored> {
   const { source } = copy.status ?? {};
   const { namespace = '', uid } = copy.metadata;
   const resource = source?.kind === 'Snapshot' ? SNAPSHOTS : VOLUMES;
@@ -200,10 +203,11 @@ export async function expectPinned(
   const pin = live?.metadata.uid === source?.uid ? pinsOf(live).find((one) => one.uid === uid) : undefined;
   const isStill =
     live !== undefined && (isSnapshot(live) || (pin?.still === true && grantsOf(live).length === 0));
-  if (pin === undefined || (still && !isStill)) {
+  if (live === undefined || pin === undefined || (still && !isStill)) {
     throw new ReportedProblem(
       'SourceNotPinned',
       `${source?.kind} ${source?.name} does not hold its data for this copy`,
     );
   }
+  return live;
 }

@@ -57,7 +57,14 @@ test('a volume server with thousands of volumes to free and thousands which nobo
   };
   const can = { growOnline: true, copyOnWrite: true, snapshotAttached: true, snapshotsOutlive: true };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };
-  const scene = { ...facts, portals: ['192.0.2.1:3260'], pools: [pool], exports: [], before: undefined };
+  const scene = {
+    ...facts,
+    portals: ['192.0.2.1:3260'],
+    remoteCopy: true,
+    pools: [pool],
+    exports: [],
+    before: undefined,
+  };
   fits('VolumeServer', { agent: serverFacts({ ...scene, accounted: new Set() }) });
 });
 

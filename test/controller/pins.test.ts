@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Pin, Stored, Volume } from '../../api/volume.ts';
-import { type PinWorld, planPins } from '../../controller/pins.ts';
+import { newReaders, type PinWorld, planPins } from '../../controller/pins.ts';
 import { aGrant, aSnapshot, aVolume, deleted, granted, provisioned } from '../builders/objects.ts';
 
 const test = suite('pins');
@@ -204,6 +204,37 @@ test('no more than the schema takes, the oldest first', () => {
   });
   assert.is(pins?.length, 256);
   assert.is(pins?.[0]?.uid, 'uid-0');
+});
+
+const made = { volumeID: 'vol00000000000000002', placement: { epoch: 3 }, order: 'Keep' } as const;
+const reader = { server: 's2', initiator: 'iqn.2026-11.dev.vbs:copy.vol00000000000000002.3', epoch: 3 };
+
+test('a server which makes a copy of another one’s data is named in the pin, as long as it does', () => {
+  const pinned: Pin = { uid: 'uid-clone', kind: 'Volume', name: 'clone', still: true };
+  const pins = (before: Pin, status: Volume['status']) =>
+    planPins(held(before), {
+      copies: [{ ...CLONE, ...(status === undefined ? {} : { status }) }],
+      goneCopies: new Set(),
+      lost: false,
+      mayPlace: () => true,
+      can: ['SnapshotsOutlive'],
+    });
+  assert.is(pins(pinned, undefined), undefined);
+  assert.is(pins(pinned, { ...made, server: 's1' }), undefined);
+  assert.equal(pins(pinned, { ...made, server: 's2' }), [{ ...pinned, reader }]);
+  assert.is(pins({ ...pinned, reader }, { ...made, server: 's2' }), undefined);
+  assert.equal(pins({ ...pinned, reader }, { ...made, server: 's1' }), [pinned]);
+  const moved = pins({ ...pinned, reader }, { ...made, server: 's2', placement: { epoch: 4 } });
+  assert.match(moved?.[0]?.reader?.initiator ?? '', /copy\.vol00000000000000002\.4$/);
+  const done = { placementEpoch: 3, bootID: 'b', everProvisioned: true };
+  assert.equal(pins({ ...pinned, reader }, { ...made, server: 's2', backend: done }), []);
+});
+
+test('hosts that need a key are those which are let in anew', () => {
+  const pin = { uid: 'u', kind: 'Volume', name: 'n' } as const;
+  assert.equal(newReaders([{ ...pin, reader }], held(pin)), ['s2']);
+  assert.equal(newReaders([{ ...pin, reader }], held({ ...pin, reader })), []);
+  assert.equal(newReaders(undefined, held({ ...pin, reader })), []);
 });
 
 test.run();

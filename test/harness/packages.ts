@@ -13,6 +13,7 @@ export const labPackages: readonly string[] = [
   'libvirt-daemon-driver-qemu',
   'qemu-system-x86',
   'qemu-block-extra',
+  'qemu-utils',
   'tgt',
   'libiscsi-bin',
   'busybox-static',

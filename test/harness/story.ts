@@ -366,7 +366,12 @@ export class Story {
       params: { controlPort: tgtd.controlPort },
       portals: [tgtd.portal],
     };
-    await this.#addHost(host, base, { volumeServer: { pools, target } }, preparePools);
+    await this.#addHost(
+      host,
+      base,
+      { volumeServer: { pools, target, initiator: { profile: 'qemu' } } },
+      preparePools,
+    );
     await this.waitReady(serverHost(host));
     return tgtd;
   }

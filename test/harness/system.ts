@@ -131,6 +131,7 @@ export class System {
             params: { controlPort: this.tgtd.controlPort },
             portals: [this.tgtd.portal],
           },
+          initiator: { profile: 'qemu' },
         },
       }),
     );

@@ -118,16 +118,61 @@ servers(
   },
 );
 
-servers('a copy is made on its source’s server', async ({ story }) => {
-  await story.makeVolume('base', { volumeServer: SECOND });
-  await story.makeSnapshot('snap', 'base');
-  const made = await story.waitReady(snapshot('snap'));
-  assert.is(made.status?.server, SECOND);
-  await story.makeVolume('copy', { source: { snapshotRef: { name: 'snap' } } });
-  assert.is((await serverOf(story, 'copy')).server, SECOND);
-  await story.makeVolume('elsewhere', { volumeServer: THIRD, source: { snapshotRef: { name: 'snap' } } });
-  await story.waitReason(volume('elsewhere'), { reason: 'SourceElsewhere', message: /server-3.*server-2/ });
-  await story.removeAndWait(...['elsewhere', 'copy', 'base'].map(volume), snapshot('snap'));
+servers(
+  'one snapshot becomes volumes on its own server and on another one, with the same data',
+  async (world) => {
+    const { story, a } = world;
+    await story.makeVolume('base', { volumeServer: SECOND, size: '65Mi' });
+    const base = await story.volumeID('base');
+    await story.attach('base-on-vm-a', 'base', 'vm-a');
+    await story.waitReady(attachment('base-on-vm-a'));
+    await a.writeMarker(base, 'one origin');
+    await story.removeAndWait(attachment('base-on-vm-a'));
+    await story.makeSnapshot('snap', 'base');
+    assert.is((await story.waitReady(snapshot('snap'))).status?.server, SECOND);
+    const source = { snapshotRef: { name: 'snap' } };
+    await story.makeVolume('near', { source });
+    assert.is((await serverOf(story, 'near')).server, SECOND);
+    await story.makeVolume('far', { source, volumeServer: THIRD });
+    assert.is((await serverOf(story, 'far')).server, THIRD);
+    for (const name of ['near', 'far']) {
+      await story.attach(`${name}-on-vm-a`, name, 'vm-a');
+      await story.waitReady(attachment(`${name}-on-vm-a`));
+      assert.is(await a.readMarker(await story.volumeID(name)), 'one origin');
+    }
+    await a.writeMarker(await story.volumeID('far'), 'gone its own way');
+    assert.is(await a.readMarker(await story.volumeID('near')), 'one origin');
+    // The target that was open to the other server is closed, and nothing is left of it.
+    const read = (await story.get(snapshot('snap')))?.status;
+    assert.equal(
+      [read?.pins ?? [], (read?.backend as { export?: object } | undefined)?.export],
+      [[], undefined],
+    );
+    const attachments = ['near', 'far'].map((name) => attachment(`${name}-on-vm-a`));
+    await story.removeAndWait(...attachments, ...['near', 'far', 'base'].map(volume), snapshot('snap'));
+  },
+);
+
+servers('a volume is copied onto another server, and waits while one of the two is silent', async (world) => {
+  const { story, a } = world;
+  await story.makeVolume('origin', { volumeServer: SECOND, size: '65Mi' });
+  await story.waitReady(volume('origin'));
+  await story.change(serverHost(SECOND), { cordoned: true });
+  const silent = story.program(SECOND);
+  process.kill(silent.pid, 'SIGSTOP');
+  await story.waitReason(serverHost(SECOND), { reason: 'HostSilent', message: /server-2/ });
+  await story.makeVolume('copy', { source: { volumeRef: { name: 'origin' } } });
+  await story.waitReason(volume('copy'), { reason: 'SourceElsewhere', message: /server-2.*does not answer/ });
+  process.kill(silent.pid, 'SIGCONT');
+  assert.is((await serverOf(story, 'copy')).server, THIRD);
+  await story.change(serverHost(SECOND), { cordoned: false });
+  // Afterwards the origin may be written to again.
+  await story.attach('origin-on-vm-a', 'origin', 'vm-a');
+  await story.waitReady(attachment('origin-on-vm-a'));
+  const id = await story.volumeID('origin');
+  await a.writeMarker(id, 'written after the copy');
+  assert.is(await a.readMarker(id), 'written after the copy');
+  await story.removeAndWait(attachment('origin-on-vm-a'), volume('origin'), volume('copy'));
 });
 
 servers('what a silent server holds says so, and nothing new goes there', async ({ story }) => {

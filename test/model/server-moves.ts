@@ -121,8 +121,10 @@ function decisions(state: State, rules: Rules): Move[] {
     volume,
     attachments: visibleAttachments(state),
     memory,
+    readers: [],
     backing: backing?.state === 'complete' ? backing : undefined,
     target,
+    readOnlyPerInitiator: false,
     portals: ['p'],
     bootID,
   });
@@ -299,6 +301,8 @@ function doExport(state: State, step: ExportStep, basis: string | undefined): St
       return keep({
         allowed: [...(target?.allowed ?? []), `${step.grant.initiator}#${step.grant.epoch}`].sort(),
       });
+    case 'allow-reader':
+      throw new Error('the model copies on one server only');
     case 'deny':
       return keep({ allowed: (target?.allowed ?? []).filter((entry) => nameOf(entry) !== step.initiator) });
     case 'cut':

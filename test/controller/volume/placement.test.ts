@@ -1,7 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Volume } from '../../../api/volume.ts';
 import { type PlacementWorld, place } from '../../../controller/volume/placement.ts';
-import { aClass, aServer, aVolume, aWorld } from '../../builders/objects.ts';
+import { aClass, aServer, aVolume, aWorld, provisioned } from '../../builders/objects.ts';
 
 const test = suite('placement');
 
@@ -13,6 +14,29 @@ const where = (change: Partial<PlacementWorld>): string => {
   const placement = place(aWorld(change));
   return placement.kind === 'placed' ? `${placement.server}/${placement.pool}` : placement.reason;
 };
+
+const reads = (freeBytes: string, name = 'main') =>
+  pool(freeBytes, name).pools.map((one) => ({
+    ...one,
+    can: ['SnapshotsOutlive' as const, 'RemoteCopy' as const],
+  }));
+const s1 = aServer('s1', { agent: { pools: reads('2000000000') } });
+const s2 = aServer('s2', { agent: { pools: reads('50000000000') } });
+const full = aServer('s1', { agent: { pools: reads('1000') } });
+const twoPools = aServer('s1', { agent: { pools: [...reads('1000'), ...reads('3000000000', 'more')] } });
+const cordoned = aServer('s1', { agent: { pools: reads('2000000000') }, spec: { cordoned: true } });
+const silent = aServer('s1', { agent: { pools: reads('2000000000') }, freshness: 'stale' });
+const copy = (spec: Partial<Volume['spec']> = {}) =>
+  aVolume({
+    metadata: { name: 'copy', uid: 'uid-copy' },
+    spec: { source: { volumeRef: { name: 'db' } }, ...spec },
+  });
+const copying = {
+  volume: copy(),
+  source: aVolume({ status: { ...provisioned, pins: [{ uid: 'uid-copy', kind: 'Volume', name: 'copy' }] } }),
+} as const;
+
+const unpinned = { ...copying, source: aVolume({ status: provisioned }) } as const;
 
 const cases: [name: string, world: Partial<PlacementWorld>, expected: string][] = [
   [
@@ -82,6 +106,32 @@ const cases: [name: string, world: Partial<PlacementWorld>, expected: string][] 
     { classes: [aClass('a'), aClass('b')] },
     'TwoDefaultClasses',
   ],
+  ['a copy goes beside its source', { ...copying, servers: [s1, aServer('s2')] }, 's1/main'],
+  [
+    'to another pool of its server rather than to another server',
+    { ...copying, servers: [twoPools, s2] },
+    's1/more',
+  ],
+  ['to another server where its own has no room', { ...copying, servers: [full, s2] }, 's2/main'],
+  ['and where its own takes nothing new', { ...copying, servers: [cordoned, s2] }, 's2/main'],
+  [
+    'but only to one that can read there',
+    { ...copying, servers: [cordoned, aServer('s2')] },
+    'SourceElsewhere',
+  ],
+  ['and only while there is somebody to read from', { ...copying, servers: [silent, s2] }, 'SourceElsewhere'],
+  ['as pinned', { ...copying, volume: copy({ volumeServer: 's2' }), servers: [s1, s2] }, 's2/main'],
+  [
+    'a pin to one that cannot read there waits',
+    { ...copying, volume: copy({ volumeServer: 's2' }), servers: [s1, aServer('s2')] },
+    'SourceElsewhere',
+  ],
+  [
+    'a source that does not hold its data for it yet is waited for',
+    { ...unpinned, servers: [s1] },
+    'WaitingForSource',
+  ],
+  ['but what else stands in the way is said first', { ...unpinned, servers: [full] }, 'NoSpace'],
   ['no default class is said', { classes: [aClass('a', { default: false })] }, 'NoDefaultClass'],
   [
     'a named class needs no default',

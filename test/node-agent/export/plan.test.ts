@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { initiatorName } from '../../../api/names.ts';
+import { copyInitiatorName, initiatorName } from '../../../api/names.ts';
 import type { Grant } from '../../../api/volume.ts';
 import { type ExportWorld, planExport } from '../../../node-agent/export/plan.ts';
 import type { Export } from '../../../node-agent/roles/target.ts';
@@ -45,8 +45,10 @@ const world = (change: Partial<ExportWorld>): ExportWorld => ({
   volume: aVolume({ status: granted(aGrant()) }),
   attachments: [anAttachment({ status: admitted })],
   memory: memory([aGrant()]),
+  readers: [],
   backing: { id: VOLUME_ID, state: 'complete', sizeBytes: 2n ** 30n, path: '/p' },
   target: undefined,
+  readOnlyPerInitiator: false,
   portals: ['192.0.2.1:3260'],
   bootID: 'boot-s1',
   ...change,
@@ -67,6 +69,10 @@ const summary = (change: Partial<ExportWorld>): string => {
       return `report r${step.revision}`;
     case 'allow':
       return `allow ${step.grant.epoch}`;
+    case 'open':
+      return `open ${step.readOnly ? 'ro' : 'rw'}`;
+    case 'allow-reader':
+      return `let ${step.reader.server} read`;
     case 'deny':
     case 'cut':
       return `${step.kind} ${step.initiator.split('.').at(-1)}`;
@@ -81,7 +87,58 @@ const open = target({ allowed: [H1] });
 const told = [anAttachment({ status: { ...admitted, export: exportedAt(1) } })];
 const nobody = aVolume({ status: { ...provisioned, grants: { revision: 2, items: [] } } });
 
+const B = copyInitiatorName('vol00000000000000002', 1);
+const C = copyInitiatorName('vol00000000000000003', 1);
+const reading = [
+  { server: 's2', initiator: B, epoch: 1 },
+  { server: 's3', initiator: C, epoch: 1 },
+];
+const copied: Partial<ExportWorld> = {
+  volume: aVolume({ status: provisioned }),
+  attachments: [],
+  memory: memory([]),
+  readers: reading,
+};
+
 const cases: [name: string, change: Partial<ExportWorld>, expected: string][] = [
+  ['a target is opened to other servers read-only', copied, 'open ro'],
+  ['each is let in', { ...copied, target: target({ readOnly: true }) }, 'let s2 read'],
+  ['beside each other', { ...copied, target: target({ readOnly: true, allowed: [B] }) }, 'let s3 read'],
+  ['until all are', { ...copied, target: target({ readOnly: true, allowed: [B, C] }) }, 'settled'],
+  ['one that may be written to is made anew first', { ...copied, target: target() }, 'open ro'],
+  [
+    'but not where the target decides that for each',
+    { ...copied, target: target(), readOnlyPerInitiator: true },
+    'let s2 read',
+  ],
+  ['a snapshot is read like a volume', { ...copied, volume: undefined }, 'open ro'],
+  [
+    'a reader whose pin is gone is shut out',
+    {
+      ...copied,
+      readers: reading.slice(1),
+      target: target({ readOnly: true, allowed: [B, C], sessions: [B] }),
+    },
+    'deny 1',
+  ],
+  [
+    'at once',
+    { ...copied, readers: reading.slice(1), target: target({ readOnly: true, allowed: [C], sessions: [B] }) },
+    'cut 1',
+  ],
+  ['and nobody is left', { ...copied, readers: [], target: target({ readOnly: true }) }, 'close'],
+  [
+    'nobody reads beside a grant',
+    { readers: reading, target: target({ readOnly: true, allowed: [B] }) },
+    'deny 1',
+  ],
+  [
+    'nor before what a grant let in is out',
+    { ...copied, memory: memory([aGrant()]), attachments: gaveUp, target: target({ sessions: [H1] }) },
+    'cut h1',
+  ],
+  ['what readers used is made anew for a grant', { target: target({ readOnly: true }) }, 'open rw'],
+  ['readers wait for the data', { ...copied, backing: undefined }, 'settled'],
   [
     'what was never granted is left alone',
     { volume: aVolume({ status: provisioned }), memory: undefined, target: target({ allowed: [H2] }) },
@@ -93,8 +150,8 @@ const cases: [name: string, change: Partial<ExportWorld>, expected: string][] = 
     { volume: aVolume({ status: granted(aGrant()) }), memory: memory([], { revision: 5 }), target: open },
     'deny h1',
   ],
-  ['the target is opened', {}, 'open'],
-  ['a half-made target is finished', { target: target({ ready: false }) }, 'open'],
+  ['the target is opened', {}, 'open rw'],
+  ['a half-made target is finished', { target: target({ ready: false }) }, 'open rw'],
   ['without data nothing is exported', { backing: undefined }, 'wait DataMissing'],
   ['the initiator is let in last', { target: target() }, 'allow 1'],
   ['never beside another who is allowed', { target: target({ allowed: [H2] }) }, 'deny h2'],
@@ -107,7 +164,7 @@ const cases: [name: string, change: Partial<ExportWorld>, expected: string][] = 
     'report Exported@1',
   ],
   ['not to an Attachment that was not admitted yet', { target: open, attachments: [] }, 'settled'],
-  ['a target lost with its daemon is rebuilt', { attachments: told }, 'open'],
+  ['a target lost with its daemon is rebuilt', { attachments: told }, 'open rw'],
   [
     'what the hypervisor gave up is closed: access first',
     { target: target({ allowed: [H1], sessions: [H1] }), attachments: gaveUp },

@@ -78,6 +78,7 @@ function aServerWith({ volumes = [], attachments = [], memory, exports = [], poo
     },
     chapOf: async () => ({ user: 'u', password: 'p' }),
     target: {
+      can: { readOnlyPerInitiator: false },
       portals: () => [],
       open: note('open'),
       deny: note('deny'),

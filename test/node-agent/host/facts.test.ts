@@ -25,6 +25,7 @@ const can = { growOnline: true, copyOnWrite: true, snapshotAttached: false, snap
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
   ...host,
   portals: [],
+  remoteCopy: false,
   pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), can, problem: undefined }],
   exports: [],
   accounted: new Set(),
