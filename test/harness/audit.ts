@@ -61,16 +61,20 @@ const isTelling = (event: AuditEvent): boolean =>
   );
 
 /**
- * On a slow machine a step lasts long enough to be told: writes that say nothing else, longer after the one before than a step
- * may go untold, and for each of them one write of another program that lost its compare-and-swap to it. Needs bodies.
+ * On a slow machine a step lasts long enough to be told: writes that say nothing else, longer after the teller's own write before
+ * (or, where there is none, after the operation began) than a step may go untold, and for each of them one write of another
+ * program that lost its compare-and-swap to it. Needs bodies.
  */
-export function slownessIn(written: readonly AuditEvent[]): readonly AuditEvent[] {
+export function slownessIn(written: readonly AuditEvent[], beganMs: number): readonly AuditEvent[] {
   const timeOf = (event: AuditEvent) => Date.parse(event.requestReceivedTimestamp);
   const isSame = (a: AuditEvent, b: AuditEvent) =>
     a.objectRef.resource === b.objectRef.resource && a.objectRef.name === b.objectRef.name;
   const told = written.filter((event, index) => {
-    const before = written.slice(0, index).findLast((other) => isSame(event, other));
-    return isTelling(event) && before !== undefined && timeOf(event) - timeOf(before) >= STEP_MS;
+    const before = written
+      .slice(0, index)
+      .findLast((other) => isSame(event, other) && programOf(event) === programOf(other));
+    const since = before === undefined ? beganMs : timeOf(before);
+    return isTelling(event) && timeOf(event) - since >= STEP_MS;
   });
   const lost = told.flatMap((event) => {
     const after = written.slice(written.indexOf(event) + 1);

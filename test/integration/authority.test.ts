@@ -85,6 +85,13 @@ const SPECS: Readonly<Record<string, object>> = {
   VolumeClass: { poolSelector: {} },
 };
 
+/** What a user may change of each. */
+const OTHER_SPECS: Readonly<Record<string, object>> = {
+  Volume: { size: '2Gi' },
+  Snapshot: { description: 'another' },
+  Attachment: { detachPolicy: 'Fence' },
+};
+
 const crdOf = (kind: string): Crd => crds.find(({ spec }) => spec.names.kind === kind) as Crd;
 const collection = (kind: string, namespace = 'default'): string => {
   const { scope, names } = crdOf(kind).spec;
@@ -557,6 +564,8 @@ const OF_A_HOST = [
   'vbs.dev/attachments: get list watch',
   'vbs.dev/hypervisors/status: patch',
   'vbs.dev/hypervisors: create get',
+  'vbs.dev/snapshots/status: patch',
+  'vbs.dev/snapshots: get list watch',
   'vbs.dev/volumes/status: patch',
   'vbs.dev/volumes: get list watch',
   'vbs.dev/volumeservers/status: patch',
@@ -574,6 +583,8 @@ const OF_THE_CONTROLLER = [
   'vbs.dev/attachments: get list patch watch',
   'vbs.dev/hypervisors/status: patch',
   'vbs.dev/hypervisors: get list watch',
+  'vbs.dev/snapshots/status: patch',
+  'vbs.dev/snapshots: get list patch watch',
   'vbs.dev/volumeclasses: get list watch',
   'vbs.dev/volumes/status: patch',
   'vbs.dev/volumes: get list patch watch',
@@ -704,8 +715,7 @@ test('the controller sets finalizers and changes nothing else that is not status
     const patch = async (body: object) => await controller.call({ method: 'PATCH', path, body });
     isGranted(await patch({ metadata: { finalizers: [FINALIZER] } }), 'finalizer');
     const why = `the controller writes only the finalizers and the status of a ${subject.kind}`;
-    const spec = subject.kind === 'Volume' ? { size: '2Gi' } : { detachPolicy: 'Fence' };
-    isForbidden(await patch({ spec }), 'spec', why);
+    isForbidden(await patch({ spec: OTHER_SPECS[subject.kind] }), 'spec', why);
     isForbidden(await patch({ metadata: { labels: { team: null } } }), 'labels', why);
     isForbidden(await patch({ metadata: { annotations: { x: 'y' } } }), 'annotations', why);
     isForbidden(await controller.call({ method: 'DELETE', path }), 'delete');
@@ -738,6 +748,10 @@ function fullest(schema: CrdSchema, letter: string, nth = 0): unknown {
     return Object.fromEntries(
       Object.entries(schema.properties).map(([name, field]) => [name, fullest(field, letter, nth)]),
     );
+  }
+  if (schema.type === 'array' && schema.items?.enum !== undefined) {
+    // A set has each value once.
+    return schema.items.enum.slice(0, schema.maxItems);
   }
   if (schema.type === 'array') {
     return Array.from({ length: schema.maxItems ?? 0 }, (_, index) =>

@@ -61,12 +61,12 @@ interface Spent {
 
 /** What all programs did while `work` ran, and until nothing more is written for a while: late ones count too. */
 async function spentBy(world: World, work: () => Promise<unknown>): Promise<Spent> {
-  const [from, before] = [await world.audit.end(), await changes(world)];
+  const [from, before, beganMs] = [await world.audit.end(), await changes(world), Date.now()];
   await work();
   await world.audit.quiet(settleMs);
   const events = await world.audit.between(from);
   const [written, lists] = [events.filter(isWrite), events.filter(isList)];
-  const slow = slownessIn(written);
+  const slow = slownessIn(written, beganMs);
   const commands = (await changes(world)).flatMap((verbs, host) => verbs.slice(before[host]?.length));
   return {
     cost: { writes: written.length - slow.length, lists: lists.length, commands: commands.length },
