@@ -8,7 +8,7 @@ import type { Stage } from './walk.ts';
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
 /** Sample commands, to be pasted into another terminal. */
-export function invitation({ system, vmA, vmB }: Stage, env: NodeJS.ProcessEnv = process.env): string {
+export function invitation({ system, guests }: Stage, env: NodeJS.ProcessEnv = process.env): string {
   const { adminKubeconfig, kubectlPath } = system.controlPlane;
   const kubectlDir = path.dirname(kubectlPath);
   const isOnPath = (env.PATH ?? '').split(path.delimiter).includes(kubectlDir);
@@ -27,8 +27,12 @@ export function invitation({ system, vmA, vmB }: Stage, env: NodeJS.ProcessEnv =
     '  kubectl explain vbsvol.spec                     what a Volume can be told',
     '',
     `  virsh -c '${system.libvirtd.uri}' domblklist vm-b`,
-    `  tail -f ${system.dir}/controller.log            likewise server-1.log, hypervisor-1.log`,
-    `  tail -f ${vmA.consoleLog}         its serial console, silent while all is well; likewise ${vmB.name}`,
+    `  tail -f ${system.dir}/controller.log            likewise ${system.hosts.map((host) => `${host}.log`).join(', ')}`,
+    ...guests
+      .slice(0, 1)
+      .map(
+        ({ consoleLog }) => `  tail -f ${consoleLog}         its serial console, silent while all is well`,
+      ),
     '',
     'Here, a line that begins with the name of a VM runs in it, for example: vm-b cat /proc/partitions',
     'Ctrl-C stops everything and removes it.',

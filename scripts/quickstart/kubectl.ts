@@ -56,8 +56,19 @@ export class Kubectl {
   }
 
   async waitReady(tell: Telling, ref: Ref): Promise<void> {
-    const wait = ['wait', '--for=condition=Ready', `--timeout=${LIMIT_S}s`, `${ref.short}/${ref.name}`];
+    await this.waitFor(tell, ref, 'condition=Ready');
+  }
+
+  /** `what` is kubectl's own expression: `condition=Ready`, `jsonpath={.status.capacity}=1Gi`. */
+  async waitFor(tell: Telling, ref: Ref, what: string): Promise<void> {
+    const wait = ['wait', `--for=${what}`, `--timeout=${LIMIT_S}s`, `${ref.short}/${ref.name}`];
     await this.#following(tell, ref, this.type(tell, ...wait));
+  }
+
+  /** What a condition says, in one line; undefined when the object does not have it. */
+  async condition(ref: Ref, type: string): Promise<string | undefined> {
+    const found = findCondition((await this.get(ref))?.status?.conditions, type);
+    return found && sentenceOf(found);
   }
 
   /** kubectl waits until the object is gone. */

@@ -5,7 +5,7 @@ import { onEarlyEnd, untilInterrupted } from '../../test/harness/early-end.ts';
 import { type Guest, startGuest } from '../../test/harness/guest.ts';
 import { ensureGuestImage } from '../../test/harness/guest-image.ts';
 import { ensurePackages, labPackages } from '../../test/harness/packages.ts';
-import { HYPERVISOR, SERVER, type System, startSystem } from '../../test/harness/system.ts';
+import { HYPERVISOR, SECOND_SERVER, SERVER, type System, startSystem } from '../../test/harness/system.ts';
 import { makeWorkdir, processesOf, sweepDeadRuns, type Workdir } from '../../test/harness/workdir.ts';
 import { resolveControlPlane } from '../control-plane/resolve.ts';
 import { invitation, serveGuests } from './afterwards.ts';
@@ -20,6 +20,9 @@ import { tellLogs } from './trouble.ts';
 import { type Stage, walkSteps } from './walk.ts';
 
 const EXIT = { passed: 0, failed: 1, usage: 2 } as const;
+
+const SERVERS = [SERVER, SECOND_SERVER] as const;
+const VMS = ['vm-a', 'vm-b', 'vm-c'] as const;
 
 const REFUSED: Outcome = { title: 'Look at the machine', state: 'failed', seconds: 0 };
 
@@ -38,10 +41,10 @@ function setUp(workdir: Workdir): readonly Step[] {
       explain: async (tell) => await tellLogs(workdir.dir, ['controller', SERVER, HYPERVISOR], tell),
     },
     {
-      title: 'Start two virtual machines',
+      title: 'Start three virtual machines',
       run: async (tell) => await startGuests(tell),
       explain: async (tell) =>
-        await tellLogs(workdir.dir, ['vm-a.console', 'vm-b.console', 'libvirtd'], tell),
+        await tellLogs(workdir.dir, [...VMS.map((name) => `${name}.console`), 'libvirtd'], tell),
     },
   ];
 }
@@ -62,9 +65,10 @@ async function startEverything({ dir }: Workdir, tell: Telling): Promise<void> {
   tell.status('starting etcd and kube-apiserver');
   const system = await startSystem({
     dir,
+    servers: SERVERS,
     log: (line) => {
       logTo(tell)(line);
-      tell.status('starting the target, libvirt, the controller and the agents');
+      tell.status('starting the targets, libvirt, the controller and the agents');
     },
   });
   up.system = system;
@@ -84,9 +88,11 @@ async function startGuests(tell: Telling): Promise<void> {
     return await startGuest({ libvirtd, name, log });
   };
   // One after the other: where they are emulated, each needs a processor for itself.
-  const vmA = await boot('vm-a');
-  const vmB = await boot('vm-b');
-  up.stage = { system, kubectl: new Kubectl(system), vmA, vmB };
+  const guests: Guest[] = [];
+  for (const name of VMS) {
+    guests.push(await boot(name));
+  }
+  up.stage = { system, kubectl: new Kubectl(system), guests };
 }
 
 function theStage(): Stage {
@@ -112,7 +118,7 @@ function takeDown(workdir: Workdir): Step {
     title: 'Stop everything',
     always: true,
     run: async (tell) => {
-      tell.status('stopping the agents, the VMs, the target and the control plane');
+      tell.status('stopping the agents, the VMs, the targets and the control plane');
       await up.stage?.kubectl.api.close();
       await up.system?.stop();
       const left = processesOf(workdir.dir);
@@ -139,8 +145,9 @@ This starts, on 127.0.0.1 and below ${dir}, beside anything you may have running
 
   control plane   etcd and kube-apiserver: a real Kubernetes API, without nodes
   controller      places volumes and grants access
-  ${SERVER}        a volume server: node agent, iSCSI target (tgtd), a pool of files
-  ${HYPERVISOR}    a hypervisor: node agent, libvirtd, two QEMU virtual machines, vm-a and vm-b
+  ${SERVERS.join(', ')}
+                  two volume servers, each with a node agent, an iSCSI target (tgtd) and a pool of files
+  ${HYPERVISOR}    a hypervisor: node agent, libvirtd, three QEMU virtual machines: ${VMS.join(', ')}
 
 Then a volume goes through its life, by the commands you would type.`);
 }
@@ -181,7 +188,7 @@ async function stayUp(stage: Stage): Promise<void> {
       ? screen.green(`All ${course.outcomes.length} steps passed in ${seconds.toFixed(0)} s.`)
       : screen.red(`Failed: ${course.failure.title}. What is there stays for you to look at.`);
   screen.print(`\n${verdict}\n\n${invitation(stage)}`);
-  const stopServing = serveGuests([stage.vmA, stage.vmB], screen);
+  const stopServing = serveGuests(stage.guests, screen);
   await untilInterrupted();
   ignoreCopies();
   stopServing();

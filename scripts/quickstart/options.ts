@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 
 export const USAGE = `usage: npm run quickstart [-- --once]
 
-Starts the whole system on this machine, with a Kubernetes API, an iSCSI target and two virtual machines of its own,
+Starts the whole system on this machine, with a Kubernetes API, iSCSI targets and three virtual machines of its own,
 walks a volume through its life, and stays up for your own kubectl until Ctrl-C.
 
   --once   takes everything down after the walk; exits with 0 only when every step passed

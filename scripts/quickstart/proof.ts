@@ -15,7 +15,7 @@ import {
   VOLUMES,
 } from '../../api/resources.ts';
 import type { Api } from '../../runtime/api.ts';
-import { HYPERVISOR, SERVER, type System } from '../../test/harness/system.ts';
+import type { ServerParts, System } from '../../test/harness/system.ts';
 import type { Telling } from './course.ts';
 
 /** One place, and what of ours is there. */
@@ -71,7 +71,7 @@ const lines = (output: string, pattern: RegExp): string[] =>
 
 const lookers: readonly ((scene: Scene) => Promise<readonly Look[]>)[] = [
   lookAtPool,
-  lookAtTarget,
+  lookAtTargets,
   lookAtDisks,
   lookAtLibvirtSecrets,
   lookAtObjects,
@@ -80,17 +80,27 @@ const lookers: readonly ((scene: Scene) => Promise<readonly Look[]>)[] = [
 ];
 
 async function lookAtPool({ system }: Scene): Promise<readonly Look[]> {
-  return [{ what: 'files in the pool', command: `ls ${system.poolDir}`, found: await system.poolContents() }];
+  return await Promise.all(
+    system.servers.map(async ({ name, poolDir }) => ({
+      what: `files in the pool of ${name}`,
+      command: `ls ${poolDir}`,
+      found: await system.poolContents(poolDir),
+    })),
+  );
 }
 
-async function lookAtTarget({ system: { tgtd } }: Scene): Promise<readonly Look[]> {
+async function lookAtTargets({ system: { servers } }: Scene): Promise<readonly Look[]> {
+  return (await Promise.all(servers.map(lookAtTarget))).flat();
+}
+
+async function lookAtTarget({ name, tgtd }: ServerParts): Promise<readonly Look[]> {
   const command = (mode: string) => `tgtadm -C ${tgtd.controlPort} ${SHOW.join(' ')} ${mode}`;
   const targets = await tgtd.tgtadm([...SHOW, 'target']);
   const accounts = await tgtd.tgtadm([...SHOW, 'account']);
   return [
-    { what: 'iSCSI targets', command: command('target'), found: lines(targets, /^Target \d+:/) },
-    { what: 'iSCSI sessions', command: '(the same)', found: lines(targets, /I_T nexus: \d+/) },
-    { what: 'iSCSI accounts', command: command('account'), found: lines(accounts, /^\s+\S/) },
+    { what: `iSCSI targets of ${name}`, command: command('target'), found: lines(targets, /^Target \d+:/) },
+    { what: `iSCSI sessions of ${name}`, command: '(the same)', found: lines(targets, /I_T nexus: \d+/) },
+    { what: `iSCSI accounts of ${name}`, command: command('account'), found: lines(accounts, /^\s+\S/) },
   ];
 }
 
@@ -123,22 +133,23 @@ interface Host extends KubeObject {
 }
 
 async function lookAtReports({ api }: Scene): Promise<readonly Look[]> {
-  const server = await api.get<Host>(VOLUME_SERVERS, { name: SERVER });
-  const hypervisor = await api.get<Host>(HYPERVISORS, { name: HYPERVISOR });
-  const reported = [server, hypervisor].flatMap((host) => {
-    const { leftovers = [], wiping = [], disks = 0 } = host?.status?.agent ?? {};
-    const disksTold = disks === 0 ? [] : [`${disks} disks`];
-    return [...[...leftovers, ...wiping].map((one) => JSON.stringify(one)), ...disksTold].map(
-      (one) => `${host?.metadata.name}: ${one}`,
-    );
-  });
+  const lists = await Promise.all([VOLUME_SERVERS, HYPERVISORS].map((resource) => api.list<Host>(resource)));
+  const reported = lists
+    .flatMap(({ items }) => items)
+    .flatMap((host) => {
+      const { leftovers = [], wiping = [], disks = 0 } = host?.status?.agent ?? {};
+      const disksTold = disks === 0 ? [] : [`${disks} disks`];
+      return [...[...leftovers, ...wiping].map((one) => JSON.stringify(one)), ...disksTold].map(
+        (one) => `${host?.metadata.name}: ${one}`,
+      );
+    });
   const command = 'kubectl get volumeservers,hypervisors -o yaml';
   return [{ what: 'leftovers the hosts report', command, found: reported }];
 }
 
 async function lookAtRecords({ system }: Scene): Promise<readonly Look[]> {
   const hosts = await Promise.all(
-    [SERVER, HYPERVISOR].map(async (host) => {
+    system.hosts.map(async (host) => {
       const dir = path.join(system.dir, host);
       const folders = (await readdir(dir, { withFileTypes: true })).filter((entry) => entry.isDirectory());
       const kept = folders.map(({ name }) => name).filter((name) => !OWN_RECORDS.includes(name));
@@ -146,21 +157,26 @@ async function lookAtRecords({ system }: Scene): Promise<readonly Look[]> {
       return files.flat();
     }),
   );
-  const command = `ls ${system.dir}/${SERVER}/* ${system.dir}/${HYPERVISOR}/*`;
+  const command = `ls ${system.hosts.map((host) => `${system.dir}/${host}/*`).join(' ')}`;
   return [{ what: "records in the agents' folders", command, found: hosts.flat() }];
 }
 
-/** What stays on purpose: the CHAP key of the pair of hosts, once in each host's namespace. */
-export async function countChapKeys(api: Api): Promise<string> {
-  const name = chapSecretName(SERVER, HYPERVISOR);
+/** What stays on purpose: a CHAP key for each pair of hosts, once in each host's namespace. */
+export async function countChapKeys(
+  api: Api,
+  pairs: readonly (readonly [server: string, other: string])[],
+): Promise<string> {
   const { items } = await api.list(SECRETS);
   const places = items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort();
-  const expected = [SERVER, HYPERVISOR].map((host) => `${hostNamespace(host)}/${name}`).sort();
+  const expected = pairs
+    .flatMap((pair) => pair.map((host) => `${hostNamespace(host)}/${chapSecretName(...pair)}`))
+    .sort();
   if (places.join() !== expected.join()) {
     throw new Error(`Secrets should be ${expected.join(' and ')}, but are: ${places.join(', ') || 'none'}`);
   }
+  const names = pairs.map((pair) => chapSecretName(...pair));
   return [
-    `What stays: Secret ${name} in the namespaces of these two hosts, the CHAP key they share.`,
-    'There is one for each pair of hosts, not for each volume.',
+    `What stays: the CHAP key of each pair of hosts, as a Secret in the namespaces of the two (${names.join(', ')}).`,
+    'There is one for each pair, not for each volume.',
   ].join('\n');
 }

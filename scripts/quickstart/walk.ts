@@ -1,8 +1,8 @@
-// The main job, step by step: a volume is made and written, a snapshot of it becomes two more, which go their own ways in two
-// VMs, and all is deleted without a trace.
+// The main job, step by step: a volume is made and written, a snapshot of it becomes three more, on both servers, which go their own
+// ways in three VMs; one grows; and all is deleted without a trace.
 import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
 import type { Guest } from '../../test/harness/guest.ts';
-import { HYPERVISOR, SERVER, type System } from '../../test/harness/system.ts';
+import { HYPERVISOR, SECOND_SERVER, SERVER, type System } from '../../test/harness/system.ts';
 import type { Step, Telling } from './course.ts';
 import type { Kubectl, Ref } from './kubectl.ts';
 import { countChapKeys, proveNothingLeft } from './proof.ts';
@@ -12,25 +12,43 @@ import { tellConditions, tellLogs } from './trouble.ts';
 export interface Stage {
   readonly system: System;
   readonly kubectl: Kubectl;
-  readonly vmA: Guest;
-  readonly vmB: Guest;
+  readonly guests: readonly Guest[];
 }
 
 const volume = (name: string): Ref => ({ resource: VOLUMES, short: 'vbsvol', name });
 const attachment = (name: string): Ref => ({ resource: ATTACHMENTS, short: 'vbsatt', name });
 
 const DB = volume('db');
-const COPIES = [volume('db-copy-1'), volume('db-copy-2')] as const;
 const SNAPSHOT: Ref = { resource: SNAPSHOTS, short: 'vbssnap', name: 'db-prepared' };
 const ON_A = attachment('db-on-vm-a');
 const ON_B = attachment('db-on-vm-b');
-const COPY_ON_A = attachment('db-copy-1-on-vm-a');
+const LAST_ON_C = attachment('db-copy-3-on-vm-c');
+
+interface Copy {
+  readonly ref: Ref;
+  readonly vm: string;
+  readonly attachment: Ref;
+}
+
+const COPIES: readonly Copy[] = ['vm-a', 'vm-b', 'vm-c'].map((vm, index) => ({
+  ref: volume(`db-copy-${index + 1}`),
+  vm,
+  attachment: attachment(`db-copy-${index + 1}-on-${vm}`),
+}));
+const LAST = volume('db-copy-3');
+const GROWN = '96Mi';
 const HOSTS: readonly Ref[] = [
-  { resource: VOLUME_SERVERS, short: 'volumeserver', name: SERVER },
+  ...[SERVER, SECOND_SERVER].map((name) => ({ resource: VOLUME_SERVERS, short: 'volumeserver', name })),
   { resource: HYPERVISORS, short: 'hypervisor', name: HYPERVISOR },
 ];
+/** Of hosts which have had to do with each other: both servers with the hypervisor, and one that copied from the other. */
+const PAIRS = [
+  [SERVER, HYPERVISOR],
+  [SERVER, SECOND_SERVER],
+  [SECOND_SERVER, HYPERVISOR],
+] as const;
 const MARKER = `vm-a wrote this at ${new Date().toISOString()}`;
-const CHANGED = 'vm-a has changed its copy';
+const own = (vm: string): string => `${vm} has changed its copy`;
 
 type Action = (stage: Stage, tell: Telling) => Promise<void>;
 
@@ -45,24 +63,24 @@ export function walkSteps(stage: () => Stage): readonly Step[] {
       await tellLogs(system.dir, [...system.programs.keys()], tell);
     },
   });
+  const copies = COPIES.map(({ ref }) => ref);
+  const attachments = COPIES.map((copy) => copy.attachment);
   return [
     step('Make a volume', [DB], make('examples/volume.yaml', DB)),
     step('Attach it to vm-a', [DB, ON_A], make('examples/attachment.yaml', ON_A)),
     step('Write to it in vm-a', [DB, ON_A], write),
-    step('Detach it from vm-a', [DB, ON_A], detach(ON_A, DB, 'vmA')),
+    step('Detach it from vm-a', [DB, ON_A], detach(ON_A, DB, 'vm-a')),
     step('Make a snapshot of it', [SNAPSHOT, DB], make('examples/snapshot.yaml', SNAPSHOT)),
-    step('Make two volumes from the snapshot', [...COPIES, SNAPSHOT], makeCopies),
-    step(
-      'Attach the first copy to vm-a',
-      [COPIES[0], COPY_ON_A],
-      make('examples/attachment-copy.yaml', COPY_ON_A),
-    ),
-    step('Read and change it in vm-a', [COPIES[0], COPY_ON_A], change),
-    step('Attach the volume itself to vm-b', [DB, ON_B], make('examples/attachment-vm-b.yaml', ON_B)),
-    step('Read it in vm-b', [DB, ON_B], read),
-    step('Detach both', [ON_A, ON_B, COPY_ON_A], detachBoth),
-    step('Delete everything', [DB, ...COPIES, SNAPSHOT], deleteAll),
-    step('Prove that nothing is left', [DB, ...COPIES, SNAPSHOT], prove),
+    step('Let a second volume server join', HOSTS, join),
+    step('Make three volumes from the snapshot', [...copies, SNAPSHOT], makeCopies),
+    step('Attach each to a VM', [...copies, ...attachments], attachCopies),
+    step('Read and change each in its VM', [...copies, ...attachments], changeCopies),
+    step('Grow the third', [LAST, LAST_ON_C], grow),
+    step('Attach the first volume to vm-b', [DB, ON_B], make('examples/attachment-vm-b.yaml', ON_B)),
+    step('Read it there as it was', [DB, ON_B], readInB),
+    step('Detach everything', [ON_B, ...attachments], detachAll),
+    step('Delete everything', [DB, SNAPSHOT, ...copies], deleteAll),
+    step('Prove that nothing is left', [DB, SNAPSHOT, ...copies], prove),
   ];
 }
 
@@ -75,70 +93,115 @@ function make(file: string, ref: Ref): Action {
   };
 }
 
+async function join({ kubectl, system }: Stage, tell: Telling): Promise<void> {
+  tell.status(`starting the agent of ${SECOND_SERVER}`);
+  await system.join(SECOND_SERVER);
+  await kubectl.type(tell, 'get', 'volumeservers');
+}
+
 async function makeCopies({ kubectl }: Stage, tell: Telling): Promise<void> {
   await kubectl.type(tell, 'apply', '-f', 'examples/restore.yaml');
-  for (const copy of COPIES) {
-    await kubectl.waitReady(tell, copy);
+  for (const { ref } of COPIES) {
+    await kubectl.waitReady(tell, ref);
   }
   await kubectl.type(tell, 'get', 'vbsvol,vbssnap');
 }
 
-async function write({ kubectl, vmA, vmB }: Stage, tell: Telling): Promise<void> {
-  const id = await volumeID(kubectl, DB);
+async function attachCopies({ kubectl }: Stage, tell: Telling): Promise<void> {
+  await kubectl.type(tell, 'apply', '-f', 'examples/attachment-copies.yaml');
+  for (const copy of COPIES) {
+    await kubectl.waitReady(tell, copy.attachment);
+  }
+  await kubectl.type(tell, 'get', 'vbsatt');
+}
+
+async function write(stage: Stage, tell: Telling): Promise<void> {
+  const id = await volumeID(stage.kubectl, DB);
+  const vmA = guestOf(stage, 'vm-a');
   const device = await vmA.waitForDisk(id);
   await vmA.writeMarker(id, MARKER);
   tell.note(`vm-a has the disk ${id} as ${device}, ${await sizeIn(vmA, id)}`);
   tell.note(`vm-a wrote and flushed: "${MARKER}"`);
-  if ((await vmB.findDisk(id)) !== undefined) {
-    throw new Error('vm-b sees the disk which only vm-a may see');
+  for (const other of stage.guests.filter(({ name }) => name !== 'vm-a')) {
+    if ((await other.findDisk(id)) !== undefined) {
+      throw new Error(`${other.name} sees the disk which only vm-a may see`);
+    }
+    tell.note(`${other.name} does not see the disk`);
   }
-  tell.note('vm-b does not see the disk');
 }
 
-async function change({ kubectl, vmA }: Stage, tell: Telling): Promise<void> {
-  const id = await volumeID(kubectl, COPIES[0]);
-  await expectMarker(vmA, id, tell);
-  await vmA.writeMarker(id, CHANGED);
-  tell.note(`vm-a wrote and flushed: "${CHANGED}"`);
+async function changeCopies(stage: Stage, tell: Telling): Promise<void> {
+  for (const { ref, vm } of COPIES) {
+    const [guest, id] = [guestOf(stage, vm), await volumeID(stage.kubectl, ref)];
+    await expectMarker(guest, id, MARKER, tell);
+    await guest.writeMarker(id, own(vm));
+    tell.note(`${vm} wrote and flushed: "${own(vm)}"`);
+  }
+  for (const { ref, vm } of COPIES) {
+    await expectMarker(guestOf(stage, vm), await volumeID(stage.kubectl, ref), own(vm), tell);
+  }
 }
 
-async function read({ kubectl, vmB }: Stage, tell: Telling): Promise<void> {
-  await expectMarker(vmB, await volumeID(kubectl, DB), tell);
+async function readInB(stage: Stage, tell: Telling): Promise<void> {
+  await expectMarker(guestOf(stage, 'vm-b'), await volumeID(stage.kubectl, DB), MARKER, tell);
 }
 
-async function expectMarker(guest: Guest, id: string, tell: Telling): Promise<void> {
+async function expectMarker(guest: Guest, id: string, expected: string, tell: Telling): Promise<void> {
   const device = await guest.waitForDisk(id);
   const text = await guest.readMarker(id);
-  tell.note(`${guest.name} has the disk ${id} as ${device}, ${await sizeIn(guest, id)}`);
-  tell.note(`${guest.name} reads:             "${text}"`);
-  if (text !== MARKER) {
-    throw new Error(`${guest.name} should have read "${MARKER}"`);
+  tell.note(`${guest.name} reads from ${id} (${device}, ${await sizeIn(guest, id)}): "${text}"`);
+  if (text !== expected) {
+    throw new Error(`${guest.name} should have read "${expected}"`);
   }
 }
 
-function detach(ref: Ref, of: Ref, vm: 'vmA' | 'vmB'): Action {
-  return async ({ kubectl, ...stage }, tell) => {
-    const id = await volumeID(kubectl, of);
-    await kubectl.remove(tell, ref);
-    await stage[vm].waitForNoDisk(id);
-    tell.note(`${stage[vm].name} has no such disk any more`);
+/** The target of this walk keeps the size of a disk in use, so the volume grows when it is detached, and says so. */
+async function grow(stage: Stage, tell: Telling): Promise<void> {
+  const { kubectl } = stage;
+  const patch = JSON.stringify({ spec: { size: GROWN } });
+  await kubectl.type(tell, 'patch', LAST.short, LAST.name, '--type=merge', `--patch=${patch}`);
+  await kubectl.waitFor(tell, LAST, 'condition=Resized=False');
+  const resized = await kubectl.condition(LAST, 'Resized');
+  tell.note(`${LAST.name} says: ${resized}`);
+  await detach(LAST_ON_C, LAST, 'vm-c')(stage, tell);
+  await kubectl.waitFor(tell, LAST, `jsonpath={.status.capacity}=${GROWN}`);
+  await make('examples/attachment-copies.yaml', LAST_ON_C)(stage, tell);
+  await expectMarker(guestOf(stage, 'vm-c'), await volumeID(kubectl, LAST), own('vm-c'), tell);
+}
+
+function detach(ref: Ref, of: Ref, vm: string): Action {
+  return async (stage, tell) => {
+    const id = await volumeID(stage.kubectl, of);
+    await stage.kubectl.remove(tell, ref);
+    await guestOf(stage, vm).waitForNoDisk(id);
+    tell.note(`${vm} has no such disk any more`);
   };
 }
 
-async function detachBoth(stage: Stage, tell: Telling): Promise<void> {
-  await detach(COPY_ON_A, COPIES[0], 'vmA')(stage, tell);
-  await detach(ON_B, DB, 'vmB')(stage, tell);
+async function detachAll(stage: Stage, tell: Telling): Promise<void> {
+  await detach(ON_B, DB, 'vm-b')(stage, tell);
+  for (const { ref, vm, attachment: held } of COPIES) {
+    await detach(held, ref, vm)(stage, tell);
+  }
 }
 
 async function deleteAll({ kubectl }: Stage, tell: Telling): Promise<void> {
-  for (const ref of [DB, SNAPSHOT, ...COPIES]) {
+  for (const ref of [DB, SNAPSHOT, ...COPIES.map((copy) => copy.ref)]) {
     await kubectl.remove(tell, ref);
   }
 }
 
-async function prove({ system, kubectl: { api }, vmA, vmB }: Stage, tell: Telling): Promise<void> {
-  await proveNothingLeft({ system, api, guests: [vmA.name, vmB.name] }, tell);
-  tell.note(await countChapKeys(api));
+async function prove({ system, kubectl: { api }, guests }: Stage, tell: Telling): Promise<void> {
+  await proveNothingLeft({ system, api, guests: guests.map(({ name }) => name) }, tell);
+  tell.note(await countChapKeys(api, PAIRS));
+}
+
+function guestOf({ guests }: Stage, name: string): Guest {
+  const found = guests.find((guest) => guest.name === name);
+  if (found === undefined) {
+    throw new Error(`there is no virtual machine ${name}`);
+  }
+  return found;
 }
 
 async function volumeID(kubectl: Kubectl, ref: Ref): Promise<string> {

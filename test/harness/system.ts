@@ -1,5 +1,5 @@
-// The whole of VBS on this machine, for the quickstart and for tests: a real control plane, the controller, one agent as
-// volume server over a private tgtd and one as hypervisor over a private libvirtd, each a process under its own identity.
+// The whole of VBS on this machine, for the quickstart and for tests: a real control plane, the controller, an agent as
+// volume server over a private tgtd (or more of them) and one as hypervisor over a private libvirtd, each a process under its own identity.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
@@ -12,6 +12,7 @@ import { startTgtd, type Tgtd } from './tgtd.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 export const SERVER = 'server-1';
+export const SECOND_SERVER = 'server-2';
 export const HYPERVISOR = 'hypervisor-1';
 
 export interface SystemOptions {
@@ -21,6 +22,15 @@ export interface SystemOptions {
   readonly logLevel?: 'debug' | 'info';
   /** More flags for the API server. */
   readonly apiServerArgs?: readonly string[];
+  /** The volume servers; one when absent. The agent of any but the first is started by `join`. */
+  readonly servers?: readonly string[];
+}
+
+/** A volume server's pool and target daemon. */
+export interface ServerParts {
+  readonly name: string;
+  readonly poolDir: string;
+  readonly tgtd: Tgtd;
 }
 
 export interface Program {
@@ -42,10 +52,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
 
 export class System {
   readonly dir: string;
-  readonly poolDir: string;
   readonly #options: SystemOptions;
+  readonly #servers: ServerParts[] = [];
   #controlPlane: ControlPlane | undefined;
-  #tgtd: Tgtd | undefined;
   #libvirtd: Libvirtd | undefined;
   readonly programs = new Map<string, Program>();
   /** Where the controller serves health and metrics. */
@@ -54,14 +63,25 @@ export class System {
   constructor(options: SystemOptions) {
     this.#options = options;
     this.dir = options.dir;
-    this.poolDir = path.join(options.dir, 'pool');
   }
 
   get controlPlane(): ControlPlane {
     return started(this.#controlPlane, 'control plane');
   }
+  get servers(): readonly ServerParts[] {
+    return this.#servers;
+  }
+  /** Of the first server. */
   get tgtd(): Tgtd {
-    return started(this.#tgtd, 'tgtd');
+    return started(this.#servers[0], 'tgtd').tgtd;
+  }
+  /** Of the first server. */
+  get poolDir(): string {
+    return path.join(this.dir, 'pool');
+  }
+  /** The hosts, servers first. */
+  get hosts(): readonly string[] {
+    return [...this.#servers.map(({ name }) => name), HYPERVISOR];
   }
   get libvirtd(): Libvirtd {
     return started(this.#libvirtd, 'libvirtd');
@@ -76,20 +96,25 @@ export class System {
 
   /** The components that are not ours. */
   async startParts(): Promise<void> {
-    const { dir, log, apiServerArgs = [] } = this.#options;
+    const { dir, log, apiServerArgs = [], servers = [SERVER] } = this.#options;
     this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs });
-    this.#tgtd = await startTgtd({ dir, log });
+    for (const name of servers) {
+      const poolDir = name === SERVER ? this.poolDir : path.join(dir, `${name}-pool`);
+      this.#servers.push({ name, poolDir, tgtd: await startTgtd({ dir, log }) });
+    }
     this.#libvirtd = await startLibvirtd({ dir, log });
   }
 
   /** What an administrator does once: CRDs, rights, policies, identities, configuration, a pool. */
   async install(): Promise<void> {
     const { controlPlane } = this;
-    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
+    await installCluster(controlPlane, this.hosts);
     await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
     await this.#configure();
-    await mkdir(this.poolDir, { mode: 0o700 });
-    await this.preparePools();
+    for (const { name, poolDir } of this.#servers) {
+      await mkdir(poolDir, { mode: 0o700 });
+      await this.preparePools(name);
+    }
   }
 
   /** What an administrator does once for new pools of a volume server. */
@@ -121,20 +146,18 @@ export class System {
       offlineAfterSeconds: 4,
       ...role,
     });
-    await this.#write(
-      SERVER,
-      await agent(SERVER, {
-        volumeServer: {
-          pools: [{ name: 'main', profile: 'file', params: { dir: this.poolDir } }],
-          target: {
-            profile: 'tgt',
-            params: { controlPort: this.tgtd.controlPort },
-            portals: [this.tgtd.portal],
+    for (const { name, poolDir, tgtd } of this.#servers) {
+      await this.#write(
+        name,
+        await agent(name, {
+          volumeServer: {
+            pools: [{ name: 'main', profile: 'file', params: { dir: poolDir } }],
+            target: { profile: 'tgt', params: { controlPort: tgtd.controlPort }, portals: [tgtd.portal] },
+            initiator: { profile: 'qemu' },
           },
-          initiator: { profile: 'qemu' },
-        },
-      }),
-    );
+        }),
+      );
+    }
     await this.#write(
       HYPERVISOR,
       await agent(HYPERVISOR, {
@@ -189,27 +212,35 @@ export class System {
     return started(this.programs.get(name)?.process, name).logFile;
   }
 
-  /** Until the controller calls both hosts Ready. */
+  /** Until the controller calls the first two hosts Ready. */
   async waitForHosts(timeoutMs = 60_000): Promise<void> {
     for (const host of [`volumeserver/${SERVER}`, `hypervisor/${HYPERVISOR}`]) {
-      await waitFor({ what: `${host} to be Ready`, timeoutMs }, async () => {
-        await this.controlPlane.kubectl(['wait', '--for=condition=Ready', '--timeout=2s', host]);
-        return true;
-      });
+      await this.#waitForHost(host, timeoutMs);
     }
   }
 
-  /** Names of what is in the pool, its own marker apart. */
-  async poolContents(): Promise<readonly string[]> {
-    return (await readdir(this.poolDir))
-      .filter((name) => name !== '.vbs-pool' && name !== 'lost+found')
-      .sort();
+  async #waitForHost(host: string, timeoutMs: number): Promise<void> {
+    await waitFor({ what: `${host} to be Ready`, timeoutMs }, async () => {
+      await this.controlPlane.kubectl(['wait', '--for=condition=Ready', '--timeout=2s', host]);
+      return true;
+    });
+  }
+
+  /** Starts the agent of another volume server and waits until the controller calls it Ready. */
+  async join(server: string): Promise<void> {
+    await this.run(server);
+    await this.#waitForHost(`volumeserver/${server}`, 60_000);
+  }
+
+  /** Names of what is in a pool, its own marker apart. */
+  async poolContents(poolDir: string = this.poolDir): Promise<readonly string[]> {
+    return (await readdir(poolDir)).filter((name) => name !== '.vbs-pool' && name !== 'lost+found').sort();
   }
 
   async stop(): Promise<void> {
     await Promise.all([...this.programs.values()].map(({ process: running }) => running?.stop(10_000)));
     await this.#libvirtd?.stop();
-    await this.#tgtd?.stop();
+    await Promise.all(this.#servers.map(({ tgtd }) => tgtd.stop()));
     await this.#controlPlane?.stop();
   }
 }
