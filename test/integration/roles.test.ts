@@ -1,11 +1,12 @@
 // The shipped profiles against the real tools: files on a real file system, a real tgtd, libiscsi's own tools, a real
 // libvirt and a running guest. Everything is private to the test's folder; needs root.
 
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { copyInitiatorName } from '../../api/names.ts';
 import { createRunCommand } from '../../node-agent/exec/command.ts';
 import { hostFiles } from '../../node-agent/exec/files.ts';
 import { createLocks } from '../../node-agent/exec/locks.ts';
@@ -31,6 +32,7 @@ import type { Pool } from '../../node-agent/roles/pool.ts';
 import { profiledPool } from '../../node-agent/roles/profiled-pool.ts';
 import { profiledTarget } from '../../node-agent/roles/profiled-target.ts';
 import { profiledVmm } from '../../node-agent/roles/profiled-vmm.ts';
+import { profiledReader, type Reader } from '../../node-agent/roles/reader.ts';
 import type { Target } from '../../node-agent/roles/target.ts';
 import type { Instance, Vmm } from '../../node-agent/roles/vmm.ts';
 import { vmmInitiator } from '../../node-agent/roles/vmm-initiator.ts';
@@ -61,6 +63,7 @@ interface World {
   readonly target: Target;
   readonly vmm: Vmm;
   readonly initiator: ReturnType<typeof vmmInitiator>;
+  readonly reader: Reader;
 }
 
 let world: World;
@@ -173,9 +176,12 @@ test.before(
     const tgt = await load('tgt', 'target', { controlPort: tgtd.controlPort });
     const target = profiledTarget(tgt, { portals: [tgtd.portal] });
     const vmm = profiledVmm(await load('libvirt-virsh', 'vmm', { uri: libvirtd.uri }));
-    const initiator = vmmInitiator(await load('qemu', 'initiator', {}));
+    const qemu = await load('qemu', 'initiator', {});
+    const initiator = vmmInitiator(qemu);
+    const reader = profiledReader(qemu);
+    assert.ok(reader);
     await pool.prepare(signal);
-    world = { workdir, tgtd, libvirtd, guest, events, pool, target, vmm, initiator };
+    world = { workdir, tgtd, libvirtd, guest, events, pool, target, vmm, initiator, reader };
   }),
 );
 
@@ -390,6 +396,39 @@ test('devices and instances that are not there are said so', async () => {
     await sessionsGone(id);
     await removeExport(id);
   }
+});
+
+test('another server reads a range of what is exported read-only, and nobody else does', async () => {
+  const { target, reader, workdir } = world;
+  const id = 'snap0123456789abcdef';
+  const file = path.join(workdir.dir, 'exported');
+  const chunk = path.join(workdir.dir, 'chunk');
+  const bytes = Buffer.alloc(Number(4n * MIB), 0);
+  bytes.fill('here', Number(MIB), Number(MIB) + 70_000);
+  await writeFile(file, bytes);
+  await target.open(id, { path: file, serial: id, sizeBytes: 4n * MIB, readOnly: true }, signal);
+  const initiator = copyInitiatorName(volumeIDOf('1'), 1);
+  await target.allow(id, initiator, { ...chap, readOnly: true }, signal);
+  const right = { ...connectionOf(id), initiator };
+  assert.equal(await reader.verify(right, signal), { serial: id, sizeBytes: 4n * MIB });
+  for (const range of [
+    { offset: 0n, length: 2n * MIB },
+    { offset: 2n * MIB, length: 2n * MIB },
+  ]) {
+    await reader.read(right, range, chunk, signal);
+    const wanted = bytes.subarray(Number(range.offset), Number(range.offset + range.length));
+    assert.ok((await readFile(chunk)).equals(wanted), `from ${range.offset} on`);
+  }
+  const range = { offset: 0n, length: MIB };
+  await failsWith(reader.read({ ...right, initiator: OTHER }, range, chunk, signal), Denied);
+  const wrong = { ...chap, password: 'another0password' };
+  await failsWith(reader.read({ ...right, chap: wrong }, range, chunk, signal), Denied);
+  // What is not whole is no answer.
+  await failsWith(reader.read(right, { offset: 3n * MIB, length: 2n * MIB }, chunk, signal), CannotLook);
+  await sessionsGone(id);
+  await target.deny(id, initiator, chap.user, signal);
+  await failsWith(reader.read(right, range, chunk, signal), Denied);
+  await target.close(id, signal);
 });
 
 test('a cut initiator is out and stays out', async () => {
