@@ -48,10 +48,14 @@ export function copyVisitor(work: CopyWork): Reconcile {
       if (done === undefined) {
         return { requeueAfterMs: OPENING_MS };
       }
-      if (done >= BigInt(job.source.sizeBytes) || isNews(job, done)) {
+      const isWhole = done >= BigInt(job.source.sizeBytes);
+      if (isWhole) {
+        work.origins.delete(job.stored.metadata.uid);
+      }
+      if (isWhole || isNews(job, done)) {
         wake(id);
       }
-      return done >= BigInt(job.source.sizeBytes) ? {} : { requeueAfterMs: 0 };
+      return isWhole ? {} : { requeueAfterMs: 0 };
     } catch (error) {
       const problem = problemOf(error);
       if (problem === undefined) {
