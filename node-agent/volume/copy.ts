@@ -3,7 +3,7 @@
 // that a crash costs one chunk.
 import { sameJson } from '../../api/equal.ts';
 import { idOf, type Source, type Stored } from '../../api/volume.ts';
-import type { Reconcile } from '../../runtime/loop.ts';
+import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { type ByteRange, errorCode, type Files } from '../exec/files.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
@@ -48,14 +48,7 @@ export function copyVisitor(work: CopyWork): Reconcile {
       if (done === undefined) {
         return { requeueAfterMs: OPENING_MS };
       }
-      const isWhole = done >= BigInt(job.source.sizeBytes);
-      if (isWhole) {
-        work.origins.delete(job.stored.metadata.uid);
-      }
-      if (isWhole || isNews(job, done)) {
-        wake(id);
-      }
-      return isWhole ? {} : { requeueAfterMs: 0 };
+      return counted(work, job, done);
     } catch (error) {
       const problem = problemOf(error);
       if (problem === undefined) {
@@ -68,6 +61,19 @@ export function copyVisitor(work: CopyWork): Reconcile {
       return { requeueAfterMs: RETRY_MS };
     }
   };
+}
+
+/** After a chunk: the next one, or the end. */
+function counted({ origins, wake }: CopyWork, job: Job, done: bigint): Result {
+  const { stored, source } = job;
+  const isWhole = done >= BigInt(source.sizeBytes);
+  if (isWhole) {
+    origins.delete(stored.metadata.uid);
+  }
+  if (isWhole || isNews(job, done)) {
+    wake(idOf(stored) ?? '');
+  }
+  return isWhole ? {} : { requeueAfterMs: 0 };
 }
 
 interface Job {
