@@ -4,10 +4,11 @@ import { CLAIMS } from './reasons/claims.ts';
 import { COPIES } from './reasons/copies.ts';
 import type { ReasonInfo } from './reasons/info.ts';
 import { PROBLEMS } from './reasons/problems.ts';
+import { RETENTION } from './reasons/retention.ts';
 
 export type { ReasonInfo } from './reasons/info.ts';
 
-const table = { ...CLAIMS, ...COPIES, ...PROBLEMS };
+const table = { ...CLAIMS, ...COPIES, ...PROBLEMS, ...RETENTION };
 
 export type Reason = keyof typeof table;
 

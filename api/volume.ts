@@ -55,6 +55,15 @@ export const grantFor = (volume: Volume | undefined, attachmentUID: string): Gra
 export const backendOf = ({ status }: Stored): Backend | undefined =>
   status?.backend?.placementEpoch === status?.placement?.epoch ? status?.backend : undefined;
 
+/** The data goes, or is put aside: ordered once, and for ever. */
+export const isEnding = (order: VolumeStatus['order']): boolean => order === 'Remove' || order === 'Retain';
+
+/** The server has seen what was ordered for a deleted object done: the data is gone, or put aside. */
+export const isEnded = (stored: Stored): boolean => {
+  const backend = backendOf(stored);
+  return backend?.absentAt !== undefined || backend?.retainedAt !== undefined;
+};
+
 /** The complete data was seen once on its server. */
 export const isProvisioned = (stored: Stored): boolean => backendOf(stored)?.everProvisioned === true;
 

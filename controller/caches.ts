@@ -138,9 +138,11 @@ const valuesOf =
     return value === undefined ? [] : [value];
   };
 
-/** The pool in which room is promised to data that is not made yet. */
+/** The pool in which room is promised to data that is not made yet. What is retained has its room already. */
 const promisedIn = (stored: Stored): string | undefined =>
-  isPlaced(stored) && !isProvisioned(stored) ? `${stored.status?.server}/${stored.status?.pool}` : undefined;
+  isPlaced(stored) && !isProvisioned(stored) && stored.status?.source?.kind !== 'Retained'
+    ? `${stored.status?.server}/${stored.status?.pool}`
+    : undefined;
 
 function keysOfSource(volume: Volume, wanted: 'Snapshot' | 'Volume'): readonly string[] {
   const source = sourceKeyOf(volume);

@@ -8,6 +8,7 @@ import {
   hasFinalizer,
   idOf,
   isDeleting,
+  isEnded,
   isProvisioned,
   isSnapshot,
   type Pin,
@@ -104,7 +105,7 @@ function mayDrop(pin: Pin, world: PinWorld): boolean {
   if (never && !isDeleting(copy) && !world.mayPlace(copy)) {
     return true;
   }
-  return isDeleting(copy) && (never || world.lost || backendOf(copy)?.absentAt !== undefined);
+  return isDeleting(copy) && (never || world.lost || isEnded(copy));
 }
 
 /** The copy shares blocks with its source for ever, and goes with it. */

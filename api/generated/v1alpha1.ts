@@ -391,6 +391,10 @@ export interface SnapshotSpec {
     name: string;
   };
   /**
+   * What becomes of the data when this object is deleted. Delete removes it. Retain puts it aside on its server, where it takes its room until an administrator adopts it as a Volume (spec.source.existing there); it is never removed by itself. May change until the data goes.
+   */
+  deletionPolicy?: 'Delete' | 'Retain';
+  /**
    * Free text for people. It is never given to any command.
    */
   description?: string;
@@ -534,9 +538,9 @@ export interface SnapshotStatus {
     };
   }[];
   /**
-   * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
+   * What the server is to do with the data. Remove and Retain (spec.deletionPolicy) come only after the object was deleted and neither grant nor pin is left, and are final. (writer: controller)
    */
-  order?: 'Keep' | 'Remove';
+  order?: 'Keep' | 'Retain' | 'Remove';
   /**
    * Facts about the data on the server. (writer: volume server)
    */
@@ -591,9 +595,13 @@ export interface SnapshotStatus {
       initiators: string[];
     };
     /**
-     * When the removal ordered was seen done; final.
+     * When the data was seen to be gone, after the order to remove or retain it; final.
      */
     absentAt?: string;
+    /**
+     * When the data was seen put aside, as ordered; final.
+     */
+    retainedAt?: string;
     /**
      * What stops the host now. Absent when nothing does.
      */
@@ -627,7 +635,7 @@ export interface VolumeSpec {
    */
   description?: string;
   /**
-   * What the new volume begins with, instead of zeroes. It is copied once; afterwards the two have nothing to do with each other. The source may be deleted meanwhile, and goes when the copy is made.
+   * What the new volume begins with, instead of zeroes. A Snapshot or Volume is copied once; afterwards the two have nothing to do with each other. The source may be deleted meanwhile, and goes when the copy is made.
    */
   source?: {
     /**
@@ -648,6 +656,19 @@ export interface VolumeSpec {
        */
       name: string;
     };
+    /**
+     * Retained data of a deleted Volume or Snapshot (deletionPolicy: Retain), which becomes this volume's. It is not copied: nothing is left under its old ID. For administrators: it needs the right to adopt on that VolumeServer.
+     */
+    existing?: {
+      /**
+       * The VolumeServer which lists the data in status.agent.retained.
+       */
+      volumeServer: string;
+      /**
+       * Its ID there, a volumeID or snapshotID. The new Volume gets another one.
+       */
+      id: string;
+    };
   };
   /**
    * Who may use the volume at one time. Exclusive means one virtual machine.
@@ -657,6 +678,10 @@ export interface VolumeSpec {
    * Pins the volume to this VolumeServer, which must match the class. Absent means VBS chooses.
    */
   volumeServer?: string;
+  /**
+   * What becomes of the data when this object is deleted. Delete removes it. Retain puts it aside on its server, where it takes its room until an administrator adopts it (spec.source.existing); it is never removed by itself. May change until the data goes.
+   */
+  deletionPolicy?: 'Delete' | 'Retain';
   /**
    * While true, deletion is refused. Set it to false first.
    */
@@ -732,19 +757,19 @@ export interface VolumeStatus {
     epoch: number;
   };
   /**
-   * What the data is copied from, as found when this was placed; pinned there until the copy is made. (writer: controller)
+   * What the data is copied from, as found when this was placed, and pinned there until the copy is made; or the retained data that is adopted. (writer: controller)
    */
   source?: {
     /**
-     * Snapshot or Volume.
+     * Snapshot or Volume; Retained: data of a deleted one, which is adopted and not copied.
      */
-    kind: 'Snapshot' | 'Volume';
+    kind: 'Snapshot' | 'Volume' | 'Retained';
     /**
-     * Its UID.
+     * Its UID; none of what is retained.
      */
-    uid: string;
+    uid?: string;
     /**
-     * Its name, in the same namespace.
+     * Its name, in the same namespace; of what is retained, namespace/name of its last owner.
      */
     name: string;
     /**
@@ -805,9 +830,9 @@ export interface VolumeStatus {
     };
   }[];
   /**
-   * What the server is to do with the data. Remove comes only after the object was deleted and neither grant nor pin is left. (writer: controller)
+   * What the server is to do with the data. Remove and Retain (spec.deletionPolicy) come only after the object was deleted and neither grant nor pin is left, and are final. (writer: controller)
    */
-  order?: 'Keep' | 'Remove';
+  order?: 'Keep' | 'Retain' | 'Remove';
   /**
    * The hypervisor and instance which hold the volume, hypervisor/instance, for people. (writer: controller)
    */
@@ -912,9 +937,13 @@ export interface VolumeStatus {
       initiators: string[];
     };
     /**
-     * When the removal ordered was seen done; final.
+     * When the data was seen to be gone, after the order to remove or retain it; final.
      */
     absentAt?: string;
+    /**
+     * When the data was seen put aside, as ordered; final.
+     */
+    retainedAt?: string;
     /**
      * What stops the host now. Absent when nothing does.
      */
@@ -1127,6 +1156,41 @@ export interface VolumeServerStatus {
        */
       message?: string;
     }[];
+    /**
+     * Data of deleted Volumes and Snapshots with deletionPolicy Retain, by ID. It takes its room, is exported to nobody, and is removed only by adopting it (Volume spec.source.existing) and deleting that Volume.
+     *
+     * @maxItems 512
+     */
+    retained?: {
+      /**
+       * Its volumeID or snapshotID, for spec.source.existing.id.
+       */
+      id: string;
+      /**
+       * What it was of.
+       */
+      kind: 'Volume' | 'Snapshot';
+      /**
+       * The pool which holds it.
+       */
+      pool: string;
+      /**
+       * Namespace of its last owner. Absent when its tags tell none.
+       */
+      namespace?: string;
+      /**
+       * Name of its last owner. Absent when its tags tell none.
+       */
+      name?: string;
+      /**
+       * Bytes, decimal.
+       */
+      sizeBytes: string;
+    }[];
+    /**
+     * How many more there are than the list of retained data holds. Absent when it holds all.
+     */
+    retainedOmitted?: number;
     /**
      * What makes the host unfit to act. Empty when nothing does.
      *

@@ -194,8 +194,8 @@ const placement = {
   VolumeServerNotFound: {
     by: C,
     on: ['Placed'],
-    meaning: 'There is no VolumeServer of the name in spec.volumeServer.',
-    remedy: 'start the agent of that server, or make the Volume anew without the name',
+    meaning: 'There is no VolumeServer of the name in spec.volumeServer, or in spec.source.existing.',
+    remedy: 'start the agent of that server, or make the Volume anew with another name, or none',
   },
   NoPool: {
     by: C,
@@ -239,7 +239,7 @@ const hosts = {
   },
   HostSilent: {
     by: C,
-    on: ['Ready', 'Provisioned', 'Exported', 'Connected', 'Attached'],
+    on: ['Ready', 'Placed', 'Provisioned', 'Exported', 'Connected', 'Attached'],
     meaning: 'No heartbeat came; what was seen last may not be so any more.',
     remedy: 'start the agent of the host, or see whether the host is up',
   },
@@ -251,7 +251,7 @@ const hosts = {
   },
   WaitingForHeartbeat: {
     by: C,
-    on: ['Ready', 'Provisioned', 'Exported', 'Connected', 'Attached'],
+    on: ['Ready', 'Placed', 'Provisioned', 'Exported', 'Connected', 'Attached'],
     meaning: 'The controller has begun just now and has not heard the host yet.',
     remedy: WAIT,
     // A controller that has just begun to lead has heard nobody yet.

@@ -2,6 +2,7 @@
 //
 //   finalizer ─► pin on the Volume ─► placed beside it ─► made by the server ─► pin dropped
 //   deleted   ─► no pins of its own left ─► order: Remove ─► absentAt ─► finalizer off
+//                                      └─► order: Retain ─► retainedAt ─┘
 import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import {
@@ -11,9 +12,9 @@ import {
   isProvisioned,
   pinsOf,
   type Snapshot,
-  type Source,
   type Volume,
 } from '../../api/volume.ts';
+import { planEnding } from '../ending.ts';
 import { type PinWorld, planPins } from '../pins.ts';
 
 export interface SnapshotWorld extends PinWorld {
@@ -53,17 +54,14 @@ export function planSnapshot(world: SnapshotWorld): SnapshotPlan {
 }
 
 function planRemoval({ snapshot, lost }: SnapshotWorld): SnapshotPlan {
-  const { status } = snapshot;
   if (pinsOf(snapshot).length > 0) {
     return settled;
   }
-  if (status?.placement === undefined || lost) {
+  const ending = snapshot.status?.placement === undefined || lost ? 'let-go' : planEnding(snapshot);
+  if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }
-  if (status.order !== 'Remove') {
-    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and no pin is left' };
-  }
-  return backendOf(snapshot)?.absentAt === undefined ? settled : { kind: 'remove-finalizer' };
+  return ending === 'wait' ? settled : { kind: 'write', change: ending, why: 'deleted, and no pin is left' };
 }
 
 /** Beside its Volume, and only with its own pin there: from then on nothing removes what is to be copied. */
@@ -85,7 +83,7 @@ function planPlacement({ snapshot, volume, snapshotID }: SnapshotWorld): Snapsho
       };
 }
 
-function pinnedSource({ metadata }: Snapshot, volume: Volume | undefined): Source | undefined {
+function pinnedSource({ metadata }: Snapshot, volume: Volume | undefined): SnapshotStatus['source'] {
   const { volumeID, server, pool } = volume?.status ?? {};
   const sizeBytes = volume === undefined ? undefined : backendOf(volume)?.sizeBytes;
   const isPinned = pinsOf(volume).some(({ uid }) => uid === metadata.uid);

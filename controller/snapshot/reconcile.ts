@@ -1,7 +1,7 @@
 // One visit of one Snapshot.
 import { snapshotIDFor } from '../../api/ids.ts';
 import { SNAPSHOTS } from '../../api/resources.ts';
-import type { Snapshot } from '../../api/volume.ts';
+import { isEnding, type Snapshot } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { freeID, hostViews, snapshottedKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
@@ -45,8 +45,8 @@ async function visit(snapshot: Snapshot, context: VisitContext): Promise<Visited
   const subject = { resource: SNAPSHOTS, object: snapshot, cache: deps.caches.snapshots };
   const world = await observe(snapshot, context);
   const first = planSnapshot(world);
-  const isRemoval = first.kind === 'write' && first.change.order === 'Remove';
-  const plan = isRemoval
+  const isLast = first.kind === 'write' && isEnding(first.change.order);
+  const plan = isLast
     ? planSnapshot({ ...world, ...(await readCopies(snapshot, deps, context.signal)) })
     : first;
   switch (plan.kind) {

@@ -2,8 +2,17 @@
 import type { Claim } from '../../api/conditions.ts';
 import type { SnapshotStatus } from '../../api/generated/v1alpha1.ts';
 import { formatBytes } from '../../api/quantity.ts';
-import { backendOf, grantsOf, isDeleting, isProvisioned, pinsOf, type Snapshot } from '../../api/volume.ts';
+import {
+  backendOf,
+  grantsOf,
+  isDeleting,
+  isEnding,
+  isProvisioned,
+  pinsOf,
+  type Snapshot,
+} from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { ending, retainedAs } from '../ending.ts';
 import { isAskedInTime, pinners } from '../pins.ts';
 import type { SnapshotWorld } from './plan.ts';
 
@@ -17,7 +26,7 @@ function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   if (volume === undefined) {
     return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
   }
-  if (volume.status?.order === 'Remove' || !isAskedInTime(volume, snapshot)) {
+  if (isEnding(volume.status?.order) || !isAskedInTime(volume, snapshot)) {
     return no(
       'Created',
       'VolumeDeleting',
@@ -45,6 +54,9 @@ function created(world: SnapshotWorld): Claim {
   const backend = backendOf(snapshot);
   if (backend?.absentAt !== undefined) {
     return no('Created', 'Removed', `removed at ${backend.absentAt}`);
+  }
+  if (backend?.retainedAt !== undefined) {
+    return no('Created', 'Retained', retainedAs(snapshot));
   }
   if (isProvisioned(snapshot)) {
     const size = formatBytes(BigInt(backend?.sizeBytes ?? '0'));
@@ -90,10 +102,7 @@ function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(snapshot)}, made from this snapshot` };
   }
   const problem = backendOf(snapshot)?.problem;
-  const server = snapshot.status?.server ?? 'the server';
-  return problem === undefined
-    ? { status, reason: 'Removing', message: `waiting until ${server} has removed the data` }
-    : { status, ...told(problem) };
+  return problem === undefined ? { status, ...ending(snapshot) } : { status, ...told(problem) };
 }
 
 export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {

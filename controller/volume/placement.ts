@@ -12,6 +12,7 @@ import {
   type VolumeClass,
   wantedBytes,
 } from '../../api/volume.ts';
+import { findRetained } from './adoption.ts';
 import { sourceOf, untilPinned } from './source.ts';
 
 export interface PlacementWorld {
@@ -142,12 +143,31 @@ function byFreeBytes(a: Candidate, b: Candidate): number {
   return a.freeBytes > b.freeBytes ? -1 : 1;
 }
 
+/** Where the data is already. */
+function placeRetained(
+  { volume, servers }: PlacementWorld,
+  found: VolumeClass,
+  existing: Parameters<typeof findRetained>[1],
+): Placement {
+  const className = found.metadata.name;
+  const selects = (pool: PoolFact) => matches(pool, found);
+  const source = findRetained({ volume, servers, className, selects }, existing);
+  return source.kind === 'waiting'
+    ? source
+    : { kind: 'placed', className, server: source.server, pool: source.pool, source };
+}
+
 /** Chooses the fitting pool with the most space left, by name where equal; with a source the nearest to it. */
 export function place(world: PlacementWorld): Placement {
   const chosen = classOf(world);
   if (isPlacement(chosen)) {
     return chosen;
   }
+  const { existing } = world.volume.spec.source ?? {};
+  return existing === undefined ? placeNew(world, chosen) : placeRetained(world, chosen, existing);
+}
+
+function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
   const found = sourceOf(world.volume, world.source, extentOf(world));
   if (found?.kind === 'waiting') {
     return found;

@@ -19,6 +19,7 @@ import {
   type Volume,
 } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
+import { planEnding } from '../ending.ts';
 import { type PinWorld, planPins } from '../pins.ts';
 import { type PlacementWorld, place } from './placement.ts';
 
@@ -133,14 +134,13 @@ function planRemoval({ volume, lost }: VolumeWorld): VolumePlan {
   if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0) {
     return settled;
   }
-  const { status } = volume;
-  if (status?.placement === undefined || lost) {
+  const ending = volume.status?.placement === undefined || lost ? 'let-go' : planEnding(volume);
+  if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }
-  if (status.order !== 'Remove') {
-    return { kind: 'write', change: { order: 'Remove' }, why: 'deleted, and neither grant nor pin is left' };
-  }
-  return backendOf(volume)?.absentAt === undefined ? settled : { kind: 'remove-finalizer' };
+  return ending === 'wait'
+    ? settled
+    : { kind: 'write', change: ending, why: 'deleted, and neither grant nor pin is left' };
 }
 
 function planPresence(world: VolumeWorld): VolumePlan {

@@ -3,7 +3,7 @@ import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { keyOf } from '../../api/object.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
-import { type Grant, grantsOf, type Stored, type Volume } from '../../api/volume.ts';
+import { type Grant, grantsOf, isEnding, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
@@ -74,9 +74,7 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
   const { deps, log, signal } = context;
   const world = await observe(volume, deps, signal);
   const first = planVolume(world);
-  const plan = isRemoval(first)
-    ? planVolume({ ...world, ...(await readCopies(volume, deps, signal)) })
-    : first;
+  const plan = isLast(first) ? planVolume({ ...world, ...(await readCopies(volume, deps, signal)) }) : first;
   switch (plan.kind) {
     case 'add-finalizer':
       return addFinalizer(subjectOf(volume, context), context);
@@ -98,7 +96,8 @@ const hostsLetIn = (volume: Volume, { pins }: VolumeChange, grant: Grant | undef
   ...newReaders(pins, volume),
 ];
 
-const isRemoval = (plan: VolumePlan): boolean => plan.kind === 'write' && plan.change.order === 'Remove';
+/** It orders what becomes of the data, for ever. */
+const isLast = (plan: VolumePlan): boolean => plan.kind === 'write' && isEnding(plan.change.order);
 
 /** The only look outside the caches: Attachments named in a grant and not cached may be gone, or just not seen yet. */
 async function observe(

@@ -4,6 +4,7 @@ import type { Reason } from '../../api/reasons.ts';
 import {
   backendOf,
   idOf,
+  isEnding,
   isProvisioned,
   pinsOf,
   type Source,
@@ -25,7 +26,7 @@ export interface FoundSource {
   readonly isPinned: boolean;
 }
 
-const waiting = (reason: Reason, message: string): Waiting => ({ kind: 'waiting', reason, message });
+export const waiting = (reason: Reason, message: string): Waiting => ({ kind: 'waiting', reason, message });
 
 /**
  * What to copy from, or why there is nothing to copy from yet; undefined for a volume without a source. `found` is what spec.source
@@ -46,7 +47,7 @@ export function sourceOf(
     return waiting('SourceNotFound', `there is no ${kind} ${name} (spec.source)`);
   }
   const isPinned = pinsOf(found).some(({ uid }) => uid === volume.metadata.uid);
-  if (!isPinned && (found.status?.order === 'Remove' || !isAskedInTime(found, volume))) {
+  if (!isPinned && (isEnding(found.status?.order) || !isAskedInTime(found, volume))) {
     return waiting('SourceDeleting', `${kind} ${name} is being deleted; name another source in a new Volume`);
   }
   const source = ready(kind, name, found);

@@ -6,6 +6,7 @@ import { isLost } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, pinsOf, type Volume, wantedBytes } from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { ending, retainedAs } from '../ending.ts';
 import { pinners } from '../pins.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
@@ -39,6 +40,9 @@ function provisioned(world: VolumeWorld): Claim {
   if (backend.absentAt !== undefined) {
     return no('Provisioned', 'Removed', `removed at ${backend.absentAt}`);
   }
+  if (backend.retainedAt !== undefined) {
+    return no('Provisioned', 'Retained', retainedAs(volume));
+  }
   if (world.lost) {
     return no(
       'Provisioned',
@@ -69,6 +73,9 @@ function making(world: VolumeWorld): Claim {
     return no('Provisioned', 'Provisioning', `${server} makes the backing store`);
   }
   const { kind, name } = source;
+  if (kind === 'Retained') {
+    return no('Provisioned', 'Adopting', `${server} hands over ${source.id} (${name})`);
+  }
   const from = world.servers.find(({ host }) => host.metadata.name === source.server);
   if (source.server !== server && isLost(from)) {
     return no(
@@ -115,13 +122,7 @@ function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(volume)}, made from this volume` };
   }
   const problem = backendOf(volume)?.problem;
-  return problem === undefined
-    ? {
-        status,
-        reason: 'Removing',
-        message: `waiting until ${volume.status?.server ?? 'the server'} has removed the data`,
-      }
-    : { status, ...told(problem) };
+  return problem === undefined ? { status, ...ending(volume) } : { status, ...told(problem) };
 }
 
 export function volumeClaims(world: VolumeWorld): readonly Claim[] {

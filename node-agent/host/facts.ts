@@ -1,9 +1,10 @@
 // What a host says of itself: its own block on its VolumeServer or Hypervisor object. Pure.
 import type { HypervisorAgent, PoolFact, ServerAgent } from '../../api/hosts.ts';
-import type { PoolCan, PoolView } from '../roles/pool.ts';
+import type { BackingState, PoolCan, PoolView } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
+import { retainedFacts } from './retained.ts';
 
 export type ProfileFact = NonNullable<ServerAgent['profiles']>[number];
 type Leftover = NonNullable<ServerAgent['leftovers']>[number];
@@ -59,6 +60,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
       .map(({ id }) => id)
       .sort()
       .slice(0, 1024),
+    ...retainedFacts(scene.pools),
   };
 }
 
@@ -100,11 +102,14 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
   return before >= 0n && change * 100n < totalBytes ? before : freeBytes;
 }
 
+/** What some object should account for. */
+const isLive = (state: BackingState): boolean => state === 'provisional' || state === 'complete';
+
 /** Provably of this cluster, and accounted for by nothing: reported, never removed. Or removed in vain. */
 function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): Leftover[] {
   const backings = pools.flatMap(({ name, view }) =>
     (view?.backings ?? [])
-      .filter(({ id, state, foreign }) => foreign !== true && state !== 'dying' && !accounted.has(id))
+      .filter(({ id, state, foreign }) => foreign !== true && isLive(state) && !accounted.has(id))
       .map(({ id, state }) => ({
         kind: 'Backing',
         name: id,

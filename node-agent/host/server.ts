@@ -193,7 +193,10 @@ async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPoo
     const exists =
       deps.volumes.byIndex('volumeID', volumeID).length > 0 ||
       deps.snapshots.byIndex('snapshotID', volumeID).length > 0;
-    const stored = seen.some(({ view }) => view?.backings.some(({ id }) => id === volumeID));
+    // What is retained will come back under another ID, if ever.
+    const stored = seen.some(({ view }) =>
+      view?.backings.some(({ id, state }) => id === volumeID && state !== 'retained'),
+    );
     if (!exists && !stored && !hasGrant(memory)) {
       await deps.memories.remove(volumeID);
     }

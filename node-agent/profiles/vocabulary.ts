@@ -70,6 +70,7 @@ const disk = {
 
 const pool: RoleShape = {
   keys: [],
+  together: [['retain', 'adopt']],
   can: { growOnline: 'boolean', snapshotAttached: 'boolean', snapshotsOutlive: 'boolean' },
   verbs: {
     version,
@@ -85,7 +86,10 @@ const pool: RoleShape = {
     volumes: {
       look: true,
       rows: {
-        '': { need: ['id', 'state', 'size', 'path'], may: ['allocated', 'allocatedPercent', 'cluster'] },
+        '': {
+          need: ['id', 'state', 'size', 'path'],
+          may: ['allocated', 'allocatedPercent', 'cluster', 'namespace', 'name'],
+        },
       },
     },
     tags: {
@@ -118,6 +122,19 @@ const pool: RoleShape = {
     complete: { params: backing },
     retire: { params: backing },
     retireProvisional: { params: backing },
+    retain: { optional: true, params: backing },
+    adopt: {
+      optional: true,
+      params: {
+        ...backing,
+        'source.id': 'backingID',
+        'source.namespace': 'word',
+        'source.name': 'word',
+        'owner.cluster': 'uuid',
+        'owner.namespace': 'word',
+        'owner.name': 'word',
+      },
+    },
     free: { params: backing },
     grow: { params: { ...backing, size: 'bytes' } },
   },

@@ -16,7 +16,12 @@ export interface PoolOptions {
   readonly extentBytes?: bigint;
 }
 
-const STATES: readonly string[] = ['provisional', 'complete', 'dying'] satisfies readonly BackingState[];
+const STATES: readonly string[] = [
+  'provisional',
+  'complete',
+  'dying',
+  'retained',
+] satisfies readonly BackingState[];
 
 const isState = (text: string | undefined): text is BackingState => STATES.includes(text ?? '');
 
@@ -51,25 +56,24 @@ export const identify = async ({ profile, options }: PoolWorld, signal: AbortSig
   return identity;
 };
 
-/** Undefined also when its tags cannot be read: one spoilt file must not hide the other volumes of the pool. */
-const clusterOf = async (
-  { profile }: PoolWorld,
-  row: Row,
-  signal: AbortSignal,
-): Promise<string | undefined> => {
+/** A row with `cluster`, `namespace` and `name`. Empty also when they cannot be read: one spoilt file must not hide other volumes. */
+const tagsOf = async ({ profile }: PoolWorld, row: Row, signal: AbortSignal): Promise<Row> => {
   if (row.cluster !== undefined || !profile.has('tags')) {
-    return row.cluster;
+    return row;
   }
   try {
     const { outcome, rows } = await profile.call('tags', { 'backing.id': row.id }, signal);
-    return outcome === 'absent' ? undefined : rows[0]?.cluster;
+    return outcome === 'absent' ? {} : (rows[0] ?? {});
   } catch (error) {
     if (error instanceof CannotLook) {
-      return undefined;
+      return {};
     }
     throw error;
   }
 };
+
+const ownerOf = ({ namespace = '', name = '' }: Row): Pick<Backing, 'owner'> =>
+  namespace === '' || name === '' ? {} : { owner: { namespace, name } };
 
 /** How much a backing takes: bounds, since a percentage is rounded, and an inactive logical volume tells none at all. */
 const allocatedOf = (row: Row, sizeBytes: bigint): Pick<Found, 'leastBytes' | 'mostBytes'> => {
@@ -89,7 +93,8 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
   if (!isState(state)) {
     throw new CannotLook(world.options.name, `${id} has the unknown state ${state}`);
   }
-  const clusterID = await clusterOf(world, row, signal);
+  const tags = await tagsOf(world, row, signal);
+  const clusterID = tags.cluster;
   const sizeBytes = wholeOf(row, 'size');
   return {
     id,
@@ -98,6 +103,7 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
     path,
     ...allocatedOf(row, sizeBytes),
     ...(clusterID === undefined ? {} : { clusterID }),
+    ...ownerOf(tags),
     ...(clusterID === world.options.clusterID ? {} : { foreign: true }),
   };
 };
@@ -135,9 +141,12 @@ const sum = (numbers: readonly bigint[]): bigint => numbers.reduce((total, one) 
 
 const isSnapshot = ({ id }: Found): boolean => id.startsWith('snap');
 
-/** What a thin or sparse backing may yet come to take. A dying one grows no more, nor a snapshot that is whole. */
+/**
+ * What a thin or sparse backing may yet come to take. A dying one grows no more, nor a snapshot that is whole. A retained volume
+ * keeps its claim, so that it can be adopted at any time.
+ */
 const owedBy = (found: Found): bigint => {
-  const grows = found.state === 'provisional' || (found.state === 'complete' && !isSnapshot(found));
+  const grows = found.state === 'provisional' || (found.state !== 'dying' && !isSnapshot(found));
   return grows && found.sizeBytes > found.leastBytes ? found.sizeBytes - found.leastBytes : 0n;
 };
 
@@ -149,6 +158,12 @@ export const claimOf = (found: Found): bigint =>
   isSnapshot(found) || found.state === 'dying' || found.mostBytes > found.sizeBytes
     ? found.mostBytes
     : found.sizeBytes;
+
+/** What the pool must still be able to give when a retained backing becomes a volume: more only for a snapshot, by either count. */
+export const claimedByAdoption = (source: Found, id: string): readonly bigint[] => {
+  const volume: Found = { ...source, id, state: 'complete' };
+  return [owedBy(volume) - owedBy(source), claimOf(volume) - claimOf(source)].filter((more) => more > 0n);
+};
 
 /** A pool whose own records are that full takes no more: without room for them it stops all its volumes (lvmthin(7)). */
 const METADATA_LIMIT_PERCENT = 80n;

@@ -1,9 +1,10 @@
 /**
- * The pool role: where the bytes of volumes live on a volume server. A volume has one of three names there, and the name
- * is the state: provisional (being made), complete (the final name *means* complete) and dying (being removed).
+ * The pool role: where the bytes of volumes live on a volume server. A volume has one of four names there, and the name
+ * is the state: provisional (being made), complete (the final name *means* complete), dying (being removed) and retained (whole,
+ * and no object's any more: it is neither exported nor freed).
  */
 
-export type BackingState = 'provisional' | 'complete' | 'dying';
+export type BackingState = 'provisional' | 'complete' | 'dying' | 'retained';
 
 export interface Backing {
   /** A volumeID or a snapshotID. */
@@ -14,6 +15,8 @@ export interface Backing {
   readonly path: string;
   /** The cluster that made it; absent when its tags are lost. */
   readonly clusterID?: string;
+  /** The object it was made for; absent when its tags tell none. */
+  readonly owner?: { readonly namespace: string; readonly name: string };
   /** True when it carries our name pattern and not our clusterID (or none): never touch it. */
   readonly foreign?: boolean;
 }
@@ -72,7 +75,15 @@ export interface Pool {
   snapshot(id: string, sourceID: string, owner: Owner, signal: AbortSignal): Promise<void>;
   /** Checks the size (Mismatch when it is less than asked), makes it durable, renames to the final name. No-op when complete. */
   complete(id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
-  /** Renames the complete or provisional backing to the dying name. No-op when dying or absent. */
+  /** Renames the complete backing to the retained name. No-op when retained. Throws BackingNotFound, Unsupported. */
+  retain(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Makes the retained backing `sourceID` the provisional one of another ID and owner, in one rename. No-op when that is there:
+   * then it is whole. Throws BackingNotFound for the source, NoSpace (a snapshot that will be written to needs room for that),
+   * Unsupported. What stands beside the old name is left for `free` of the old ID.
+   */
+  adopt(id: string, sourceID: string, owner: Owner, signal: AbortSignal): Promise<void>;
+  /** Renames the complete or provisional backing to the dying name. No-op when dying or absent. Refuses (NotDone) a retained one. */
   retire(id: string, signal: AbortSignal): Promise<void>;
   /** Removes the dying backing and its tags. Refuses (NotDone) any other state. No-op when absent. */
   free(id: string, signal: AbortSignal): Promise<void>;

@@ -4,7 +4,15 @@ import { randomUUID } from 'node:crypto';
 import { roundUp } from '../../api/quantity.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
-import { claimOf, find, identify, observe, type PoolOptions, type PoolWorld } from './backings.ts';
+import {
+  claimedByAdoption,
+  claimOf,
+  find,
+  identify,
+  observe,
+  type PoolOptions,
+  type PoolWorld,
+} from './backings.ts';
 import {
   BackingNotFound,
   Busy,
@@ -39,6 +47,16 @@ const makeRoom = async (world: PoolWorld, id: string, signal: AbortSignal): Prom
   await world.profile.call('free', { 'backing.id': id }, signal);
 };
 
+/** Nothing is made under a name which still means something else. */
+const refuseOccupied = (id: string, before: Backing | undefined): void => {
+  if (before?.state === 'dying') {
+    throw new Busy(id, 'its last backing is still being removed');
+  }
+  if (before?.state === 'retained') {
+    throw new Busy(id, 'its data is retained, until a Volume adopts it');
+  }
+};
+
 const create = async (
   world: PoolWorld,
   wanted: { id: string; sizeBytes: bigint; owner: Owner },
@@ -49,9 +67,7 @@ const create = async (
   if (before?.state === 'complete') {
     return;
   }
-  if (before?.state === 'dying') {
-    throw new Busy(id, 'its last backing is still being removed');
-  }
+  refuseOccupied(id, before);
   const view = await observe(world, signal);
   const size = roundUp(wanted.sizeBytes, view.extentBytes);
   if (before !== undefined && before.sizeBytes > size) {
@@ -106,9 +122,7 @@ const snapshot = async (
     throw new BackingNotFound(sourceID, options.name, 'complete');
   }
   const before = await find(world, id, signal);
-  if (before?.state === 'dying') {
-    throw new Busy(id, 'its last backing is still being removed');
-  }
+  refuseOccupied(id, before);
   if (before?.state === 'provisional' && profile.has('resume')) {
     const result = await profile.call('resume', { 'backing.id': id, size: source.sizeBytes }, signal);
     await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
@@ -130,7 +144,7 @@ const complete = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const before = await find(world, id, signal);
-  if (before === undefined || before.state === 'dying') {
+  if (before === undefined || before.state === 'dying' || before.state === 'retained') {
     throw new BackingNotFound(id, world.options.name, 'provisional');
   }
   if (before.sizeBytes < sizeBytes) {
@@ -146,10 +160,70 @@ const complete = async (
   }
 };
 
+const expectKeeping = ({ profile, options }: PoolWorld, id: string): void => {
+  if (!profile.has('retain') || !profile.has('adopt')) {
+    throw new Unsupported(id, `pool ${options.name} (${profile.name}) retains no data of deleted objects`);
+  }
+};
+
+const retain = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
+  expectKeeping(world, id);
+  const before = await find(world, id, signal);
+  if (before?.state === 'retained') {
+    return;
+  }
+  if (before?.state !== 'complete') {
+    throw new BackingNotFound(id, world.options.name, 'complete');
+  }
+  const result = await world.profile.call('retain', { 'backing.id': id }, signal);
+  const after = await find(world, id, signal);
+  if (result.outcome !== 'ok' || after?.state !== 'retained') {
+    throw explain(id, 'retain', result);
+  }
+};
+
+const adopt = async (
+  world: PoolWorld,
+  wanted: { id: string; sourceID: string; owner: Owner },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { id, sourceID, owner } = wanted;
+  expectKeeping(world, id);
+  const before = await find(world, id, signal);
+  refuseOccupied(id, before);
+  if (before !== undefined) {
+    return;
+  }
+  const source = await find(world, sourceID, signal);
+  if (source?.state !== 'retained') {
+    throw new BackingNotFound(sourceID, world.options.name, 'retained');
+  }
+  for (const moreBytes of claimedByAdoption(source, id)) {
+    refuseFull(world, await observe(world, signal), moreBytes);
+  }
+  const last = source.owner ?? owner;
+  const values = {
+    'backing.id': id,
+    'source.id': sourceID,
+    'source.namespace': last.namespace,
+    'source.name': last.name,
+    ...tagsOf(owner),
+  };
+  const result = await world.profile.call('adopt', values, signal);
+  await expectProvisional(
+    world,
+    { id, sizeBytes: source.sizeBytes, result, verb: 'adopt', before: source },
+    signal,
+  );
+};
+
 const retire = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
   const before = await find(world, id, signal);
   if (before === undefined || before.state === 'dying') {
     return;
+  }
+  if (before.state === 'retained') {
+    throw new NotDone(id, 'retire', 'its data is retained: only a Volume that adopted it can remove it');
   }
   const verb = before.state === 'complete' ? 'retire' : 'retireProvisional';
   const result = await world.profile.call(verb, { 'backing.id': id }, signal);
@@ -234,6 +308,9 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
     snapshot: (id, sourceID, owner, signal) =>
       inTurn(signal, () => snapshot(world, { id, sourceID, owner }, signal)),
     complete: (id, sizeBytes, signal) => inTurn(signal, () => complete(world, id, sizeBytes, signal)),
+    retain: (id, signal) => inTurn(signal, () => retain(world, id, signal)),
+    adopt: (id, sourceID, owner, signal) =>
+      inTurn(signal, () => adopt(world, { id, sourceID, owner }, signal)),
     retire: (id, signal) => inTurn(signal, () => retire(world, id, signal)),
     free: (id, signal) => inTurn(signal, () => free(world, id, signal)),
     grow: (id, sizeBytes, signal) => inTurn(signal, () => grow(world, id, sizeBytes, signal)),

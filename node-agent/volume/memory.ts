@@ -5,8 +5,11 @@ import type { Grant } from '../../api/volume.ts';
 /** How the data of a volume or snapshot is made from its source, remembered before it is begun. */
 export interface CopyMemory {
   readonly sourceID: string;
-  /** CopyOnWrite: the pool makes the copy in a moment. Copy: byte by byte, checked chunk by chunk. */
-  readonly how: 'CopyOnWrite' | 'Copy';
+  /**
+   * CopyOnWrite: the pool makes the copy in a moment. Copy: byte by byte, checked chunk by chunk. Adopt: retained data gets another
+   * name, so that a provisional backing is the whole data, and all there is of it.
+   */
+  readonly how: 'CopyOnWrite' | 'Copy' | 'Adopt';
   /** Copied, checked and durable, from the start on; decimal. */
   readonly copiedBytes: string;
 }

@@ -2,6 +2,8 @@
 //
 //   nothing ──create──► provisional ──complete──► complete ──retire──► dying ──free──► nothing
 //           ──snapshot─►    │ copy      (the final name means complete)   (order: Remove only)
+//                           │                              └──retain──► retained (order: Retain only)
+//   retained, of another ID ┴──adopt──► provisional, and whole
 //   no room before anything was made ──► refused, for ever, for this placement
 import { roundUp } from '../../api/quantity.ts';
 import type { Reason } from '../../api/reasons.ts';
@@ -11,6 +13,7 @@ import {
   grantsOf,
   hasFinalizer,
   idOf,
+  isEnding,
   isSnapshot,
   pinsOf,
   type Source,
@@ -30,6 +33,8 @@ export interface BackingWorld {
   readonly extentBytes: bigint;
   /** The pool makes copies in a moment. */
   readonly copyOnWrite: boolean;
+  /** What status.source names, where that is retained data and the pool has it. */
+  readonly retained?: Backing | undefined;
   /** A target for the volume exists. */
   readonly exported: boolean;
   /** What there is to say of a target that is open to other servers. */
@@ -44,7 +49,10 @@ export type BackingStep =
   /** Written before the copy is begun: it tells what a provisional backing is. */
   | { readonly kind: 'remember-copy'; readonly copy: CopyMemory }
   | { readonly kind: 'snapshot'; readonly sourceID: string }
-  | { readonly kind: 'complete'; readonly sizeBytes: bigint }
+  /** Only after a live GET that wants it: from then on the data is this volume's. */
+  | { readonly kind: 'adopt'; readonly sourceID: string }
+  /** `adoptedID`: the name under which the data was retained; what still stands beside that goes first. */
+  | { readonly kind: 'complete'; readonly sizeBytes: bigint; readonly adoptedID?: string }
   | { readonly kind: 'remember-provisioned' }
   /** For ever, for this placement: written before it is told. */
   | { readonly kind: 'remember-refusal'; readonly epoch: number }
@@ -52,7 +60,9 @@ export type BackingStep =
   /** A provisional backing of which nobody knows what it holds. */
   | { readonly kind: 'discard' }
   /** Irreversible: only after a live GET with the same UID, ID and order. */
-  | { readonly kind: 'retire' };
+  | { readonly kind: 'retire'; readonly adoptedID?: string }
+  /** Final: only after such a GET, too. */
+  | { readonly kind: 'retain' };
 
 export interface Problem {
   readonly reason: Reason;
@@ -77,20 +87,43 @@ export function planBacking(world: BackingWorld): BackingPlan {
     const message = `${backing.path} belongs to another cluster; nothing was touched`;
     return report(world, { problem: { reason: 'NotOurs', message } });
   }
-  return stored.status.order === 'Remove' ? planRemoval(world) : planPresence(world);
+  return isEnding(stored.status.order) ? planEnding(world) : planPresence(world);
 }
 
 const grants = (stored: Stored) => (isSnapshot(stored) ? [] : grantsOf(stored));
 
-function planRemoval(world: BackingWorld): BackingPlan {
-  const { stored, backing, exported, now } = world;
+function planEnding(world: BackingWorld): BackingPlan {
+  const { stored, exported } = world;
   if (grants(stored).length > 0 || pinsOf(stored).length > 0 || exported) {
     return report(world, {});
   }
-  if (backing === undefined || backing.state === 'dying') {
-    return report(world, { absentAt: backendOf(stored)?.absentAt ?? now });
+  return stored.status?.order === 'Retain' ? planRetention(world) : planRemoval(world);
+}
+
+const absent = (world: BackingWorld): BackingPlan =>
+  report(world, { absentAt: backendOf(world.stored)?.absentAt ?? world.now });
+
+/** What is retained is no object's any more: no order of an object removes it. */
+function planRemoval(world: BackingWorld): BackingPlan {
+  const state = world.backing?.state;
+  return state === 'complete' || state === 'provisional'
+    ? take({ kind: 'retire', ...adoptedFrom(world) })
+    : absent(world);
+}
+
+/** Nothing is freed here, whatever is found: what is not whole data stays as a leftover, for a person to look at. */
+function planRetention(world: BackingWorld): BackingPlan {
+  const { stored, backing, now } = world;
+  if (backing?.state === 'retained') {
+    return report(world, { retainedAt: backendOf(stored)?.retainedAt ?? now });
   }
-  return take({ kind: 'retire' });
+  if (backing?.state === 'complete') {
+    return take({ kind: 'retain' });
+  }
+  const { source } = stored.status ?? {};
+  return backing?.state === 'provisional' && source?.kind === 'Retained'
+    ? completed(world, source)
+    : absent(world);
 }
 
 function planPresence(world: BackingWorld): BackingPlan {
@@ -108,6 +141,10 @@ function planPresence(world: BackingWorld): BackingPlan {
       ? take({ kind: 'grow', sizeBytes })
       : report(world, { sizeBytes: backing.sizeBytes });
   }
+  if (backing?.state === 'retained') {
+    const message = `the data of ${idOf(stored)} is retained in pool ${stored.status?.pool}, and no object's any more; adopt it in a new Volume (spec.source.existing)`;
+    return report(world, { problem: { reason: 'DataMissing', message } });
+  }
   if (memory?.everProvisioned === true || backendOf(stored)?.everProvisioned === true) {
     const message = `the data of ${idOf(stored)} is not in pool ${stored.status?.pool}; restore it there, or delete the ${stored.kind}. It is never made anew.`;
     return report(world, { problem: { reason: 'DataMissing', message } });
@@ -116,7 +153,36 @@ function planPresence(world: BackingWorld): BackingPlan {
     return report(world, { refused: true, problem: noSpace(stored, sizeBytes) });
   }
   const { source } = stored.status ?? {};
+  if (source?.kind === 'Retained') {
+    return planAdoption(world, source);
+  }
   return source === undefined ? planBlank(world, sizeBytes) : planCopy(world, source, sizeBytes);
+}
+
+/** For a volume with this source nothing else ever makes a provisional backing: it is the data, also when our disk has forgotten. */
+function planAdoption(world: BackingWorld, source: Source): BackingPlan {
+  const { stored, memory, backing, retained } = world;
+  const { copy } = memory ?? {};
+  if (copy?.how !== 'Adopt' || copy.sourceID !== source.id) {
+    return take({ kind: 'remember-copy', copy: { sourceID: source.id, how: 'Adopt', copiedBytes: '0' } });
+  }
+  if (backing?.state === 'provisional') {
+    return completed(world, source);
+  }
+  if (retained !== undefined) {
+    return take({ kind: 'adopt', sourceID: source.id });
+  }
+  const message = `${source.id} (${source.name}) is not retained in pool ${stored.status?.pool} any more; another Volume has adopted it, or it was taken away. Delete this Volume`;
+  return report(world, { problem: { reason: 'RetainedGone', message } });
+}
+
+/** Whole as it is; it grows when it is complete. */
+const completed = (world: BackingWorld, { sizeBytes }: Source): BackingPlan =>
+  take({ kind: 'complete', sizeBytes: BigInt(sizeBytes), ...adoptedFrom(world) });
+
+function adoptedFrom({ stored, backing }: BackingWorld): { readonly adoptedID?: string } {
+  const { source } = stored.status ?? {};
+  return backing?.state === 'provisional' && source?.kind === 'Retained' ? { adoptedID: source.id } : {};
 }
 
 function mayGrow(world: BackingWorld, backing: Backing, sizeBytes: bigint): boolean {
@@ -208,6 +274,7 @@ function percentOf({ copiedBytes }: CopyMemory, { sizeBytes }: Source): number |
 interface Seen {
   readonly sizeBytes?: bigint;
   readonly absentAt?: string;
+  readonly retainedAt?: string;
   readonly refused?: true;
   readonly progress?: number | undefined;
   readonly shared?: Backend['export'];
@@ -222,7 +289,7 @@ const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
 /** The server's block, from what was seen in this visit and what stays true. */
 export function factOf(
   { stored, memory, bootID }: Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>,
-  { sizeBytes, absentAt, refused, progress, shared, problem }: Seen,
+  { sizeBytes, absentAt, retainedAt, refused, progress, shared, problem }: Seen,
 ): Backend | undefined {
   const placementEpoch = stored.status?.placement?.epoch;
   if (placementEpoch === undefined) {
@@ -232,6 +299,7 @@ export function factOf(
   const provisioned = memory?.everProvisioned === true || before?.everProvisioned === true;
   const size = sizeBytes?.toString() ?? before?.sizeBytes;
   const gone = absentAt ?? before?.absentAt;
+  const kept = retainedAt ?? before?.retainedAt;
   return {
     placementEpoch,
     bootID,
@@ -242,6 +310,7 @@ export function factOf(
     ...(progress === undefined ? {} : { progress }),
     ...(shared === undefined ? {} : { export: shared }),
     ...(gone === undefined ? {} : { absentAt: gone }),
+    ...(kept === undefined ? {} : { retainedAt: kept }),
     ...(problem === undefined ? {} : { problem }),
   };
 }

@@ -5,6 +5,7 @@ import {
   backendOf,
   grantsOf,
   idOf,
+  isDeleting,
   isSnapshot,
   pinsOf,
   type Stored,
@@ -13,6 +14,7 @@ import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { sharedAs } from '../export/readers.ts';
 import { visitTarget } from '../export/reconcile.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
+import type { Backing, Pool, PoolView } from '../roles/pool.ts';
 import { emptyServerMemory, type ServerMemory } from './memory.ts';
 import { type BackingStep, factOf, type Problem, planBacking } from './plan.ts';
 import {
@@ -80,6 +82,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       backing,
       freeBytes: view.freeBytes,
       extentBytes: view.extentBytes,
+      retained: retainedSource(stored, view),
       copyOnWrite: deps.pools.get(stored.status?.pool ?? '')?.can.copyOnWrite === true,
       exported: target !== undefined,
       shared: sharedAs(stored, target, deps.target.portals()),
@@ -144,6 +147,12 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
       await expectPinned(visit, stored, pool?.can.snapshotAttached !== true);
       await pool?.snapshot(volumeID, step.sourceID, owner, signal);
       return;
+    case 'adopt':
+      if (await isWantedLive(visit, stored, step.sourceID)) {
+        await pool?.adopt(volumeID, step.sourceID, owner, signal);
+        deps.onRetired();
+      }
+      return;
     case 'discard':
       await pool?.retire(volumeID, signal);
       deps.onRetired();
@@ -153,6 +162,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
       await remember({ refusedEpoch: step.epoch });
       return;
     case 'complete':
+      await tidyAdopted(pool, step.adoptedID, signal);
       await pool?.complete(volumeID, step.sizeBytes, signal);
       return;
     case 'grow':
@@ -162,26 +172,74 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
       await remember({ everProvisioned: true });
       return;
     case 'retire':
-      if (await isOrderedLive(visit, stored)) {
+      if (await isOrderedLive(visit, stored, 'Remove')) {
+        await tidyAdopted(pool, step.adoptedID, signal);
         await pool?.retire(volumeID, signal);
+        deps.onRetired();
+      }
+      return;
+    case 'retain':
+      if (await isOrderedLive(visit, stored, 'Retain')) {
+        await pool?.retain(volumeID, signal);
         deps.onRetired();
       }
   }
 }
 
-/** Irreversible, so the order is read live: same object, same ID, neither grant nor pin. */
-async function isOrderedLive({ deps, volumeID, signal }: ServerVisit, cached: Stored): Promise<boolean> {
+/** What status.source names, as long as it is retained in this pool. */
+function retainedSource({ status }: Stored, { backings }: PoolView): Backing | undefined {
+  const { source } = status ?? {};
+  return source?.kind === 'Retained'
+    ? backings.find(({ id, state }) => id === source.id && state === 'retained')
+    : undefined;
+}
+
+/** After a crash in the middle of an adoption something may still stand beside the old name. */
+async function tidyAdopted(
+  pool: Pool | undefined,
+  adoptedID: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (adoptedID !== undefined) {
+    await pool?.free(adoptedID, signal);
+  }
+}
+
+/** Data that was adopted by an object which is gone would be nobody's, so it is asked for live. */
+async function isWantedLive(visit: ServerVisit, cached: Stored, sourceID: string): Promise<boolean> {
+  const live = await readLive(visit, cached);
+  return (
+    live !== undefined &&
+    !isDeleting(live) &&
+    live.status?.order === 'Keep' &&
+    live.status.source?.id === sourceID
+  );
+}
+
+/** The object as it is now; undefined when it is not the same object any more, with the same ID and server. */
+async function readLive(
+  { deps, volumeID, signal }: ServerVisit,
+  cached: Stored,
+): Promise<Stored | undefined> {
   const { name, namespace, uid } = cached.metadata;
   const live = await deps.api.get<Stored>(
     isSnapshot(cached) ? SNAPSHOTS : VOLUMES,
     { name, ...(namespace === undefined ? {} : { namespace }) },
     { signal },
   );
+  const isSame = live?.metadata.uid === uid && idOf(live) === volumeID && live.status?.server === deps.host;
+  return isSame ? live : undefined;
+}
+
+/** Irreversible, so the order is read live: same object, same ID, neither grant nor pin. */
+async function isOrderedLive(
+  visit: ServerVisit,
+  cached: Stored,
+  order: 'Remove' | 'Retain',
+): Promise<boolean> {
+  const live = await readLive(visit, cached);
   return (
-    live?.metadata.uid === uid &&
-    idOf(live) === volumeID &&
-    live.status?.order === 'Remove' &&
-    live.status.server === deps.host &&
+    live?.status?.order === order &&
     pinsOf(live).length === 0 &&
     (isSnapshot(live) || grantsOf(live).length === 0)
   );

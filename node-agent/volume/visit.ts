@@ -32,7 +32,7 @@ export interface ServerDeps {
   readonly chapOf: ChapOf;
   readonly now: () => Date;
   readonly resyncMs: number;
-  /** A backing was retired: its space is to be freed. */
+  /** A backing was retired, retained or adopted: the host has space to free, or something to tell. */
   readonly onRetired: () => void;
   /** Looks at the pools and tells of them; settled when that is told, so that a refusal never comes before its reason. */
   readonly tellHost: (signal: AbortSignal) => Promise<void>;

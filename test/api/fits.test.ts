@@ -41,11 +41,12 @@ test('a hypervisor with thousands of VMs of long names and thousands of disks wh
 });
 
 test('a volume server with thousands of volumes to free and thousands which nobody accounts for', () => {
-  const backing = (state: 'dying' | 'complete') => (index: number) => ({
+  const backing = (state: 'dying' | 'complete' | 'retained') => (index: number) => ({
     id: volumeIDFor(`${state}${index}`),
     state,
     sizeBytes: 1n,
     path: '/x',
+    owner: { namespace: long, name: long },
   });
   const view = {
     name: 'main',
@@ -53,7 +54,7 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     totalBytes: 2n ** 63n,
     freeBytes: 0n,
     extentBytes: 4096n,
-    backings: [...many(backing('dying')), ...many(backing('complete'))],
+    backings: [...many(backing('dying')), ...many(backing('complete')), ...many(backing('retained'))],
   };
   const can = { growOnline: true, copyOnWrite: true, snapshotAttached: true, snapshotsOutlive: true };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };

@@ -74,6 +74,23 @@ const volumes: [name: string, world: Partial<VolumeWorld>, expected: string][] =
     { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } }) },
     'False Removing',
   ],
+  [
+    'being put aside',
+    { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } }) },
+    'False Retaining',
+  ],
+  [
+    'being adopted',
+    {
+      volume: aVolume({
+        status: {
+          ...placed,
+          source: { kind: 'Retained', name: 'ns/old', id: 'x', server: 's1', pool: 'main', sizeBytes: '1' },
+        },
+      }),
+    },
+    'False Adopting',
+  ],
 ];
 
 for (const [name, world, expected] of volumes) {

@@ -155,7 +155,7 @@ test('every policy refuses when it cannot decide, and is bound to deny', () => {
       metadata.name,
     );
   }
-  assert.is(policies.length, 11);
+  assert.is(policies.length, 12);
 });
 
 test.run();

@@ -181,11 +181,21 @@ export class FakeLvm {
   }
 
   #change(args: readonly string[], last: string, option: (name: string) => string): CommandOutput {
+    const name = last.replace(`${VG}/`, '');
+    const tags = name === THIN_POOL ? this.poolTags : this.lv(name)?.tags;
+    if (tags === undefined) {
+      return refused(`Failed to find logical volume "${last}"`);
+    }
     if (args.includes('--addtag')) {
-      this.poolTags.push(option('--addtag'));
+      tags.push(option('--addtag'));
       return done();
     }
-    const lv = this.lv(last.replace(`${VG}/`, ''));
+    if (args.includes('--deltag')) {
+      const at = tags.indexOf(option('--deltag'));
+      tags.splice(at === -1 ? tags.length : at, 1);
+      return done();
+    }
+    const lv = this.lv(name);
     if (lv === undefined) {
       return refused(`Failed to find logical volume "${last}"`);
     }

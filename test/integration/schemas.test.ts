@@ -47,9 +47,13 @@ const VALUES: Readonly<Record<string, readonly [unknown, unknown]>> = {
   'Volume.spec.volumeServer': ['s1', 's2'],
   'Volume.spec.source.snapshotRef.name': ['nightly', 'db.2'],
   'Volume.spec.source.volumeRef.name': ['db', 'db.2'],
+  'Volume.spec.source.existing.volumeServer': ['s1', 's2'],
+  'Volume.spec.source.existing.id': ['vol0123456789abcdef0', 'snap0123456789abcdef'],
   'Snapshot.spec.volumeRef.name': ['db', 'db.2'],
   'Snapshot.spec.description': ['one', 'another'],
   'Volume.spec.deletionProtection': [false, true],
+  'Volume.spec.deletionPolicy': ['Delete', 'Retain'],
+  'Snapshot.spec.deletionPolicy': ['Delete', 'Retain'],
   'Attachment.spec.volumeRef.name': ['db', 'db.2'],
   'Attachment.spec.instance.name': ['vm-a', '_VM.b+1'],
   'Attachment.spec.instance.uuid': [UUID, UUID.replace('2f', '3f')],
@@ -68,10 +72,15 @@ const VALUES: Readonly<Record<string, readonly [unknown, unknown]>> = {
   'Hypervisor.spec.fenced': [false, true],
 };
 
+/** Retained data is named by both. */
+const WHOLE = { volumeServer: 's1', id: 'vol0123456789abcdef0' };
+
 const MUTABLE = [
   'Volume.spec.size',
   'Volume.spec.description',
   'Volume.spec.deletionProtection',
+  'Volume.spec.deletionPolicy',
+  'Snapshot.spec.deletionPolicy',
   'Snapshot.spec.description',
   'Attachment.spec.detachPolicy',
   'VolumeClass.spec.default',
@@ -142,6 +151,10 @@ function withLeaf(spec: Spec, at: string, value: unknown): Spec {
     // One of name, uuid and vmid: the other one goes.
     const others = ['uuid', 'vmid'].includes(name) ? { ...spec, name: undefined } : spec;
     return { ...others, [name]: value };
+  }
+  if (name === 'existing' && value !== undefined) {
+    // Two fields that stand together only.
+    return { ...spec, existing: { ...WHOLE, ...withLeaf({}, rest.join('.'), value) } };
   }
   return { ...spec, [name]: withLeaf((spec[name] ?? {}) as Spec, rest.join('.'), value) };
 }
@@ -270,7 +283,7 @@ test('a size which is too long, of another type or absent is refused', async ({ 
   isRefused(
     await tryCreate(platform, 'Volume', { source: {} }),
     'an empty source',
-    'name one source: snapshotRef or volumeRef',
+    'name one source: snapshotRef, volumeRef or existing',
   );
   const both = { snapshotRef: { name: 'a' }, volumeRef: { name: 'b' } };
   isRefused(await tryCreate(platform, 'Volume', { source: both }), 'two sources', 'name one source');
@@ -470,7 +483,7 @@ test('a fresh object has a status of observedGeneration -1', async ({ platform }
 
 test('defaults are filled in', async ({ platform }) => {
   const volume = await create(platform, 'Volume', LEAST.Volume, 'defaults');
-  assert.equal(volume.body.spec, { size: '1Gi', sharing: 'Exclusive' });
+  assert.equal(volume.body.spec, { size: '1Gi', sharing: 'Exclusive', deletionPolicy: 'Delete' });
   const attachment = await create(platform, 'Attachment', LEAST.Attachment, 'defaults');
   assert.is((attachment.body.spec as Spec).detachPolicy, 'Graceful');
 });
@@ -481,7 +494,12 @@ test('the status cannot be set but through its subresource', async ({ platform }
   const { body } = await patch(platform, at, { status: { server: 's1' }, spec: { description: 'kept' } });
   assert.equal(body.status, { observedGeneration: -1 });
   const through = await patch(platform, `${at}/status`, { status: { server: 's1' }, spec: { size: '9Gi' } });
-  assert.equal(through.body.spec, { size: '1Gi', sharing: 'Exclusive', description: 'kept' });
+  assert.equal(through.body.spec, {
+    size: '1Gi',
+    sharing: 'Exclusive',
+    description: 'kept',
+    deletionPolicy: 'Delete',
+  });
 });
 
 test('one may ask for the objects of one host only', async ({ platform }) => {

@@ -2,7 +2,7 @@
 import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { FINALIZER } from '../../api/names.ts';
-import { grantsOf, pinsOf, type Snapshot, type Volume } from '../../api/volume.ts';
+import { grantsOf, isEnding, pinsOf, type Snapshot, type Volume } from '../../api/volume.ts';
 import { hypervisorViews, serverViews, someClass } from './fixtures.ts';
 import type { Move } from './moves.ts';
 import type { Rules } from './rules.ts';
@@ -74,8 +74,8 @@ function volumeMoves(state: State, rules: Rules): Move[] {
   };
   const first = rules.planVolume(world);
   // A removal is decided on a live list of what is copied from it.
-  const isRemoval = first.kind === 'write' && first.change.order === 'Remove';
-  const plan = isRemoval ? rules.planVolume({ ...world, copies: listOf(snapshotAt(state)) }) : first;
+  const isLast = first.kind === 'write' && isEnding(first.change.order);
+  const plan = isLast ? rules.planVolume({ ...world, copies: listOf(snapshotAt(state)) }) : first;
   const fresh = state.controller[0] === '=';
   if (plan.kind === 'settled') {
     return [];

@@ -83,6 +83,10 @@ export const aVolume: Volume = {
   spec: { size: '100' },
 };
 
+/** What marks a scenario whose volume is this one. */
+export const RETAIN = 'its data is to be retained';
+export const aRetainedVolume: Volume = { ...aVolume, spec: { ...aVolume.spec, deletionPolicy: 'Retain' } };
+
 export const aSnapshot: Snapshot = {
   apiVersion: API_VERSION,
   kind: 'Snapshot',

@@ -188,6 +188,20 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    rule: 'what is to be retained is removed',
+    scenario: 'a volume whose data is to be retained is deleted, with a crash anywhere and a server reboot',
+    finds: /^P3/,
+    broken: {
+      ...rules,
+      planVolume: (world) => {
+        const plan = rules.planVolume(world);
+        return plan.kind === 'write' && plan.change.order === 'Retain'
+          ? { ...plan, change: { order: 'Remove' } }
+          : plan;
+      },
+    },
+  },
+  {
     rule: 'a fence is not carried out',
     scenario: FENCE,
     finds: /^P4/,

@@ -1,6 +1,6 @@
 // The promises, as statements about one state (safety) and about a state in which nothing is left to do (convergence).
 import { grantFor, grantsOf, isDeleting, isProvisioned, pinsOf } from '../../api/volume.ts';
-import { HOSTS } from './fixtures.ts';
+import { HOSTS, RETAIN } from './fixtures.ts';
 import { attachmentAt, type State, snapshotAt, targetOf, vmOf, volumeAt } from './state.ts';
 
 const nameOf = (entry: string): string => entry.split('#')[0] ?? '';
@@ -40,11 +40,18 @@ function lostData(state: State): string | undefined {
   if (state.everWritten && wanted && !(state.backing === 'complete' && state.data)) {
     return 'P3: a volume which nobody deleted has lost its bytes';
   }
+  const kept = state.backing === 'complete' || state.backing === 'retained';
+  if (state.everWritten && isToBeRetained(state) && !(kept && state.data)) {
+    return 'P3: what was to be retained has lost its bytes';
+  }
   if (state.everWritten && state.backing !== '' && state.backing !== 'dying' && !state.data) {
     return 'P3: an empty backing stands where written data was';
   }
   return undefined;
 }
+
+/** In this scenario the volume's policy is Retain, from the beginning. */
+const isToBeRetained = ({ todo }: State): boolean => Object.hasOwn(todo, RETAIN);
 
 /** The disk's grant stands, and its Attachment is neither going nor released. */
 function isRobbed(state: State, host: 0 | 1): boolean {
@@ -90,7 +97,8 @@ function unmade(state: State): string | undefined {
 function leftOver(state: State): string | undefined {
   const volume = volumeAt(state);
   const holders = ([0, 1] as const).filter((index) => attachmentAt(state, index) !== undefined);
-  if (volume === undefined && (state.backing !== '' || state.target !== '')) {
+  const stays = isToBeRetained(state) && state.backing === 'retained';
+  if (volume === undefined && ((state.backing !== '' && !stays) || state.target !== '')) {
     return 'P5: the volume is gone and its backing or target is not';
   }
   if (volume !== undefined && isDeleting(volume) && !holders.some((index) => granted(state, index))) {

@@ -1,5 +1,5 @@
 // What users and faults may do, scenario by scenario; within one, every order and interleaving is visited.
-import { anAttachment, aVolume } from './fixtures.ts';
+import { anAttachment, aRetainedVolume, aVolume, RETAIN } from './fixtures.ts';
 import { movesOf } from './moves.ts';
 import { rules } from './rules.ts';
 import { keyOf, type State, spell, writeAttachment, writeVolume } from './state.ts';
@@ -57,6 +57,14 @@ function settle(start: State): State {
 
 const ready = settle(writeVolume(blank, 'user', spell(aVolume)));
 const attached = settle(writeAttachment(ready, 'user', 0, spell(anAttachment(0))));
+const toRetain = settle(
+  writeAttachment(
+    settle(writeVolume(blank, 'user', spell(aRetainedVolume))),
+    'user',
+    0,
+    spell(anAttachment(0)),
+  ),
+);
 const shared = settle(writeAttachment(attached, 'user', 1, spell(anAttachment(1, 0))));
 const contested = settle(writeAttachment(attached, 'user', 1, spell(anAttachment(1))));
 
@@ -135,6 +143,22 @@ export const scenarios: Readonly<Record<string, State>> = {
     'delete snapshot': 1,
     'delete volume': 1,
     crash: 1,
+  }),
+  'a volume whose data is to be retained is deleted, with a crash anywhere and a server reboot': from(
+    toRetain,
+    {
+      [RETAIN]: 0,
+      'delete 0': 1,
+      'delete volume': 1,
+      'reboot server': 1,
+      crash: 1,
+    },
+  ),
+  'a volume whose data is to be retained is deleted while a snapshot is made': from(toRetain, {
+    [RETAIN]: 0,
+    'create snapshot': 1,
+    'delete 0': 1,
+    'delete volume': 1,
   }),
   'a deposed controller writes late': from(ready, { 'create 0': 1, 'delete 0': 1, depose: 1 }),
 };

@@ -272,6 +272,7 @@ function doBacking(state: State, step: BackingStep): State {
     }
     case 'grow':
     case 'remember-copy':
+    case 'adopt':
     case 'snapshot':
     case 'remember-refusal':
     case 'discard':
@@ -281,6 +282,13 @@ function doBacking(state: State, step: BackingStep): State {
       const ordered = live?.metadata.uid === 'uid-volume0' && live.status?.order === 'Remove';
       return ordered && pinsOf(live).length === 0 && state.backing !== ''
         ? { ...state, backing: 'dying' }
+        : state;
+    }
+    case 'retain': {
+      const live = volumeAt(state);
+      const ordered = live?.metadata.uid === 'uid-volume0' && live.status?.order === 'Retain';
+      return ordered && pinsOf(live).length === 0 && state.backing === 'complete'
+        ? { ...state, backing: 'retained' }
         : state;
     }
   }

@@ -5,7 +5,7 @@ import type { Snapshot, Volume } from '../../api/volume.ts';
 import type { ConnectionMemory } from '../../node-agent/connection/memory.ts';
 import type { ServerMemory } from '../../node-agent/volume/memory.ts';
 
-export type BackingName = '' | 'provisional' | 'complete' | 'dying';
+export type BackingName = '' | 'provisional' | 'complete' | 'dying' | 'retained';
 
 /** `initiator#epoch` of each entry: the epoch stands for the CHAP credentials, which differ from grant to grant. */
 export interface TargetState {

@@ -127,6 +127,26 @@ const cases: [name: string, change: Partial<SnapshotWorld>, step: string, says: 
 
 cases.push(
   [
+    'deleted, its data is ordered to be put aside, where that is asked for',
+    {
+      snapshot: aSnapshot({ metadata: deleted, spec: { deletionPolicy: 'Retain' }, status: made }),
+    },
+    'order',
+    'False Removing',
+  ],
+  [
+    'then the server does so',
+    { snapshot: going({ ...made, order: 'Retain' }) },
+    'settled',
+    'False Retaining',
+  ],
+  [
+    'and it goes, and its data does not',
+    { snapshot: going({ ...made, order: 'Retain', backend: { ...facts, retainedAt: 'T' } }) },
+    'remove-finalizer',
+    'False Retaining',
+  ],
+  [
     'what a lost server held is lost',
     { snapshot: aSnapshot({ status: made }), lost: true },
     'settled',

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Volume } from '../../../api/volume.ts';
 import { planVolume, type VolumePlan, type VolumeWorld } from '../../../controller/volume/plan.ts';
 import {
   admitted,
@@ -7,6 +8,7 @@ import {
   aHypervisor,
   anAttachment,
   aServer,
+  aSnapshot,
   aVolume,
   aWorld,
   deleted,
@@ -26,12 +28,30 @@ const summary = (plan: VolumePlan): string => {
   return [
     server && `place ${server}${placement?.epoch === 1 ? '' : ` ${placement?.epoch}`}`,
     order === 'Remove' && 'remove',
+    order === 'Retain' && 'retain',
     grants && `r${grants.revision} [${items}]`,
   ]
     .filter(Boolean)
     .join(' ');
 };
 
+const retain = { deletionPolicy: 'Retain' } as const;
+const adopting: NonNullable<Volume['status']> = {
+  ...placed,
+  source: {
+    kind: 'Retained',
+    name: 'ns/old',
+    id: 'vol0123456789abcdef0',
+    server: 's1',
+    pool: 'main',
+    sizeBytes: '1',
+  },
+};
+const aside: NonNullable<Volume['status']> = {
+  ...provisioned,
+  order: 'Retain',
+  backend: { placementEpoch: 1, bootID: 'b', everProvisioned: true, retainedAt: '2026-01-02T00:00:01Z' },
+};
 const pool = { name: 'main', profile: 'file', totalBytes: '100000000', extentBytes: '1048576' };
 const withdrawn = { epoch: 1, bootID: 'boot-s1', state: 'Withdrawn' } as const;
 const released = { epoch: 1, bootID: 'boot-h1', state: 'Released' } as const;
@@ -216,6 +236,61 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
     'a deleted free volume is ordered away',
     { volume: aVolume({ metadata: deleted, status: provisioned }) },
     'remove',
+  ],
+  [
+    'or its data is to be put aside, where that is asked for',
+    { volume: aVolume({ metadata: deleted, spec: retain, status: provisioned }) },
+    'retain',
+  ],
+  [
+    'not while it is in use',
+    {
+      volume: aVolume({ metadata: deleted, spec: retain, status: granted(aGrant()) }),
+      attachments: [bound],
+    },
+    'settled',
+  ],
+  [
+    'nor while something is copied from it',
+    {
+      volume: aVolume({
+        metadata: deleted,
+        spec: retain,
+        status: { ...provisioned, pins: [{ uid: 'uid-snap', kind: 'Snapshot', name: 'snap', still: true }] },
+      }),
+      copies: [aSnapshot({ status: { placement: { epoch: 1 } } })],
+    },
+    'settled',
+  ],
+  [
+    'of what was never complete there is nothing to put aside',
+    { volume: aVolume({ metadata: deleted, spec: retain, status: placed }) },
+    'remove',
+  ],
+  [
+    'but of what is about to be adopted',
+    { volume: aVolume({ metadata: deleted, spec: retain, status: adopting }) },
+    'retain',
+  ],
+  [
+    'which is removed with its Volume else',
+    { volume: aVolume({ metadata: deleted, status: adopting }) },
+    'remove',
+  ],
+  [
+    'what was ordered is ordered for ever',
+    { volume: aVolume({ metadata: deleted, spec: retain, status: { ...provisioned, order: 'Remove' } }) },
+    'settled',
+  ],
+  [
+    'also the other way',
+    { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } }) },
+    'settled',
+  ],
+  [
+    'data that was put aside lets the Volume go',
+    { volume: aVolume({ metadata: deleted, status: aside }) },
+    'remove-finalizer',
   ],
   [
     'the finalizer stays until the data is seen gone',

@@ -3,9 +3,11 @@ import type { Row } from '../../../node-agent/profiles/row.ts';
 import type { Tool } from './played.ts';
 
 interface Stored {
-  state: 'provisional' | 'complete' | 'dying';
+  state: 'provisional' | 'complete' | 'dying' | 'retained';
   sizeBytes: bigint;
   readonly cluster: string;
+  namespace: string;
+  name: string;
 }
 
 export interface PlayedPool {
@@ -15,7 +17,7 @@ export interface PlayedPool {
   readonly count: number;
 }
 
-const suffix = { provisional: 'new', complete: 'raw', dying: 'dying' } as const;
+const suffix = { provisional: 'new', complete: 'raw', dying: 'dying', retained: 'retained' } as const;
 
 export function playedPool(directory: string, totalBytes: bigint): PlayedPool {
   const identity = crypto.randomUUID();
@@ -43,17 +45,36 @@ export function playedPool(directory: string, totalBytes: bigint): PlayedPool {
           size: String(one.sizeBytes),
           path: pathOf(id, one),
           cluster: one.cluster,
+          namespace: one.namespace,
+          name: one.name,
         }),
       ),
     create: (given) => {
       const sizeBytes = BigInt(given('size'));
-      stored.set(given('backing.id'), { state: 'provisional', sizeBytes, cluster: given('owner.cluster') });
+      stored.set(given('backing.id'), {
+        state: 'provisional',
+        sizeBytes,
+        cluster: given('owner.cluster'),
+        namespace: given('owner.namespace'),
+        name: given('owner.name'),
+      });
       usedBytes += sizeBytes;
       return undefined;
     },
     complete: (given) => turn(given('backing.id'), 'provisional', 'complete'),
     retire: (given) => turn(given('backing.id'), 'complete', 'dying'),
     retireProvisional: (given) => turn(given('backing.id'), 'provisional', 'dying'),
+    retain: (given) => turn(given('backing.id'), 'complete', 'retained'),
+    adopt: (given) => {
+      const found = stored.get(given('source.id'));
+      if (found?.state !== 'retained') {
+        return 'absent';
+      }
+      stored.delete(given('source.id'));
+      const owner = { namespace: given('owner.namespace'), name: given('owner.name') };
+      stored.set(given('backing.id'), { ...found, ...owner, state: 'provisional' });
+      return undefined;
+    },
     free: (given) => {
       const found = stored.get(given('backing.id'));
       if (found?.state === 'dying') {

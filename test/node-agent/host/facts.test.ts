@@ -61,6 +61,27 @@ test('what nothing accounts for is left over; what is foreign or dying is not', 
   assert.equal(wiping, ['vol4']);
 });
 
+test('what is retained is listed by ID with its last owner, is no leftover, and is not being freed', () => {
+  const facts = serverFacts(
+    scene({
+      view: view(1n, [
+        backing('vol2', { state: 'retained', owner: { namespace: 'shop', name: 'db' } }),
+        backing('snap1', { state: 'retained' }),
+        backing('vol3', { state: 'retained', foreign: true }),
+      ]),
+    }),
+  );
+  assert.equal(facts.retained, [
+    { id: 'snap1', kind: 'Snapshot', pool: 'main', sizeBytes: '1' },
+    { id: 'vol2', kind: 'Volume', pool: 'main', namespace: 'shop', name: 'db', sizeBytes: '1' },
+  ]);
+  assert.equal([facts.leftovers, facts.wiping, facts.retainedOmitted], [[], [], undefined]);
+  const many = Array.from({ length: 515 }, (_, index) => backing(`vol${index}`, { state: 'retained' }));
+  const cut = serverFacts(scene({ view: view(1n, many) }));
+  assert.equal([cut.retained?.length, cut.retainedOmitted], [512, 3]);
+  assert.is(serverFacts(scene({})).retained, undefined);
+});
+
 test('a pool that cannot be seen says why and claims no numbers', () => {
   const problem = { reason: 'PoolMissing', message: 'not mounted' } as const;
   const facts = serverFacts(

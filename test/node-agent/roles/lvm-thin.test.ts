@@ -12,6 +12,7 @@ import {
   Busy,
   CannotLook,
   NoSpace,
+  NotDone,
   NotOurs,
   PoolMissing,
   Unsupported,
@@ -98,6 +99,7 @@ test('a volume goes from its provisional to its final to its dying name, and its
     sizeBytes: EXTENT,
     path: `/dev/${VG}/${ID}`,
     clusterID: CLUSTER,
+    owner: { namespace: 'team-a', name: 'db.main' },
   });
   await pool.retire(ID, signal);
   assert.equal(names(lvm), [`${ID}.dying`]);
@@ -139,6 +141,51 @@ test('a snapshot is a volume of its own that outlives its source', async () => {
   await pool.retire(ID, signal);
   await pool.free(ID, signal);
   assert.equal(names(lvm), [SNAP]);
+});
+
+const heir = { clusterID: CLUSTER, namespace: 'team-b', name: 'heir' };
+
+test('retained data keeps its blocks and gets another name, owner and life', async () => {
+  const { lvm, pool } = await world();
+  await pool.create(ID, EXTENT, owner, signal);
+  await pool.complete(ID, EXTENT, signal);
+  await pool.retain(ID, signal);
+  assert.equal(names(lvm), [`${ID}.retained`]);
+  assert.is((await pool.observe(signal)).freeBytes, 63n * EXTENT);
+  for (const refused of [pool.retire(ID, signal), pool.free(ID, signal)]) {
+    assert.instance(await failure(refused), NotDone);
+  }
+  await pool.adopt(OTHER, ID, heir, signal);
+  await pool.free(ID, signal);
+  await pool.complete(OTHER, EXTENT, signal);
+  assert.equal(names(lvm), [OTHER]);
+  assert.equal(lvm.lv(OTHER)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-b/heir']);
+});
+
+test('data is adopted again by an object of the same name, and by one of which its tags tell nothing', async () => {
+  const { lvm, pool } = await world();
+  for (const tags of [[`vbs.owner=team-b/heir`], []]) {
+    lvm.add(`${ID}.retained`, { percent: undefined, tags: [`vbs.cluster=${CLUSTER}`, ...tags] });
+    await pool.adopt(OTHER, ID, heir, signal);
+    assert.equal(lvm.lv(`${OTHER}.new`)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-b/heir']);
+    assert.is(lvm.lv(`${OTHER}.new`)?.percent, 0, 'active');
+    await pool.retire(OTHER, signal);
+    await pool.free(OTHER, signal);
+  }
+});
+
+test('a snapshot is adopted only where there is room for what will be written to it', async () => {
+  const { lvm, pool } = await world();
+  lvm.poolBytes = Number(4n * EXTENT);
+  lvm.add(`${SNAP}.retained`, { bytes: Number(2n * EXTENT), percent: 0, tags: [`vbs.cluster=${CLUSTER}`] });
+  await pool.create(OTHER, 3n * EXTENT, owner, signal);
+  assert.instance(await failure(pool.adopt(ID, SNAP, heir, signal)), NoSpace);
+  assert.equal(names(lvm), [`${SNAP}.retained`, `${OTHER}.new`].toSorted());
+  await pool.retire(OTHER, signal);
+  await pool.free(OTHER, signal);
+  await pool.adopt(ID, SNAP, heir, signal);
+  await pool.complete(ID, 2n * EXTENT, signal);
+  assert.equal(names(lvm), [ID]);
 });
 
 test('nothing is promised twice: neither blocks not yet written, nor blocks that copies still share', async () => {
@@ -272,6 +319,29 @@ test('a command that dies at any point leaves something that the next try finish
     }
     await path(pool);
     assert.equal(names(lvm), []);
+  }
+});
+
+test('an adoption that dies at any command is finished by the next try', async () => {
+  for (let at = 0; ; at += 1) {
+    const { lvm, pool } = await world();
+    lvm.add(`${ID}.retained`, { tags: [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-a/db'] });
+    let left = at;
+    lvm.before = () => {
+      left -= 1;
+      if (left === -1) {
+        throw new CommandError('lvm', 'ended by SIGKILL');
+      }
+    };
+    const died = await failure(pool.adopt(OTHER, ID, heir, signal));
+    lvm.before = () => undefined;
+    await pool.adopt(OTHER, ID, heir, signal);
+    assert.equal(names(lvm), [`${OTHER}.new`]);
+    assert.equal(lvm.lv(`${OTHER}.new`)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-b/heir']);
+    if (died === undefined) {
+      assert.ok(at > 8);
+      break;
+    }
   }
 });
 

@@ -7,7 +7,15 @@ import type { RunCommand } from '../../../node-agent/exec/command.ts';
 import { type Files, hostFiles } from '../../../node-agent/exec/files.ts';
 import { bind } from '../../../node-agent/profiles/bind.ts';
 import { loadProfile } from '../../../node-agent/profiles/load.ts';
-import { Busy, Mismatch, NoSpace, NotDone, NotOurs, PoolMissing } from '../../../node-agent/roles/errors.ts';
+import {
+  BackingNotFound,
+  Busy,
+  Mismatch,
+  NoSpace,
+  NotDone,
+  NotOurs,
+  PoolMissing,
+} from '../../../node-agent/roles/errors.ts';
 import type { Pool } from '../../../node-agent/roles/pool.ts';
 import { profiledPool } from '../../../node-agent/roles/profiled-pool.ts';
 
@@ -194,16 +202,83 @@ test('a file system that cannot allocate gets a sparse file', async ({ dir }) =>
   assert.is((await only(pool))?.sizeBytes, MIB);
 });
 
+const KEPT = 'vol00000000000000009';
+const heir = { clusterID: CLUSTER, namespace: 'other', name: 'heir' };
+
+test('retained data is whole, takes its room, and goes only by way of a volume that adopts it', async ({
+  dir,
+  pool,
+}) => {
+  await pool.create(KEPT, MIB, owner, signal);
+  assert.instance(await failure(pool.retain(KEPT, signal)), BackingNotFound);
+  await pool.complete(KEPT, MIB, signal);
+  await writeFile(join(dir, `${KEPT}.raw`), 'bytes'.padEnd(Number(MIB)));
+  await pool.retain(KEPT, signal);
+  await pool.retain(KEPT, signal);
+  const before = await only(pool);
+  assert.equal([before?.state, before?.owner], ['retained', { namespace: 'default', name: 'db' }]);
+  assert.instance(await failure(pool.retire(KEPT, signal)), NotDone);
+  assert.instance(await failure(pool.free(KEPT, signal)), NotDone);
+  assert.instance(await failure(pool.create(KEPT, MIB, owner, signal)), Busy);
+  assert.instance(await failure(pool.complete(KEPT, MIB, signal)), BackingNotFound);
+  assert.is((await only(pool))?.state, 'retained');
+
+  await pool.adopt(ID, KEPT, heir, signal);
+  await pool.adopt(ID, KEPT, heir, signal);
+  const after = await only(pool);
+  assert.equal(
+    [after?.id, after?.state, after?.owner],
+    [ID, 'provisional', { namespace: 'other', name: 'heir' }],
+  );
+  assert.instance(await failure(pool.adopt('vol00000000000000007', KEPT, heir, signal)), BackingNotFound);
+  await pool.free(KEPT, signal);
+  await pool.complete(ID, MIB, signal);
+  assert.equal((await readdir(dir)).sort(), ['.vbs-pool', `${ID}.json`, `${ID}.raw`]);
+  assert.match(await readFile(join(dir, `${ID}.raw`), 'utf8'), /^bytes /);
+});
+
+test('retained data of another cluster is adopted by nobody', async ({ dir, pool }) => {
+  await pool.create(KEPT, MIB, owner, signal);
+  await pool.complete(KEPT, MIB, signal);
+  await pool.retain(KEPT, signal);
+  await writeFile(join(dir, `${KEPT}.json`), '{"cluster":"11111111-2222-4333-8444-555555555555"}');
+  assert.instance(await failure(pool.adopt(ID, KEPT, heir, signal)), NotOurs);
+});
+
+test('sparse data keeps its claim to room while it is retained', async ({ dir }) => {
+  const space = async () => ({ totalBytes: 16n * MIB, freeBytes: 16n * MIB });
+  const pool = poolOn(dir, { ...hostFiles, space });
+  await pool.create(KEPT, 4n * MIB, owner, signal);
+  await pool.complete(KEPT, 4n * MIB, signal);
+  await pool.retain(KEPT, signal);
+  assert.is((await pool.observe(signal)).freeBytes, 12n * MIB);
+});
+
 const life: readonly ((pool: Pool) => Promise<void>)[] = [
   (pool) => pool.create(ID, MIB, owner, signal),
   (pool) => pool.complete(ID, MIB, signal),
   (pool) => pool.grow(ID, 2n * MIB, signal),
-  (pool) => pool.retire(ID, signal),
-  (pool) => pool.free(ID, signal),
+  (pool) => pool.retain(ID, signal),
+  (pool) => pool.adopt(KEPT, ID, heir, signal),
+  async (pool) => {
+    await pool.free(ID, signal);
+    await pool.complete(KEPT, 2n * MIB, signal);
+  },
+  (pool) => pool.retire(KEPT, signal),
+  (pool) => pool.free(KEPT, signal),
 ];
 
 test('a crash before any change of any step is finished by doing the step again', async ({ dir }) => {
-  const states = ['provisional', 'complete', 'complete', 'dying', undefined];
+  const states = [
+    'provisional',
+    'complete',
+    'complete',
+    'retained',
+    'provisional',
+    'complete',
+    'dying',
+    undefined,
+  ];
   for (const [index, step] of life.entries()) {
     for (let at = 0; ; at += 1) {
       await rm(dir, { recursive: true, force: true });

@@ -41,7 +41,9 @@ const world = (change: Partial<BackingWorld>): BackingWorld => ({
 const summary = (change: Partial<BackingWorld>): string => {
   const plan = planBacking(world(change));
   if (plan.kind === 'take') {
-    return 'sizeBytes' in plan.step ? `${plan.step.kind} ${plan.step.sizeBytes}` : plan.step.kind;
+    const { step } = plan;
+    const after = 'adoptedID' in step ? ` after ${step.adoptedID}` : '';
+    return 'sizeBytes' in step ? `${step.kind} ${step.sizeBytes}${after}` : `${step.kind}${after}`;
   }
   const { fact } = plan;
   const flags = [
@@ -51,6 +53,7 @@ const summary = (change: Partial<BackingWorld>): string => {
     fact?.everProvisioned && 'provisioned',
     fact?.sizeBytes,
     fact?.absentAt && 'absent',
+    fact?.retainedAt && 'retained',
   ];
   if (plan.kind === 'copy' && fact === undefined) {
     return 'copying in silence';
@@ -213,7 +216,7 @@ test('the time of absence is told once', () => {
 });
 
 const SNAPSHOT_ID = 'snap0123456789abcdef';
-const source: Source = {
+const source: Source & { kind: 'Volume'; uid: string } = {
   kind: 'Volume',
   uid: 'uid-db',
   name: 'db',
@@ -299,6 +302,108 @@ test('a larger volume grows when its copy on write is complete', () => {
   const done = { ...copying(0n, 'CopyOnWrite'), everProvisioned: true };
   assert.is(summary({ stored: larger, memory: done, backing: backing('complete') }), `grow ${2n * GI}`);
 });
+
+const retention: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } });
+const RETAINED_ID = 'vol0123456789abcdef0';
+const adoption: NonNullable<Volume['status']> = {
+  ...placed,
+  source: {
+    kind: 'Retained',
+    name: 'ns/old',
+    id: RETAINED_ID,
+    server: 's1',
+    pool: 'main',
+    sizeBytes: GI.toString(),
+  },
+};
+const adopter = aVolume({ status: adoption });
+const adopting = {
+  ...emptyServerMemory(VOLUME_ID, 'uid-db'),
+  copy: { sourceID: RETAINED_ID, how: 'Adopt', copiedBytes: '0' },
+} as const;
+const retained = { ...backing('retained'), id: RETAINED_ID };
+const dropped = (order: 'Remove' | 'Retain') =>
+  aVolume({ metadata: deleted, status: { ...adoption, order } });
+
+const keeping: [name: string, change: Partial<BackingWorld>, expected: string][] = [
+  ['the order puts the data aside', { stored: retention, backing: backing('complete') }, 'retain'],
+  [
+    'not under a target',
+    { stored: retention, backing: backing('complete'), exported: true },
+    `report provisioned ${GI}`,
+  ],
+  [
+    'not under a grant',
+    {
+      stored: aVolume({ metadata: deleted, status: { ...granted(aGrant()), order: 'Retain' } }),
+      backing: backing('complete'),
+    },
+    `report provisioned ${GI}`,
+  ],
+  [
+    'then it is told',
+    { stored: retention, backing: backing('retained') },
+    `report provisioned ${GI} retained`,
+  ],
+  ['what is gone is told as gone', { stored: retention }, `report provisioned ${GI} absent`],
+  [
+    'what is half made is freed by nobody',
+    { stored: retention, backing: backing('provisional') },
+    `report provisioned ${GI} absent`,
+  ],
+  [
+    'an order to remove does not touch what is retained',
+    { stored: removal, backing: backing('retained') },
+    `report provisioned ${GI} absent`,
+  ],
+  [
+    'an object set back to an earlier day does not get its data back by itself',
+    { stored: ready, backing: backing('retained') },
+    `report DataMissing provisioned ${GI}`,
+  ],
+  ['nor is it made anew', { backing: backing('retained') }, 'report DataMissing'],
+  ['an adoption is remembered first', { stored: adopter, retained }, 'remember-copy'],
+  ['then it is done', { stored: adopter, retained, memory: adopting, freeBytes: 0n }, 'adopt'],
+  [
+    'then it is whole',
+    { stored: adopter, memory: adopting, backing: backing('provisional') },
+    `complete ${GI} after ${RETAINED_ID}`,
+  ],
+  [
+    'also when our disk has forgotten: it is neither discarded nor made',
+    { stored: adopter, backing: backing('provisional') },
+    'remember-copy',
+  ],
+  ['what another has taken is told as gone', { stored: adopter, memory: adopting }, 'report RetainedGone'],
+  [
+    'deleted midway, it is removed',
+    { stored: dropped('Remove'), memory: adopting, backing: backing('provisional') },
+    `retire after ${RETAINED_ID}`,
+  ],
+  [
+    'or made whole, to be put aside again',
+    { stored: dropped('Retain'), memory: adopting, backing: backing('provisional') },
+    `complete ${GI} after ${RETAINED_ID}`,
+  ],
+  [
+    'deleted before, it leaves the data to others',
+    { stored: dropped('Remove'), memory: adopting, retained },
+    'report absent',
+  ],
+  [
+    'a larger one grows when it is complete',
+    {
+      stored: aVolume({ spec: { size: '2Gi' }, status: adoption }),
+      memory: { ...adopting, everProvisioned: true },
+      backing: backing('complete'),
+    },
+    `grow ${2n * GI}`,
+  ],
+];
+
+for (const [name, change, expected] of keeping) {
+  test(`retained data: ${name}`, () => assert.is(summary(change), expected));
+}
 
 test('a volume takes the size of its source when it asks for none', () => {
   const { size: __, ...rest } = aVolume().spec;

@@ -1,0 +1,56 @@
+// What is said about data which outlives its object, and about Volumes which adopt it.
+import { NOTHING, type ReasonInfo, STEP_MS, WAIT } from './info.ts';
+
+const C = ['C'] as const;
+
+export const RETENTION = {
+  Retaining: {
+    by: C,
+    on: ['Ready'],
+    meaning: 'It is deleted with deletionPolicy Retain, and its server puts the data aside.',
+    remedy: WAIT,
+    passesMs: STEP_MS,
+  },
+  Retained: {
+    by: C,
+    on: ['Provisioned', 'Created'],
+    meaning: 'The data was put aside on its server.',
+    remedy: NOTHING,
+  },
+  Adopting: {
+    by: C,
+    on: ['Provisioned'],
+    meaning: 'The server makes retained data that of this Volume.',
+    remedy: WAIT,
+    waits: true,
+    passesMs: STEP_MS,
+  },
+  NotRetained: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The server does not list retained data of this ID: not yet, or not any more.',
+    remedy: 'see status.agent.retained of the VolumeServer; name what is listed there in a new Volume',
+    waits: true,
+  },
+  ClassMismatch: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The retained data is in a pool which the class of the Volume does not select.',
+    remedy: 'name a class which selects that pool in a new Volume',
+    stalls: true,
+  },
+  VolumeServerMismatch: {
+    by: C,
+    on: ['Placed'],
+    meaning: 'The server asked for is not the one which holds the retained data; it is adopted where it is.',
+    remedy: 'leave spec.volumeServer out in a new Volume',
+    stalls: true,
+  },
+  RetainedGone: {
+    by: ['S'],
+    on: ['Provisioned'],
+    meaning: 'The retained data is not there any more: another Volume has adopted it, or it was taken away.',
+    remedy: 'delete this Volume; or bring the data back to the pool under its old ID',
+    stalls: true,
+  },
+} as const satisfies Record<string, ReasonInfo>;

@@ -1,0 +1,35 @@
+// What becomes of the data of a deleted Volume or Snapshot. Pure.
+import type { Claim } from '../api/conditions.ts';
+import { idOf, isEnded, isEnding, isProvisioned, type Stored } from '../api/volume.ts';
+
+export type Ending = 'Remove' | 'Retain';
+
+/**
+ * The single next step once nothing holds the data any more: the order, which is given once and never changed, then waiting until
+ * the server has seen it done.
+ */
+export function planEnding(stored: Stored): { readonly order: Ending } | 'wait' | 'let-go' {
+  if (!isEnding(stored.status?.order)) {
+    return { order: endingOf(stored) };
+  }
+  return isEnded(stored) ? 'let-go' : 'wait';
+}
+
+/** What was never complete holds nothing that somebody had written; but what is being adopted was whole before. */
+function endingOf(stored: Stored): Ending {
+  const { source } = stored.status ?? {};
+  const isWhole = isProvisioned(stored) || source?.kind === 'Retained';
+  return stored.spec.deletionPolicy === 'Retain' && isWhole ? 'Retain' : 'Remove';
+}
+
+/** For people: what is being done about the data of a deleted object. */
+export function ending({ status }: Stored): Pick<Claim, 'reason' | 'message'> {
+  const server = status?.server ?? 'the server';
+  return status?.order === 'Retain'
+    ? { reason: 'Retaining', message: `waiting until ${server} has put the data aside` }
+    : { reason: 'Removing', message: `waiting until ${server} has removed the data` };
+}
+
+/** For people: where the data is from now on. */
+export const retainedAs = (stored: Stored): string =>
+  `${idOf(stored)} is retained on ${stored.status?.server}, pool ${stored.status?.pool}`;

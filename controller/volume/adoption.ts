@@ -1,0 +1,111 @@
+// Where the retained data is that a Volume adopts (spec.source.existing). Pure. It goes nowhere else, and needs no room. Whether the data
+// is still there is for the server to say: of two Volumes which name it, one finds it gone.
+import { isTrue } from '../../api/conditions.ts';
+import type { HostView, PoolFact, ServerAgent, VolumeServer } from '../../api/hosts.ts';
+import { formatBytes, roundUp } from '../../api/quantity.ts';
+import type { Source, Volume } from '../../api/volume.ts';
+import { wantedBytes } from '../../api/volume.ts';
+import { type Waiting, waiting } from './source.ts';
+
+export interface AdoptionWorld {
+  readonly volume: Volume;
+  readonly servers: readonly HostView<VolumeServer>[];
+  /** The class of the Volume, and whether it selects a pool. */
+  readonly className: string;
+  readonly selects: (pool: PoolFact) => boolean;
+}
+
+type Existing = NonNullable<NonNullable<Volume['spec']['source']>['existing']>;
+type Retained = NonNullable<ServerAgent['retained']>[number];
+
+/** The data to adopt, with its server and pool, or what it waits for. */
+export function findRetained(world: AdoptionWorld, existing: Existing): Source | Waiting {
+  const view = world.servers.find(({ host }) => host.metadata.name === existing.volumeServer);
+  const pinned = world.volume.spec.volumeServer;
+  if (pinned !== undefined && pinned !== existing.volumeServer) {
+    return waiting(
+      'VolumeServerMismatch',
+      `spec.volumeServer is ${pinned}, and spec.source.existing is on ${existing.volumeServer}; data is adopted where it is`,
+    );
+  }
+  if (view === undefined) {
+    return waiting(
+      'VolumeServerNotFound',
+      `there is no VolumeServer ${existing.volumeServer} (spec.source.existing.volumeServer)`,
+    );
+  }
+  return unfit(view) ?? listed(world, view.host, existing);
+}
+
+/** Nothing is given to a server that does not answer, is not safe, or takes nothing new. */
+function unfit({ host, freshness }: HostView<VolumeServer>): Waiting | undefined {
+  const { name } = host.metadata;
+  if (freshness !== 'fresh') {
+    return freshness === 'unknown'
+      ? waiting('WaitingForHeartbeat', `waiting for the next heartbeat of ${name}`)
+      : waiting('HostSilent', `volume server ${name}, which held the retained data, does not answer`);
+  }
+  if (host.spec?.cordoned === true) {
+    return waiting('NoPool', `volume server ${name}, which holds the retained data, is cordoned`);
+  }
+  return isTrue(host.status?.conditions, 'HostSafe')
+    ? undefined
+    : waiting('NoPool', `volume server ${name}, which holds the retained data, is not safe (HostSafe)`);
+}
+
+function listed(
+  world: AdoptionWorld,
+  { metadata, status }: VolumeServer,
+  { id }: Existing,
+): Source | Waiting {
+  const { retained = [], retainedOmitted = 0, pools = [] } = status?.agent ?? {};
+  const found = retained.find((one) => one.id === id);
+  if (found === undefined) {
+    const more =
+      retainedOmitted > 0 ? `, nor are ${retainedOmitted} others which its list has no room for` : '';
+    return waiting(
+      'NotRetained',
+      `${id} is not in status.agent.retained of VolumeServer ${metadata.name}${more}; another Volume may have adopted it`,
+    );
+  }
+  const pool = pools.find(({ name }) => name === found.pool);
+  if (pool === undefined || pool.problem !== undefined) {
+    const why = pool?.problem?.message ?? 'its server does not tell of it';
+    return waiting(
+      'NoPool',
+      `pool ${found.pool} of ${metadata.name}, which holds ${id}, cannot be used: ${why}`,
+    );
+  }
+  if (!world.selects(pool)) {
+    return waiting(
+      'ClassMismatch',
+      `${id} is in pool ${pool.name} (profile ${pool.profile}) of ${metadata.name}, which class ${world.className} does not select`,
+    );
+  }
+  return tooSmall(world.volume, found, pool) ?? sourceOf(found, metadata.name);
+}
+
+function tooSmall(
+  volume: Volume,
+  { id, sizeBytes }: Retained,
+  { extentBytes }: PoolFact,
+): Waiting | undefined {
+  const wanted = wantedBytes(volume);
+  if (wanted === undefined || roundUp(wanted, BigInt(extentBytes ?? '1')) >= BigInt(sizeBytes)) {
+    return undefined;
+  }
+  const least = formatBytes(BigInt(sizeBytes));
+  return waiting(
+    'SizeBelowSource',
+    `spec.size is below the ${least} of the retained ${id}; set ${least} or more, or leave it out`,
+  );
+}
+
+const sourceOf = ({ id, pool, namespace, name, sizeBytes }: Retained, server: string): Source => ({
+  kind: 'Retained',
+  name: name === undefined ? id : `${namespace}/${name}`,
+  id,
+  server,
+  pool,
+  sizeBytes,
+});
