@@ -52,6 +52,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     resyncMs: resyncSeconds * 1000,
     askedAtMs: new Map(),
     connectingSinceMs: new Map(),
+    resizedAtMs: new Map(),
   };
   return roleOf(program, {
     name: 'hypervisor',

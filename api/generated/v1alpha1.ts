@@ -188,9 +188,13 @@ export interface AttachmentStatus {
      */
     device?: string;
     /**
-     * Size in bytes, decimal.
+     * Size of the disk in the VM, in bytes, decimal.
      */
     sizeBytes?: string;
+    /**
+     * True where a running VM is shown that its disk has grown, so that the server may let it grow.
+     */
+    growsOnline?: boolean;
     /**
      * What stops the host now. Absent when nothing does.
      */
@@ -1112,11 +1116,13 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), GrowOnline (a volume in use grows, and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
        *
        * @maxItems 8
        */
-      can?: ('CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive' | 'RemoteCopy')[];
+      can?: (
+        'CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive' | 'RemoteCopy' | 'GrowOnline' | 'SnapshotsHoldSize'
+      )[];
       /**
        * Why the pool cannot be used. Absent when it can.
        */

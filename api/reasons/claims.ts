@@ -67,9 +67,9 @@ const underWay = {
     passesMs: STEP_MS,
   },
   Resizing: {
-    by: C,
+    by: ['C', 'H'],
     on: ['Resized'],
-    meaning: 'The server grows the data.',
+    meaning: 'The Volume grows: on its server, at its target, in the VM. The message says how far it is.',
     remedy: WAIT,
     passesMs: STEP_MS,
   },
@@ -78,6 +78,12 @@ const underWay = {
     on: ['Resized', 'Created'],
     meaning: 'The Volume grows, or its Snapshot is made, when it is detached.',
     remedy: 'delete its Attachment, or wait until it is deleted',
+  },
+  SnapshotsExist: {
+    by: C,
+    on: ['Resized'],
+    meaning: 'The pool cannot let a Volume grow that has Snapshots.',
+    remedy: 'delete the Snapshots which the message names',
   },
   Removing: {
     by: C,

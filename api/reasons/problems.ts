@@ -38,7 +38,7 @@ const server = {
   },
   NoSpace: {
     by: ['C', 'S'],
-    on: ['Placed', 'Provisioned', 'Created'],
+    on: ['Placed', 'Provisioned', 'Created', 'Resized'],
     meaning: 'No pool, or not this one, has as many bytes free.',
     remedy: 'free space, add a pool, or make the Volume smaller',
   },

@@ -24,6 +24,9 @@ export async function actOnConnection(
     case 'attach':
       await attach(visit, world, step.instance);
       return;
+    case 'resize':
+      await resize(visit, world, step.instance);
+      return;
     case 'cancel':
       await deps.vmm.cancel(step.instance, volumeID, visit.signal);
       return;
@@ -79,6 +82,20 @@ export async function expectAnswer(visit: HostVisit, world: ConnectionWorld): Pr
       `the disk stays in the VM until its target answers, since the VM would stand still meanwhile: ${problem.message}`,
     );
   }
+}
+
+/** Asks the device itself first, which is how the kernel of this host comes to know of its new size. */
+async function resize(visit: HostVisit, world: ConnectionWorld, instance: Instance): Promise<void> {
+  const { deps, signal } = visit;
+  const { volumeID = '', epoch = 0 } = world.attachment.status ?? {};
+  const connection = await connectionOf(visit, world);
+  const { serial, sizeBytes } = await deps.initiator.verify(connection, signal);
+  const promised = exportAt(world.attachment, epoch)?.sizeBytes;
+  if (serial !== volumeID || sizeBytes.toString() !== promised) {
+    throw new Mismatch(connection.iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
+  }
+  await deps.vmm.resize(instance, volumeID, sizeBytes, signal);
+  deps.resizedAtMs.set(volumeID, deps.clock.monotonicMs());
 }
 
 /** Log in, check who answers, and only then give the disk to the VM. */

@@ -44,6 +44,12 @@ export interface ConnectionWorld {
   readonly residue: boolean;
   /** The VMM logs in itself (initiator role of kind iscsi). */
   readonly vmmLogsIn: boolean;
+  /** A running VM is shown that its disk has grown. */
+  readonly growsOnline: boolean;
+  /** The size of the disk in the VM; looked at only when another one was told than the target has. */
+  readonly diskBytes?: bigint;
+  /** The VM was asked a moment ago to take the new size. */
+  readonly resizing: boolean;
   readonly bootID: string;
 }
 
@@ -54,6 +60,8 @@ export type ConnectionStep =
   | { readonly kind: 'detach'; readonly instance: Instance }
   /** Takes back a disk that never came, without the guest. */
   | { readonly kind: 'cancel'; readonly instance: Instance }
+  /** Shows the VM that its disk has grown; only a later look tells whether it did. */
+  | { readonly kind: 'resize'; readonly instance: Instance }
   | { readonly kind: 'disconnect' };
 
 export type ConnectionPlan =
@@ -142,9 +150,19 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
       `grant ${epoch} is open and the disk is not in ${instance.name}`,
     );
   }
-  return disk?.disk.state === 'connecting'
-    ? planWait(world, epoch)
+  if (disk?.disk.state === 'connecting') {
+    return planWait(world, epoch);
+  }
+  return disk !== undefined && isBehind(world, epoch) && !world.resizing
+    ? take({ kind: 'resize', instance: disk.instance }, 'the volume has grown')
     : { kind: 'report', fact: attachedFact(world, epoch) };
+}
+
+/** The target has grown, and the VM does not show it. */
+function isBehind({ attachment, diskBytes }: ConnectionWorld, epoch: number): boolean {
+  const exported = exportAt(attachment, epoch);
+  const wanted = exported?.state === 'Exported' ? exported.sizeBytes : undefined;
+  return diskBytes !== undefined && wanted !== undefined && diskBytes < BigInt(wanted);
 }
 
 /** Takes out a disk that is in the wrong place, or cannot become or stay a disk of the running VM; undefined when it may stay. */
@@ -205,16 +223,25 @@ function unattachedFact(
   return { epoch, bootID, problem };
 }
 
-function attachedFact({ attachment, disk, bootID }: ConnectionWorld, epoch: number): ConnectionFact {
-  const sizeBytes = exportAt(attachment, epoch)?.sizeBytes;
+function attachedFact(world: ConnectionWorld, epoch: number): ConnectionFact {
+  const { attachment, disk, bootID, diskBytes, growsOnline } = world;
+  // When it was plugged in, its size was compared with what the target's server says.
+  const sizeBytes = diskBytes?.toString() ?? exportAt(attachment, epoch)?.sizeBytes;
   return {
     epoch,
     bootID,
     state: 'Attached',
     ...(disk === undefined ? {} : { device: disk.disk.device }),
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(growsOnline ? { growsOnline } : {}),
+    ...(isBehind(world, epoch) ? { problem: notTaken(disk) } : {}),
   };
 }
+
+const notTaken = (found: FoundDisk | undefined): Problem => ({
+  reason: 'Resizing',
+  message: `instance ${found?.instance.name} does not show the new size yet; some guests do so with their next request to the disk`,
+});
 
 function problemOf({ attachment, instance }: ConnectionWorld): Problem | undefined {
   const label = instanceLabel(attachment);

@@ -1,5 +1,5 @@
 // One visit of one Attachment on its hypervisor. Observe, decide, act, observe again.
-import { type Attachment, type ConnectionFact, connectionAt } from '../../api/attachment.ts';
+import { type Attachment, type ConnectionFact, connectionAt, exportAt } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
@@ -129,7 +129,31 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);
   const seen = { attachment, memory, instance, disk, closing, residue, vmmLogsIn, connectingMs };
-  return { ...seen, bootID: deps.bootID };
+  const size = await sizeOf(deps, attachment, disk, signal);
+  return { ...seen, ...size, growsOnline: deps.vmm.can.growOnline, bootID: deps.bootID };
+}
+
+/** How long a VM that was asked to show a new size is left in peace. */
+const RESIZE_PATIENCE_MS = 10_000;
+
+/** Looked at when something else was told than the target now has: a look of its own is not for every visit. */
+async function sizeOf(
+  { vmm, clock, resizedAtMs }: HypervisorDeps,
+  attachment: Attachment,
+  found: FoundDisk | undefined,
+  signal: AbortSignal,
+): Promise<Pick<ConnectionWorld, 'diskBytes' | 'resizing'>> {
+  const { volumeID = '', epoch = 0 } = attachment.status ?? {};
+  const told = connectionAt(attachment, epoch)?.sizeBytes;
+  const exported = exportAt(attachment, epoch)?.sizeBytes;
+  if (!vmm.can.growOnline || found === undefined || told === undefined || told === exported) {
+    resizedAtMs.delete(volumeID);
+    return { resizing: false };
+  }
+  const diskBytes = await vmm.diskBytes(found.instance, volumeID, signal);
+  const askedMs = resizedAtMs.get(volumeID);
+  const resizing = askedMs !== undefined && clock.monotonicMs() - askedMs < RESIZE_PATIENCE_MS;
+  return { resizing, ...(diskBytes === undefined ? {} : { diskBytes }) };
 }
 
 /** For how long the guest has not taken the disk. */

@@ -30,6 +30,8 @@ export interface ServerScene extends HostFacts {
   readonly portals: readonly string[];
   /** It copies from other servers. */
   readonly remoteCopy: boolean;
+  /** Its target shows a new size of what is in use. */
+  readonly targetGrows: boolean;
   readonly pools: readonly SeenPool[];
   readonly exports: readonly Export[];
   /** volumeIDs that some object, or our own memory, accounts for. */
@@ -66,7 +68,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
 
 function poolFact(
   { name, profile, view, can, problem }: SeenPool,
-  { before, remoteCopy }: ServerScene,
+  { before, remoteCopy, targetGrows }: ServerScene,
 ): PoolFact {
   const told = before?.pools?.find((pool) => pool.name === name);
   if (view === undefined) {
@@ -78,7 +80,11 @@ function poolFact(
     totalBytes: view.totalBytes.toString(),
     freeBytes: steady(view, told?.freeBytes).toString(),
     extentBytes: view.extentBytes.toString(),
-    can: [...abilities(can), ...(remoteCopy ? (['RemoteCopy'] as const) : [])],
+    can: [
+      ...abilities(can),
+      ...(remoteCopy ? (['RemoteCopy'] as const) : []),
+      ...(can.growOnline && targetGrows ? (['GrowOnline'] as const) : []),
+    ],
   };
 }
 
@@ -86,10 +92,12 @@ const abilities = ({
   copyOnWrite,
   snapshotAttached,
   snapshotsOutlive,
+  snapshotsHoldSize,
 }: PoolCan): NonNullable<PoolFact['can']> => [
   ...(copyOnWrite ? (['CopyOnWrite'] as const) : []),
   ...(snapshotAttached ? (['SnapshotAttached'] as const) : []),
   ...(snapshotsOutlive ? (['SnapshotsOutlive'] as const) : []),
+  ...(snapshotsHoldSize ? (['SnapshotsHoldSize'] as const) : []),
 ];
 
 /**

@@ -66,6 +66,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           problems: problem === undefined ? [] : [problem],
           portals: deps.target.portals(),
           remoteCopy: boundReader !== undefined,
+          targetGrows: deps.target.can.resizeOnline,
           pools: seen,
           exports,
           accounted: accountedFor(work, seen),

@@ -71,7 +71,12 @@ const disk = {
 const pool: RoleShape = {
   keys: [],
   together: [['retain', 'adopt']],
-  can: { growOnline: 'boolean', snapshotAttached: 'boolean', snapshotsOutlive: 'boolean' },
+  can: {
+    growOnline: 'boolean',
+    snapshotAttached: 'boolean',
+    snapshotsOutlive: 'boolean',
+    snapshotsHoldSize: 'boolean',
+  },
   verbs: {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
@@ -304,7 +309,7 @@ const initiator: RoleShape = {
 
 const vmm: RoleShape = {
   keys: ['accepts', 'devices'],
-  can: { readOnly: 'boolean', serialMax: 'integer', keepsDisks: 'boolean' },
+  can: { readOnly: 'boolean', serialMax: 'integer', keepsDisks: 'boolean', growOnline: 'boolean' },
   verbs: {
     version,
     instances: {
@@ -321,7 +326,7 @@ const vmm: RoleShape = {
       answers: ['absent', 'notRunning'],
       rows: {
         instance: { need: ['uuid'], may: ['live'] },
-        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'path', 'grant', 'state'] },
+        disk: { need: ['device'], may: ['serial', 'alias', 'source', 'path', 'grant', 'state', 'sectors'] },
       },
     },
     holders: { optional: true, look: true, rows: { '': { need: ['id'] } } },
@@ -340,6 +345,15 @@ const vmm: RoleShape = {
     secrets: { optional: true, look: true, rows: { '': { need: ['grant'] } } },
     'attach.block': { optional: true, params: { ...disk, path: 'path' }, mayLack },
     'attach.iscsi': { optional: true, params: { ...disk, ...session, 'grant.uuid': 'uuid' }, mayLack },
+    resize: { optional: true, params: { ...oneDisk, size: 'bytes' }, mayLack },
+    size: {
+      optional: true,
+      look: true,
+      params: oneDisk,
+      mayLack,
+      answers: ['absent', 'notRunning'],
+      rows: { '': { need: ['size'] } },
+    },
     cancel: { optional: true, params: oneDisk, mayLack },
     detach: { params: oneDisk, mayLack },
   },

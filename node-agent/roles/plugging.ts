@@ -2,6 +2,7 @@
 
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
 import type { Values } from '../profiles/values.ts';
+import { wholeOf } from './cells.ts';
 import {
   Busy,
   Denied,
@@ -197,6 +198,43 @@ export const cancel = async (job: Job, volumeID: string): Promise<void> => {
   for (const seen of oursIn(sight, volumeID).filter(isWaiting)) {
     await change(job, 'cancel', volumeID, seen);
   }
+};
+
+/** Of ours that is plugged in. */
+const pluggedIn = async (
+  { profile, instance, signal }: Job,
+  volumeID: string,
+): Promise<SeenDisk | undefined> =>
+  oursIn(await lookAtDisks(profile, instance, signal), volumeID).find(({ disk }) => disk.state === undefined);
+
+const diskValues = (instance: Instance, volumeID: string, { id, disk }: SeenDisk): Values => ({
+  ...placeValues(instance, id),
+  'volume.id': volumeID,
+  device: disk.device,
+});
+
+export const resize = async (job: Job, volumeID: string, sizeBytes: bigint): Promise<void> => {
+  const { profile, instance, signal } = job;
+  const seen = await pluggedIn(job, volumeID);
+  if (seen === undefined || !profile.has('resize')) {
+    return;
+  }
+  const values = { ...diskValues(instance, volumeID, seen), size: sizeBytes };
+  const result = await profile.call('resize', values, signal);
+  if (result.outcome !== 'ok') {
+    throw refuse(instance, `showing ${volumeID} its new size`, result);
+  }
+};
+
+export const diskBytes = async (job: Job, volumeID: string): Promise<bigint | undefined> => {
+  const { profile, instance, signal } = job;
+  const seen = await pluggedIn(job, volumeID);
+  if (seen === undefined || !profile.has('size')) {
+    return seen?.disk.sizeBytes;
+  }
+  const { rows } = await profile.call('size', diskValues(instance, volumeID, seen), signal);
+  const [row] = rows;
+  return row === undefined ? undefined : wholeOf(row, 'size');
 };
 
 export const isSettled = async ({ profile, instance, signal }: Job): Promise<boolean> => {

@@ -49,6 +49,8 @@ export interface PoolCan {
   readonly snapshotAttached: boolean;
   /** A copy stays whole when its source is removed. */
   readonly snapshotsOutlive: boolean;
+  /** A volume of which there are snapshots does not grow. */
+  readonly snapshotsHoldSize: boolean;
 }
 
 /**

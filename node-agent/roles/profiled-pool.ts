@@ -299,6 +299,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
       copyOnWrite: profile.has('snapshot'),
       snapshotAttached: profile.can.snapshotAttached === true,
       snapshotsOutlive: profile.can.snapshotsOutlive === true,
+      snapshotsHoldSize: profile.can.snapshotsHoldSize === true,
     },
     prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
     // In turn as well: a volume whose owner's file goes in the middle of a look would be shown as foreign.

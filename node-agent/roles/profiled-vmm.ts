@@ -5,7 +5,7 @@ import type { BoundProfile } from '../profiles/bind.ts';
 import { Unsupported } from './errors.ts';
 import type { Locator } from './initiator.ts';
 import { type Machine, mergeInstances } from './instances.ts';
-import { attach, cancel, detach, freeDevice, isSettled } from './plugging.ts';
+import { attach, cancel, detach, diskBytes, freeDevice, isSettled, resize } from './plugging.ts';
 import { lookAtDisks } from './vm-disks.ts';
 import { removeSecret, residue } from './vm-secrets.ts';
 import type { Instance, Vmm } from './vmm.ts';
@@ -39,6 +39,7 @@ export const profiledVmm = (profile: BoundProfile): Vmm => {
       readOnly: can.readOnly === true,
       serialMax: typeof can.serialMax === 'number' ? can.serialMax : 20,
       keepsDisks: can.keepsDisks === true,
+      growOnline: can.growOnline === true,
     },
     instances: async (signal) => {
       const seen = mergeInstances((await profile.call('instances', {}, signal)).rows);
@@ -60,6 +61,9 @@ export const profiledVmm = (profile: BoundProfile): Vmm => {
       turns.hold(instance.uuid, signal, () => detach({ profile, instance, signal }, volumeID)),
     cancel: (instance, volumeID, signal) =>
       turns.hold(instance.uuid, signal, () => cancel({ profile, instance, signal }, volumeID)),
+    resize: (instance, volumeID, sizeBytes, signal) =>
+      turns.hold(instance.uuid, signal, () => resize({ profile, instance, signal }, volumeID, sizeBytes)),
+    diskBytes: (instance, volumeID, signal) => diskBytes({ profile, instance, signal }, volumeID),
     isSettled: (instance, signal) => isSettled({ profile, instance, signal }),
     freeDevice: (instance, disks, wanted) => freeDevice(profile, instance, disks, wanted),
     residue: (signal) => residue(profile, signal),

@@ -4,6 +4,7 @@ import type { BoundProfile } from '../profiles/bind.ts';
 import { columnsOf } from '../profiles/check-rows.ts';
 import { asList, usesParameter } from '../profiles/format.ts';
 import type { Row } from '../profiles/row.ts';
+import { wholeOf } from './cells.ts';
 import { CannotLook, InstanceNotFound, InstanceNotRunning } from './errors.ts';
 import { mergeInstances } from './instances.ts';
 import type { DiskState, Instance, VmDisk } from './vmm.ts';
@@ -43,7 +44,11 @@ const stateOf = (device: string, word = 'attached'): DiskState | undefined => {
   return STATES[word];
 };
 
-const diskOf = ({ device = '', alias, serial, source, path, grant, state: word }: Row): VmDisk => {
+/** blkback counts in these, whatever the device does. */
+const SECTOR_BYTES = 512n;
+
+const diskOf = (row: Row): VmDisk => {
+  const { device = '', alias, serial, source, path, grant, state: word } = row;
   const [, volumeOfPath, grantOfPath] = OUR_PATH.exec(path ?? '') ?? [];
   const volumeID = OURS.exec(alias ?? '')?.[1] ?? OURS.exec(serial ?? '')?.[1] ?? volumeOfPath;
   const iqn = /^(iqn\.[^/]+)\/\d+$/.exec(source ?? '')?.[1];
@@ -55,6 +60,7 @@ const diskOf = ({ device = '', alias, serial, source, path, grant, state: word }
     ...(volumeID === undefined ? {} : { volumeID }),
     ...(iqn === undefined ? {} : { iqn }),
     ...(grantUUID === undefined ? {} : { grantUUID }),
+    ...(row.sectors === undefined ? {} : { sizeBytes: wholeOf(row, 'sectors') * SECTOR_BYTES }),
   };
 };
 

@@ -28,6 +28,8 @@ export interface VmDisk {
   /** Present when the disk is ours, by its alias (`ua-vbs-<volumeID>`), its serial, or its path (`/dev/vbs/<volumeID>.<grant>`). */
   readonly volumeID?: string;
   readonly iqn?: string;
+  /** As its backend has told the guest; absent where only a look of its own tells. */
+  readonly sizeBytes?: bigint;
   /** Of which grant it is, by its path or the name of the secret it logged in with; absent where the tool does not tell. */
   readonly grantUUID?: string;
 }
@@ -54,6 +56,8 @@ export interface VmmCan {
   readonly serialMax: number;
   /** Disks are written to the VM's saved configuration, so that a stopped VM has them as well. */
   readonly keepsDisks: boolean;
+  /** A running VM is shown that its disk has grown. */
+  readonly growOnline: boolean;
 }
 
 /** A secret of ours that the hypervisor still keeps. */
@@ -86,6 +90,13 @@ export interface Vmm {
   detach(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
   /** Takes back a disk that never came (`connecting`, `pending`), without asking the guest. No-op for any other. */
   cancel(instance: Instance, volumeID: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Shows a running VM that its disk has grown to this size; where the hypervisor sees it by itself, there is nothing to do. Only a
+   * look at the size tells whether it did. Throws NotDone, Unsupported.
+   */
+  resize(instance: Instance, volumeID: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+  /** The size of the disk as the VM has it; undefined when it is not there. Throws CannotLook. */
+  diskBytes(instance: Instance, volumeID: string, signal: AbortSignal): Promise<bigint | undefined>;
   /**
    * Nothing that the VMM began with the VM's disks is under way. A disk which `disks()` no longer shows may still be being
    * closed: QEMU stops the whole VM until the target has taken the last writes.

@@ -37,6 +37,10 @@ export interface BackingWorld {
   readonly retained?: Backing | undefined;
   /** A target for the volume exists. */
   readonly exported: boolean;
+  /** Every hop from here to the VM takes a new size while it is in use. */
+  readonly growsOnline: boolean;
+  /** The pool lets no volume grow of which there are snapshots. */
+  readonly snapshotsHoldSize: boolean;
   /** What there is to say of a target that is open to other servers. */
   readonly shared?: Backend['export'];
   readonly bootID: string;
@@ -186,9 +190,11 @@ function adoptedFrom({ stored, backing }: BackingWorld): { readonly adoptedID?: 
 }
 
 function mayGrow(world: BackingWorld, backing: Backing, sizeBytes: bigint): boolean {
-  const { stored, freeBytes, exported } = world;
+  const { stored, freeBytes, exported, growsOnline, snapshotsHoldSize } = world;
   const isFree = !exported && grants(stored).length === 0;
-  return backing.sizeBytes < sizeBytes && isFree && freeBytes >= sizeBytes - backing.sizeBytes;
+  const isHeld = snapshotsHoldSize && pinsOf(stored).some(({ kind }) => kind === 'Snapshot');
+  const hasRoom = freeBytes >= sizeBytes - backing.sizeBytes;
+  return backing.sizeBytes < sizeBytes && (isFree || growsOnline) && !isHeld && hasRoom;
 }
 
 const noSpace = (stored: Stored, sizeBytes: bigint): Problem => ({

@@ -1,4 +1,5 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
+import { connectionAt } from '../../api/attachment.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import {
   type Backend,
@@ -85,6 +86,8 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       retained: retainedSource(stored, view),
       copyOnWrite: deps.pools.get(stored.status?.pool ?? '')?.can.copyOnWrite === true,
       exported: target !== undefined,
+      growsOnline: growsOnline(visit, stored),
+      snapshotsHoldSize: deps.pools.get(stored.status?.pool ?? '')?.can.snapshotsHoldSize === true,
       shared: sharedAs(stored, target, deps.target.portals()),
       now: deps.now().toISOString(),
     });
@@ -109,6 +112,27 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
   } catch (error) {
     return failed(visit, stored, { error, fact: (problem) => factOf(known, { problem }) });
   }
+}
+
+/**
+ * Pool and target can, and each hypervisor that has the disk in a VM says that it can: one that is only about to connect compares
+ * sizes, and must not find another one.
+ */
+function growsOnline({ deps, volumeID }: ServerVisit, stored: Stored): boolean {
+  const grants = isSnapshot(stored) ? [] : grantsOf(stored);
+  const canHere =
+    deps.pools.get(stored.status?.pool ?? '')?.can.growOnline === true && deps.target.can.resizeOnline;
+  const attachments = deps.attachments.byIndex('volumeID', volumeID);
+  const canThere = (uid: string, epoch: number) => {
+    const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
+    const fact = attachment && connectionAt(attachment, epoch);
+    return fact?.state === 'Attached' && fact.growsOnline === true;
+  };
+  return (
+    canHere &&
+    grants.length > 0 &&
+    grants.every(({ attachments: uids, epoch }) => uids.every((uid) => canThere(uid, epoch)))
+  );
 }
 
 interface Failure {

@@ -56,12 +56,19 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     extentBytes: 4096n,
     backings: [...many(backing('dying')), ...many(backing('complete')), ...many(backing('retained'))],
   };
-  const can = { growOnline: true, copyOnWrite: true, snapshotAttached: true, snapshotsOutlive: true };
+  const can = {
+    growOnline: true,
+    copyOnWrite: true,
+    snapshotAttached: true,
+    snapshotsOutlive: true,
+    snapshotsHoldSize: true,
+  };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };
   const scene = {
     ...facts,
     portals: ['192.0.2.1:3260'],
     remoteCopy: true,
+    targetGrows: true,
     pools: [pool],
     exports: [],
     before: undefined,

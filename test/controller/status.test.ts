@@ -2,6 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Attachment } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
+import type { PoolFact } from '../../api/hosts.ts';
+import type { Volume } from '../../api/volume.ts';
 import { type AttachmentScene, attachmentClaims } from '../../controller/attachment/status.ts';
 import { fencedBootID, hostClaims } from '../../controller/hosts/status.ts';
 import type { VolumeWorld } from '../../controller/volume/plan.ts';
@@ -97,11 +99,109 @@ for (const [name, world, expected] of volumes) {
   test(`Volume: ${name}`, () => assert.is(ready(volumeClaims(aWorld(world))), expected));
 }
 
-test('Volume: growth waits for the detach and says so', () => {
-  const world = aWorld({ volume: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }) });
-  const claim = volumeClaims(world).find(({ type }) => type === 'Resized');
-  assert.is(claim?.reason, 'WaitingForDetach');
+type Can = NonNullable<PoolFact['can']>;
+
+const serverThat = (can: Can, freeBytes = '50000000000') =>
+  aServer('s1', {
+    agent: {
+      pools: [
+        { name: 'main', profile: 'file', totalBytes: '100000000000', freeBytes, extentBytes: '1', can },
+      ],
+    },
+  });
+const inUse = aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) });
+const GROWN = String(2n ** 31n);
+const grownOnServer = aVolume({
+  spec: { size: '2Gi' },
+  status: {
+    ...granted(aGrant()),
+    backend: { placementEpoch: 1, bootID: 'boot-s1', everProvisioned: true, sizeBytes: GROWN },
+  },
 });
+const plugged = (change: object, exported = '1073741824') =>
+  anAttachment({
+    status: {
+      ...admitted,
+      export: { ...exportedAt(1), sizeBytes: exported },
+      connection: {
+        epoch: 1,
+        bootID: 'boot-h1',
+        state: 'Attached',
+        device: 'vdb',
+        sizeBytes: '1073741824',
+        ...change,
+      },
+    },
+  });
+const pinned = (status: Volume['status']) =>
+  aVolume({
+    spec: { size: '2Gi' },
+    status: { ...status, pins: [{ uid: 'u', kind: 'Snapshot' as const, name: 'nightly' }] },
+  });
+
+const growths: [name: string, world: Partial<VolumeWorld>, expected: RegExp][] = [
+  ['no word when there is nothing to grow', { volume: aVolume({ status: provisioned }) }, /^nothing$/],
+  [
+    'a free volume',
+    { volume: aVolume({ spec: { size: '2Gi' }, status: provisioned }) },
+    /^Resizing: growing to 2Gi$/,
+  ],
+  [
+    'one in use waits, and the hop that cannot is named',
+    { volume: inUse, servers: [serverThat([])], attachments: [plugged({ growsOnline: true })] },
+    /^WaitingForDetach: .*2Gi.*pool main of s1, or its target/,
+  ],
+  [
+    'the hypervisor may be that hop',
+    { volume: inUse, servers: [serverThat(['GrowOnline'])], attachments: [plugged({})] },
+    /^WaitingForDetach: .*h1 cannot show/,
+  ],
+  [
+    'where all can it grows',
+    { volume: inUse, servers: [serverThat(['GrowOnline'])], attachments: [plugged({ growsOnline: true })] },
+    /^Resizing: growing to 2Gi$/,
+  ],
+  [
+    'without room it says so',
+    {
+      volume: inUse,
+      servers: [serverThat(['GrowOnline'], '1000')],
+      attachments: [plugged({ growsOnline: true })],
+    },
+    /^NoSpace: pool main has not the 1073741824 bytes/,
+  ],
+  [
+    'snapshots may stand in the way',
+    { volume: pinned(provisioned), servers: [serverThat(['SnapshotsHoldSize'])] },
+    /^SnapshotsExist: .*Snapshot nightly/,
+  ],
+  ['or not', { volume: pinned(provisioned), servers: [serverThat(['SnapshotsOutlive'])] }, /^Resizing/],
+  [
+    'the target is behind the server',
+    { volume: grownOnServer, attachments: [plugged({ growsOnline: true })] },
+    /^Resizing: the target on s1 shows 1Gi of 2Gi$/,
+  ],
+  [
+    'the VM is behind the target, and says why',
+    {
+      volume: grownOnServer,
+      attachments: [plugged({ growsOnline: true, problem: { reason: 'Resizing', message: 'why' } }, GROWN)],
+    },
+    /^Resizing: instance vm-a on h1 shows 1Gi of 2Gi: why$/,
+  ],
+  [
+    'and when it is there, all is said',
+    { volume: grownOnServer, attachments: [plugged({ growsOnline: true, sizeBytes: GROWN }, GROWN)] },
+    /^nothing$/,
+  ],
+];
+
+for (const [name, world, expected] of growths) {
+  test(`Volume, growing: ${name}`, () => {
+    const claim = volumeClaims(aWorld(world)).find(({ type }) => type === 'Resized');
+    assert.match(claim === undefined ? 'nothing' : `${claim.reason}: ${claim.message}`, expected);
+  });
+}
 
 const attached: Attachment['status'] = {
   ...admitted,

@@ -22,6 +22,7 @@ import {
   InstanceNotFound,
   InstanceNotRunning,
   NoSpace,
+  NotDone,
   NotOurs,
   PoolMissing,
 } from '../../node-agent/roles/errors.ts';
@@ -347,6 +348,11 @@ test('a guest reads and writes an attached volume, across a restart of libvirt a
   assert.equal(await vmm.disks(instance, signal), [
     { device: 'vdb', volumeID: id, iqn: iqnOf(id), grantUUID: GRANT },
   ]);
+  // QEMU tells the size, and takes only one which the target has.
+  assert.is(await vmm.diskBytes(instance, id, signal), 16n * MIB);
+  await vmm.resize(instance, id, 16n * MIB, signal);
+  await failsWith(vmm.resize(instance, id, 32n * MIB, signal), NotDone);
+  assert.is(await vmm.diskBytes(instance, id, signal), 16n * MIB);
   assert.equal(await vmm.residue(signal), []);
   assert.equal((await exportOf(id))?.sessions, [HOST]);
   await failsWith(target.close(id, signal), Busy);

@@ -113,6 +113,8 @@ function decide(state: State, rules: Rules, host: 0 | 1, index: 0 | 1): Move[] {
     closing: vm.closing !== undefined,
     residue: false,
     vmmLogsIn: true,
+    growsOnline: false,
+    resizing: false,
     bootID: `b${state.hostBoot[host]}`,
   });
   const epoch = attachment.status?.epoch ?? 0;
@@ -216,6 +218,7 @@ function act(state: State, host: 0 | 1, { index, step, epoch }: Pending & { of: 
       return vm.disk === undefined || !answers ? state : withVm(state, host, { ...vm, detaching: true });
     }
     case 'cancel':
+    case 'resize':
     case 'disconnect':
       return state;
   }

@@ -105,6 +105,8 @@ function decisions(state: State, rules: Rules): Move[] {
       extentBytes: 1n,
       copyOnWrite: false,
       exported: target !== undefined,
+      growsOnline: false,
+      snapshotsHoldSize: false,
       bootID,
       now: 'T',
     });
@@ -156,6 +158,8 @@ function snapshotDecisions(state: State, rules: Rules): Move[] {
     extentBytes: 1n,
     copyOnWrite: false,
     exported: false,
+    growsOnline: false,
+    snapshotsHoldSize: false,
     bootID: `b${state.serverBoot}`,
     now: 'T',
   });

@@ -36,6 +36,8 @@ export class XenHost {
   readonly xenstore = new Map<string, string>();
   readonly calls: string[] = [];
   version = '4.17.7';
+  /** Of a new disk, as blkback tells it: in units of 512 bytes. */
+  sectors = 524_288;
   /** The hotplug script of a new disk fails: its entry stays behind. */
   scriptFails = false;
   #lastID = 0;
@@ -157,6 +159,7 @@ export class XenHost {
       return failed('libxl: error: libxl_device.c:1265:device_hotplug_child_death_cb: script: failed');
     }
     this.xenstore.set(`${this.#backend(id, number)}/state`, domain.takes ? '4' : '2');
+    this.xenstore.set(`${this.#backend(id, number)}/sectors`, String(this.sectors));
     return ok();
   }
 

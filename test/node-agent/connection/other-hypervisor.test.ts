@@ -87,6 +87,10 @@ hypervisor:
     }
   };
 
+  targetBytes = 1_073_741_824n;
+  /** How often the device was asked, or made to look again. */
+  asked = 0;
+
   /** Of the kernel: a session and a link for each grant. */
   get initiator(): Initiator {
     return {
@@ -95,7 +99,10 @@ hypervisor:
         this.sessions.add(volumeID);
         return { kind: 'block', path: `/dev/vbs/${volumeID}.${grantUUIDOf(volumeID, this.epoch)}` };
       },
-      verify: async ({ volumeID }) => ({ serial: volumeID, sizeBytes: 1_073_741_824n }),
+      verify: async ({ volumeID }) => {
+        this.asked += 1;
+        return { serial: volumeID, sizeBytes: this.targetBytes };
+      },
       disconnect: async ({ volumeID }) => {
         this.sessions.delete(volumeID);
       },
@@ -142,6 +149,7 @@ async function startAgent(machine: Machine) {
     resyncMs: RESYNC_MS,
     askedAtMs: new Map(),
     connectingSinceMs: new Map(),
+    resizedAtMs: new Map(),
   } as unknown as HypervisorDeps;
   const reconcile = connectionReconciler(deps);
   /** As the loop does: until nothing more is to come soon, at most so long. */
@@ -219,6 +227,55 @@ test('one file replaced and the agent started again: Xen first, Proxmox then', a
   assert.not.match(JSON.stringify(machine.proxmox.vms), '/dev/vbs/');
   assert.is(machine.sessions.size, 0);
   assert.is(machine.xen.calls.length, xenCalls, 'nobody asks xl any more');
+});
+
+/** The volume grew: its target is larger, and its server has told so, or is about to. */
+const grow = (grown: Machine, told: bigint): void => {
+  grown.targetBytes = 2n * GI;
+  const stored = grown.memory.objects.get('attachments ns/att') as unknown as Attachment;
+  const status = { ...stored.status, export: { ...exportedAt(grown.epoch), sizeBytes: String(told) } };
+  grown.memory.objects.set('attachments ns/att', { ...stored, status } as never);
+};
+const GI = 1n << 30n;
+const SECTORS = '/local/domain/0/backend/vbd/1/51728/sectors';
+
+test('a volume that grows is larger in the running domain as soon as blkback has seen it', async () => {
+  machine.configure(XEN);
+  machine.xen.sectors = Number(GI / 512n);
+  order(machine);
+  const agent = await startAgent(machine);
+  const before = await agent.settle();
+  assert.equal([before?.sizeBytes, before?.growsOnline], [String(GI), true]);
+  const { asked } = machine;
+  grow(machine, 2n * GI);
+  const waiting = await agent.settle(5_000);
+  assert.equal(
+    [waiting?.state, waiting?.sizeBytes, waiting?.problem?.reason],
+    ['Attached', String(GI), 'Resizing'],
+  );
+  assert.is(machine.asked, asked + 1, 'the device is made to look again, and not all the time');
+  machine.xen.xenstore.set(SECTORS, String((2n * GI) / 512n));
+  const after = await agent.settle();
+  assert.equal([after?.state, after?.sizeBytes, after?.problem], ['Attached', String(2n * GI), undefined]);
+  assert.not.ok(machine.xen.calls.some((call) => call.includes('block-detach')));
+});
+
+test('a device of another size than the server says is not shown to the domain, and stays where it is', async () => {
+  machine.configure(XEN);
+  machine.xen.sectors = Number(GI / 512n);
+  order(machine);
+  const agent = await startAgent(machine);
+  await agent.settle();
+  grow(machine, 3n * GI);
+  const fact = await agent.settle(5_000);
+  assert.equal([fact?.state, fact?.sizeBytes, fact?.problem?.reason], ['Attached', String(GI), 'Mismatch']);
+  assert.is(machine.sessions.size, 1);
+});
+
+test('where the hypervisor cannot, it says nothing of growth', async () => {
+  machine.configure(proxmoxOf(machine));
+  order(machine);
+  assert.is((await (await startAgent(machine)).settle())?.growsOnline, undefined);
 });
 
 test('an agent does not start with a version which its profile forbids', async () => {

@@ -46,6 +46,8 @@ const world = (change: Partial<ConnectionWorld>): ConnectionWorld => ({
   closing: false,
   residue: false,
   vmmLogsIn: false,
+  growsOnline: false,
+  resizing: false,
   bootID: 'boot-h1',
   ...change,
 });
@@ -54,7 +56,8 @@ const summary = (change: Partial<ConnectionWorld>): string => {
   const plan = planConnection(world(change));
   if (plan.kind === 'report') {
     const soon = plan.soon === true ? ', soon' : '';
-    return `report ${plan.fact?.state ?? plan.fact?.problem?.reason ?? 'nothing'}${soon}`;
+    const said = [plan.fact?.state, plan.fact?.problem?.reason].filter(Boolean).join(' ');
+    return `report ${said || 'nothing'}${soon}`;
   }
   const { step } = plan;
   return step.kind === 'remember'
@@ -63,7 +66,29 @@ const summary = (change: Partial<ConnectionWorld>): string => {
 };
 
 const going = anAttachment({ metadata: deleted, status: open });
+const GI = 1n << 30n;
+const told = { epoch: 1, bootID: 'boot-h1', state: 'Attached', device: 'vdb' } as const;
+const grown = {
+  attachment: anAttachment({
+    status: {
+      ...admitted,
+      export: { ...exportedAt(1), sizeBytes: String(2n * GI) },
+      connection: { ...told, sizeBytes: String(GI) },
+    },
+  }),
+  disk,
+  growsOnline: true,
+};
+
 const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][] = [
+  ['a VM is shown that its disk has grown', { ...grown, diskBytes: GI }, 'resize'],
+  ['not again and again', { ...grown, diskBytes: GI, resizing: true }, 'report Attached Resizing'],
+  ['and when it shows it, that is told', { ...grown, diskBytes: 2n * GI }, 'report Attached'],
+  [
+    'a disk that is to go is not touched for that',
+    { ...grown, attachment: { ...grown.attachment, metadata: { ...going.metadata } }, diskBytes: GI },
+    'detach',
+  ],
   ['nothing without a grant', { attachment: anAttachment() }, 'report nothing'],
   [
     'nothing without our finalizer',
@@ -227,5 +252,16 @@ const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string
 for (const [name, change, expected] of leftovers) {
   test(`left over: ${name}`, () => assert.is(leftover(change), expected));
 }
+
+test('the size told is the one seen in the VM', () => {
+  const sizeIn = (change: Partial<ConnectionWorld>) => {
+    const plan = planConnection(world({ ...grown, ...change }));
+    return plan.kind === 'report' ? [plan.fact?.sizeBytes, plan.fact?.growsOnline] : plan.step.kind;
+  };
+  assert.equal(sizeIn({ diskBytes: GI, resizing: true }), [String(GI), true]);
+  assert.equal(sizeIn({ diskBytes: 2n * GI }), [String(2n * GI), true]);
+  // Just plugged in: its size was compared.
+  assert.equal(sizeIn({ growsOnline: false }), [String(2n * GI), undefined]);
+});
 
 test.run();

@@ -21,11 +21,18 @@ const view = (freeBytes: bigint, backings: readonly Backing[] = []): PoolView =>
   extentBytes: 1n,
   backings,
 });
-const can = { growOnline: true, copyOnWrite: true, snapshotAttached: false, snapshotsOutlive: true };
+const can = {
+  growOnline: true,
+  copyOnWrite: true,
+  snapshotAttached: false,
+  snapshotsOutlive: true,
+  snapshotsHoldSize: false,
+};
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
   ...host,
   portals: [],
   remoteCopy: false,
+  targetGrows: false,
   pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), can, problem: undefined }],
   exports: [],
   accounted: new Set(),

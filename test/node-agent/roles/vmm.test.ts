@@ -15,6 +15,7 @@ import {
   InstanceNotRunning,
   Mismatch,
   NoFreeDevice,
+  NotDone,
   Unsupported,
 } from '../../../node-agent/roles/errors.ts';
 import { findInstance } from '../../../node-agent/roles/instances.ts';
@@ -107,6 +108,37 @@ test('attaching hands the password over, attaches, and takes the password back',
   ]);
   assert.not.match(JSON.stringify(commands.map(({ args }) => args)), 'hunter');
   assert.not.match(JSON.stringify(commands.map(({ args }) => args)), '--config');
+});
+
+test('a disk is shown its new size, and the size is QEMU’s own', async () => {
+  const GROWN = 96n * 1024n * 1024n;
+  const info = (bytes: bigint) =>
+    said(`Capacity:       ${bytes}\nAllocation:     0\nPhysical:       ${GROWN}\n\n`);
+  const { vmm, commands } = world({
+    dumpxml: () => said(withDisk),
+    domblkinfo: (count) => info(count === 1 ? 67_108_864n : GROWN),
+  });
+  assert.is(await vmm.diskBytes(vm, ID, signal), 67_108_864n);
+  await vmm.resize(vm, ID, GROWN, signal);
+  assert.is(await vmm.diskBytes(vm, ID, signal), GROWN);
+  const [resized] = commands.filter(({ args }) => args[2] === 'blockresize');
+  assert.equal(resized?.args.slice(3), [vm.uuid, 'vdb', '100663296B']);
+});
+
+test('a new size that QEMU does not take is no success, and a disk that is not there has none', async () => {
+  const stderr =
+    "error: Failed to resize block device 'vdb'\nerror: internal error: unable to execute QEMU command 'block_resize': Cannot grow device files\n";
+  const { vmm } = world({
+    dumpxml: () => said(withDisk),
+    blockresize: () => ({ exitCode: 1, stdout: '', stderr }),
+  });
+  const error = await failure(vmm.resize(vm, ID, 1n << 40n, signal));
+  assert.instance(error, NotDone);
+  assert.match((error as Error).message, 'Cannot grow device files');
+  const without = world({ dumpxml: () => said(withoutDisk) });
+  await without.vmm.resize(vm, ID, 1n, signal);
+  assert.is(await without.vmm.diskBytes(vm, ID, signal), undefined);
+  assert.equal(without.verbs(), ['dumpxml', 'dumpxml']);
 });
 
 test('the password is taken back also when attaching fails', async () => {

@@ -38,7 +38,8 @@ const request = {
   locator: { kind: 'block', path: PATH },
   grantUUID: GRANT,
 } as const;
-const ours = { device: 'xvdb', volumeID: ID, grantUUID: GRANT };
+const sizeBytes = 268_435_456n;
+const ours = { device: 'xvdb', volumeID: ID, grantUUID: GRANT, sizeBytes };
 
 const failure = async (work: Promise<unknown>): Promise<unknown> =>
   work.then(
@@ -98,9 +99,9 @@ test('a recorded disk is seen, and whose it is by its path', async () => {
   const cut = `${foreign.slice(0, 60)}\\...`;
   const cases = [
     [PATH, [ours]],
-    [foreign, [{ device: 'xvdb' }]],
-    [cut, [{ device: 'xvdb' }]],
-    [`/dev/vbs/${ID}`, [{ device: 'xvdb' }]],
+    [foreign, [{ device: 'xvdb', sizeBytes }]],
+    [cut, [{ device: 'xvdb', sizeBytes }]],
+    [`/dev/vbs/${ID}`, [{ device: 'xvdb', sizeBytes }]],
   ] as const;
   for (const [path, expected] of cases) {
     const vmm = recordedHost({ ...proven, [backend]: said(recordedDisk(path)) });
@@ -132,6 +133,17 @@ test('a domain that is gone has no "empty list of disks"', async () => {
   assert.instance(await failure(vmm.disks(vm, signal)), InstanceNotFound);
   const between = recordedHost({ 'list -v': said(LISTED), 'list -v 1': recorded('list (no such domain)') });
   assert.instance(await failure(between.disks(vm, signal)), InstanceNotFound);
+});
+
+test('a disk that has grown shows so when blkback has seen it, and nothing is to be called for that', async () => {
+  const { host, vmm, changes } = xen();
+  await vmm.attach(vm, request, signal);
+  const before = changes().length;
+  await vmm.resize(vm, ID, 2n * sizeBytes, signal);
+  assert.is(await vmm.diskBytes(vm, ID, signal), sizeBytes, 'not before the guest asks for something');
+  host.xenstore.set('/local/domain/0/backend/vbd/1/51728/sectors', '1048576');
+  assert.is(await vmm.diskBytes(vm, ID, signal), 2n * sizeBytes);
+  assert.is(changes().length, before);
 });
 
 test('every state of a backend', async () => {
@@ -282,7 +294,7 @@ test('devices', async () => {
   // A disk that another domain serves is in libxl's own list only.
   host.xenstore.set('/libxl/1/device/vbd/51728/dev', 'xvdb');
   assert.is(vmm.freeDevice(vm, await vmm.disks(vm, signal)), 'xvdc');
-  assert.equal(vmm.can, { readOnly: true, serialMax: 0, keepsDisks: false });
+  assert.equal(vmm.can, { readOnly: true, serialMax: 0, keepsDisks: false, growOnline: true });
 });
 
 test('a recorded refusal of a device is told in xl’s own words', async () => {

@@ -33,6 +33,8 @@ const world = (change: Partial<BackingWorld>): BackingWorld => ({
   extentBytes: 2n ** 20n,
   copyOnWrite: false,
   exported: false,
+  growsOnline: false,
+  snapshotsHoldSize: false,
   bootID: 'boot-s1',
   now: '2026-01-02T00:00:00Z',
   ...change,
@@ -63,6 +65,21 @@ const summary = (change: Partial<BackingWorld>): string => {
 
 const removal: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } });
 const ready = aVolume({ status: provisioned });
+
+const attached = {
+  stored: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }),
+  memory: remembered,
+  backing: backing('complete'),
+  exported: true,
+};
+const withSnapshot = {
+  stored: aVolume({
+    spec: { size: '2Gi' },
+    status: { ...provisioned, pins: [{ uid: 'u', kind: 'Snapshot', name: 's' }] },
+  }),
+  memory: remembered,
+  backing: backing('complete'),
+} as const;
 
 const cases: [name: string, change: Partial<BackingWorld>, expected: string][] = [
   [
@@ -128,6 +145,15 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
     'also when it should go',
     { stored: removal, backing: { ...backing('complete'), foreign: true } },
     `report NotOurs provisioned ${GI}`,
+  ],
+  ['one in use does not', attached, `report provisioned ${GI}`],
+  ['but where every hop follows', { ...attached, growsOnline: true }, `grow ${2n * GI}`],
+  ['and there is room', { ...attached, growsOnline: true, freeBytes: GI - 1n }, `report provisioned ${GI}`],
+  ['a volume with snapshots grows', withSnapshot, `grow ${2n * GI}`],
+  [
+    'but not where they hold its size',
+    { ...withSnapshot, snapshotsHoldSize: true },
+    `report provisioned ${GI}`,
   ],
   [
     'a free volume grows',
