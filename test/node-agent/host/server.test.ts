@@ -55,7 +55,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
       volumes: { list: () => [], byIndex: () => [] },
       snapshots: { list: () => [], byIndex: () => [] },
       memories: { list: () => memories, remove: async (volumeID: string) => forgotten.push(volumeID) },
-      target: { portals: () => [] },
+      target: { can: { resizeOnline: false }, portals: () => [] },
       lookAtTarget: async () => [],
     },
     pools: [openPool('main', () => view), ...(lookAtOther ? [openPool('other', lookAtOther)] : [])],
