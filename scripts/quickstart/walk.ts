@@ -163,6 +163,9 @@ async function grow(stage: Stage, tell: Telling): Promise<void> {
   await kubectl.waitFor(tell, LAST, 'condition=Resized=False');
   const resized = await kubectl.condition(LAST, 'Resized');
   tell.note(`${LAST.name} says: ${resized}`);
+  if (resized?.includes('WaitingForDetach') !== true) {
+    throw new Error(`${LAST.name} should wait until it is detached, and say which hop keeps its size`);
+  }
   await detach(LAST_ON_C, LAST, 'vm-c')(stage, tell);
   await kubectl.waitFor(tell, LAST, `jsonpath={.status.capacity}=${GROWN}`);
   await make('examples/attachment-copies.yaml', LAST_ON_C)(stage, tell);
