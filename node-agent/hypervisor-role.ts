@@ -53,6 +53,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     askedAtMs: new Map(),
     connectingSinceMs: new Map(),
     resizedAtMs: new Map(),
+    seenBytes: new Map(),
   };
   return roleOf(program, {
     name: 'hypervisor',

@@ -192,7 +192,7 @@ export interface AttachmentStatus {
      */
     sizeBytes?: string;
     /**
-     * True where a running VM is shown that its disk has grown, so that the server may let it grow.
+     * True where this VM is shown, while it runs, that its disk has grown, so that the server may let it grow.
      */
     growsOnline?: boolean;
     /**
@@ -961,6 +961,19 @@ export interface VolumeStatus {
        */
       message: string;
     };
+    /**
+     * Why the data does not grow to the size asked for; as it is, it is in order. Absent when it grows, need not, or must not while it is in use.
+     */
+    growth?: {
+      /**
+       * A CamelCase word for programs.
+       */
+      reason: string;
+      /**
+       * A sentence for people.
+       */
+      message: string;
+    };
   };
 }
 
@@ -1116,12 +1129,18 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), GrowOnline (a volume in use grows, and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), GrowInUse (the data of a volume in use grows), GrowOnline (and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
        *
        * @maxItems 8
        */
       can?: (
-        'CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive' | 'RemoteCopy' | 'GrowOnline' | 'SnapshotsHoldSize'
+        | 'CopyOnWrite'
+        | 'SnapshotAttached'
+        | 'SnapshotsOutlive'
+        | 'RemoteCopy'
+        | 'GrowInUse'
+        | 'GrowOnline'
+        | 'SnapshotsHoldSize'
       )[];
       /**
        * Why the pool cannot be used. Absent when it can.

@@ -1,21 +1,14 @@
 // What a person reads on a Volume. Computed from the same look at the world as the plan.
-import { connectionAt, exportAt, instanceLabel } from '../../api/attachment.ts';
+import { instanceLabel } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
-import { isLost, type PoolFact } from '../../api/hosts.ts';
+import { isLost } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
-import {
-  backendOf,
-  type Grant,
-  grantsOf,
-  isDeleting,
-  pinsOf,
-  type Volume,
-  wantedBytes,
-} from '../../api/volume.ts';
+import { backendOf, grantsOf, isDeleting, pinsOf, type Volume } from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { ending, retainedAs } from '../ending.ts';
 import { pinners } from '../pins.ts';
+import { growthClaims } from './growth.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
 
@@ -100,92 +93,6 @@ function making(world: VolumeWorld): Claim {
   );
 }
 
-/** Claimed while the size wanted is above the size allocated, or some hop behind the server is not there yet. */
-function resized(world: VolumeWorld): Claim[] {
-  const { volume } = world;
-  const { sizeBytes, everProvisioned } = backendOf(volume) ?? {};
-  if (sizeBytes === undefined || everProvisioned !== true) {
-    return [];
-  }
-  const wanted = wantedBytes(volume) ?? 0n;
-  return wanted > BigInt(sizeBytes)
-    ? [growing(world, wanted - BigInt(sizeBytes))]
-    : behindServer(world, sizeBytes);
-}
-
-const poolOf = ({ volume, servers }: VolumeWorld): PoolFact | undefined =>
-  servers
-    .find(({ host }) => host.metadata.name === volume.status?.server)
-    ?.host.status?.agent?.pools?.find(({ name }) => name === volume.status?.pool);
-
-/** What the server waits for before it lets the data grow. */
-function growing(world: VolumeWorld, moreBytes: bigint): Claim {
-  const { volume } = world;
-  const { size } = volume.spec;
-  const pool = poolOf(world);
-  const snapshots = pinsOf(volume).filter(({ kind }) => kind === 'Snapshot');
-  if (pool?.can?.includes('SnapshotsHoldSize') === true && snapshots.length > 0) {
-    return no('Resized', 'SnapshotsExist', `grows to ${size} when ${pinners(volume)} is deleted`);
-  }
-  if (pool?.freeBytes !== undefined && BigInt(pool.freeBytes) < moreBytes) {
-    return no(
-      'Resized',
-      'NoSpace',
-      `pool ${pool.name} has not the ${moreBytes} bytes free which are missing to ${size}; free space there, or lower spec.size`,
-    );
-  }
-  const [grant] = grantsOf(volume);
-  const hop = grant === undefined ? undefined : rigidHop(world, grant, pool);
-  return hop === undefined
-    ? no('Resized', 'Resizing', `growing to ${size}`)
-    : no('Resized', 'WaitingForDetach', `grows to ${size} when it is detached: ${hop}`);
-}
-
-/** The first hop, from the server on, which keeps the size of what is in use; undefined when none does. */
-function rigidHop(
-  { volume, attachments }: VolumeWorld,
-  grant: Grant,
-  pool: PoolFact | undefined,
-): string | undefined {
-  if (pool?.can?.includes('GrowOnline') !== true) {
-    return `pool ${volume.status?.pool} of ${volume.status?.server}, or its target, keeps the size of what is in use`;
-  }
-  const holder = attachments.find(({ metadata }) => grant.attachments.includes(metadata.uid));
-  const fact = holder && connectionAt(holder, grant.epoch);
-  return fact?.state === 'Attached' && fact.growsOnline !== true
-    ? `${grant.hypervisor} cannot show a running VM that its disk has grown`
-    : undefined;
-}
-
-/** The target or the VM still shows less than the server has. */
-function behindServer({ volume, attachments }: VolumeWorld, sizeBytes: string): Claim[] {
-  const has = formatBytes(BigInt(sizeBytes));
-  return grantsOf(volume)
-    .flatMap((grant) =>
-      attachments
-        .filter(({ metadata }) => grant.attachments.includes(metadata.uid))
-        .flatMap((attachment) => {
-          const told = [
-            [`the target on ${volume.status?.server}`, exportAt(attachment, grant.epoch)?.sizeBytes],
-            [
-              `instance ${instanceLabel(attachment)} on ${grant.hypervisor}`,
-              connectionAt(attachment, grant.epoch)?.sizeBytes,
-            ],
-          ] as const;
-          const late = told.find(([, bytes]) => bytes !== undefined && BigInt(bytes) < BigInt(sizeBytes));
-          const why = connectionAt(attachment, grant.epoch)?.problem?.message;
-          return late === undefined
-            ? []
-            : no(
-                'Resized',
-                'Resizing',
-                `${late[0]} shows ${formatBytes(BigInt(late[1] ?? '0'))} of ${has}${why === undefined ? '' : `: ${why}`}`,
-              );
-        }),
-    )
-    .slice(0, 1);
-}
-
 function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
   const [grant] = grantsOf(volume);
   const status = 'False';
@@ -211,7 +118,7 @@ export function volumeClaims(world: VolumeWorld): readonly Claim[] {
   }
   const behind = stages.find(({ status }) => status !== 'True');
   const { status, reason, message } = behind ?? yes('Ready', 'Provisioned', stages[1]?.message ?? '');
-  return summarized([...stages, ...resized(world)], { status, reason, message });
+  return summarized([...stages, ...growthClaims(world)], { status, reason, message });
 }
 
 /** The controller's fields which follow from others. */

@@ -124,4 +124,7 @@ async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instan
     },
     signal,
   );
+  if (present === undefined) {
+    deps.seenBytes.set(volumeID, sizeBytes);
+  }
 }

@@ -44,9 +44,9 @@ export interface ConnectionWorld {
   readonly residue: boolean;
   /** The VMM logs in itself (initiator role of kind iscsi). */
   readonly vmmLogsIn: boolean;
-  /** A running VM is shown that its disk has grown. */
+  /** This VM is shown, while it runs, that its disk has grown. */
   readonly growsOnline: boolean;
-  /** The size of the disk in the VM; looked at only when another one was told than the target has. */
+  /** The size of the disk in the VM, as it was plugged in or last seen; absent where nothing tells. */
   readonly diskBytes?: bigint;
   /** The VM was asked a moment ago to take the new size. */
   readonly resizing: boolean;
@@ -153,16 +153,16 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   if (disk?.disk.state === 'connecting') {
     return planWait(world, epoch);
   }
-  return disk !== undefined && isBehind(world, epoch) && !world.resizing
+  return disk !== undefined && mayFollow(world, epoch) && !world.resizing
     ? take({ kind: 'resize', instance: disk.instance }, 'the volume has grown')
     : { kind: 'report', fact: attachedFact(world, epoch) };
 }
 
-/** The target has grown, and the VM does not show it. */
-function isBehind({ attachment, diskBytes }: ConnectionWorld, epoch: number): boolean {
+/** The target has grown, the VM does not show it, and can be made to. */
+function mayFollow({ attachment, diskBytes, growsOnline }: ConnectionWorld, epoch: number): boolean {
   const exported = exportAt(attachment, epoch);
   const wanted = exported?.state === 'Exported' ? exported.sizeBytes : undefined;
-  return diskBytes !== undefined && wanted !== undefined && diskBytes < BigInt(wanted);
+  return growsOnline && diskBytes !== undefined && wanted !== undefined && diskBytes < BigInt(wanted);
 }
 
 /** Takes out a disk that is in the wrong place, or cannot become or stay a disk of the running VM; undefined when it may stay. */
@@ -225,7 +225,7 @@ function unattachedFact(
 
 function attachedFact(world: ConnectionWorld, epoch: number): ConnectionFact {
   const { attachment, disk, bootID, diskBytes, growsOnline } = world;
-  // When it was plugged in, its size was compared with what the target's server says.
+  // Where nothing tells: when it was plugged in, its size was compared with this one.
   const sizeBytes = diskBytes?.toString() ?? exportAt(attachment, epoch)?.sizeBytes;
   return {
     epoch,
@@ -234,13 +234,13 @@ function attachedFact(world: ConnectionWorld, epoch: number): ConnectionFact {
     ...(disk === undefined ? {} : { device: disk.disk.device }),
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
     ...(growsOnline ? { growsOnline } : {}),
-    ...(isBehind(world, epoch) ? { problem: notTaken(disk) } : {}),
+    ...(mayFollow(world, epoch) ? { problem: notTaken(disk) } : {}),
   };
 }
 
 const notTaken = (found: FoundDisk | undefined): Problem => ({
   reason: 'Resizing',
-  message: `instance ${found?.instance.name} does not show the new size yet; some guests do so with their next request to the disk`,
+  message: `instance ${found?.instance.name} was told that its disk has grown and does not show it yet; it is asked again`,
 });
 
 function problemOf({ attachment, instance }: ConnectionWorld): Problem | undefined {

@@ -129,31 +129,53 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);
   const seen = { attachment, memory, instance, disk, closing, residue, vmmLogsIn, connectingMs };
+  const growsOnline = deps.vmm.can.growOnline && (!isReadOnly(attachment) || deps.vmm.can.growReadOnly);
   const size = await sizeOf(deps, attachment, disk, signal);
-  return { ...seen, ...size, growsOnline: deps.vmm.can.growOnline, bootID: deps.bootID };
+  return { ...seen, ...size, growsOnline, bootID: deps.bootID };
 }
+
+const isReadOnly = ({ spec }: Attachment): boolean => spec.readOnly === true;
 
 /** How long a VM that was asked to show a new size is left in peace. */
 const RESIZE_PATIENCE_MS = 10_000;
 
-/** Looked at when something else was told than the target now has: a look of its own is not for every visit. */
+/**
+ * Looked at only while it is not the size which the target is said to have: a look of its own is not for every visit, and none is
+ * for a disk that is to go, whose target may not answer any more.
+ */
 async function sizeOf(
-  { vmm, clock, resizedAtMs }: HypervisorDeps,
+  { vmm, clock, resizedAtMs, seenBytes }: HypervisorDeps,
   attachment: Attachment,
   found: FoundDisk | undefined,
   signal: AbortSignal,
 ): Promise<Pick<ConnectionWorld, 'diskBytes' | 'resizing'>> {
   const { volumeID = '', epoch = 0 } = attachment.status ?? {};
-  const told = connectionAt(attachment, epoch)?.sizeBytes;
-  const exported = exportAt(attachment, epoch)?.sizeBytes;
-  if (!vmm.can.growOnline || found === undefined || told === undefined || told === exported) {
+  if (found === undefined) {
     resizedAtMs.delete(volumeID);
+    seenBytes.delete(volumeID);
     return { resizing: false };
+  }
+  const last = seenBytes.get(volumeID) ?? toldBytes(attachment, epoch);
+  const exported = exportAt(attachment, epoch);
+  const mayDiffer = exported?.state === 'Exported' && last?.toString() !== exported.sizeBytes;
+  if (!vmm.can.growOnline || !mayDiffer || isGivenUp(attachment, epoch)) {
+    resizedAtMs.delete(volumeID);
+    return { resizing: false, ...(last === undefined ? {} : { diskBytes: last }) };
   }
   const diskBytes = await vmm.diskBytes(found.instance, volumeID, signal);
   const askedMs = resizedAtMs.get(volumeID);
   const resizing = askedMs !== undefined && clock.monotonicMs() - askedMs < RESIZE_PATIENCE_MS;
-  return { resizing, ...(diskBytes === undefined ? {} : { diskBytes }) };
+  if (diskBytes === undefined) {
+    return { resizing };
+  }
+  seenBytes.set(volumeID, diskBytes);
+  return { resizing, diskBytes };
+}
+
+/** What this host, or an agent before this one, has told of the disk. */
+function toldBytes(attachment: Attachment, epoch: number): bigint | undefined {
+  const told = connectionAt(attachment, epoch);
+  return told?.state === 'Attached' && told.sizeBytes !== undefined ? BigInt(told.sizeBytes) : undefined;
 }
 
 /** For how long the guest has not taken the disk. */

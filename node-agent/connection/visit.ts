@@ -28,6 +28,8 @@ export interface HypervisorDeps {
   readonly resyncMs: number;
   /** When each guest was last asked to let a disk go, by volumeID; monotonic. */
   readonly askedAtMs: Map<string, number>;
+  /** The size of each disk in its VM, as it was plugged in or last seen, by volumeID. */
+  readonly seenBytes: Map<string, bigint>;
   /** When its VM was asked to show a new size, by volumeID; monotonic. */
   readonly resizedAtMs: Map<string, number>;
   /** Since when each disk is seen waiting for its guest, by volumeID; monotonic. */

@@ -210,7 +210,8 @@ function reportOf(
     iqn: target.iqn,
     lun: target.lun,
     portals: [...portals],
-    sizeBytes: backing.sizeBytes.toString(),
+    // A target that cannot be looked at for it keeps the size with which it was opened, and no volume of it grows meanwhile.
+    sizeBytes: (target.sizeBytes ?? backing.sizeBytes).toString(),
     ...(target.serial === undefined ? {} : { serial: target.serial }),
   };
   const attachment = attachments.find(

@@ -83,6 +83,7 @@ function poolFact(
     can: [
       ...abilities(can),
       ...(remoteCopy ? (['RemoteCopy'] as const) : []),
+      ...(can.growOnline ? (['GrowInUse'] as const) : []),
       ...(can.growOnline && targetGrows ? (['GrowOnline'] as const) : []),
     ],
   };

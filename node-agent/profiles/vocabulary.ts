@@ -158,7 +158,8 @@ const targetRole: RoleShape = {
           need: ['iqn', 'lun'],
           may: ['tid', 'path', 'serial', 'scsiID', 'online', 'readOnly', 'type', 'store'],
         },
-        store: { need: ['store'], may: ['path', 'serial', 'online', 'fault'] },
+        store: { need: ['store'], may: ['path', 'serial', 'online', 'fault', 'device'] },
+        device: { need: ['device', 'sectors'] },
         session: { need: ['iqn', 'initiator'], may: ['tid', 'session'] },
         account: { need: ['iqn', 'user'], may: ['tid', 'initiator'] },
         access: { need: ['iqn', 'initiator'], may: ['tid'] },
@@ -309,7 +310,13 @@ const initiator: RoleShape = {
 
 const vmm: RoleShape = {
   keys: ['accepts', 'devices'],
-  can: { readOnly: 'boolean', serialMax: 'integer', keepsDisks: 'boolean', growOnline: 'boolean' },
+  can: {
+    readOnly: 'boolean',
+    serialMax: 'integer',
+    keepsDisks: 'boolean',
+    growOnline: 'boolean',
+    growReadOnly: 'boolean',
+  },
   verbs: {
     version,
     instances: {

@@ -64,6 +64,16 @@ const lunOf = (luns: readonly Row[], rows: readonly Row[]): Row | undefined => {
   return lun?.store === undefined ? lun : { ...store, ...lun };
 };
 
+/** The kernel counts the sectors of any block device so, whatever the device does. */
+const SECTOR_BYTES = 512n;
+
+/** Of the device behind the backstore, where the profile tells of devices. */
+const shownBytes = (lun: Row | undefined, rows: readonly Row[]): bigint | undefined => {
+  const device =
+    lun?.device === undefined ? undefined : ofKind(rows, 'device').find((row) => row.device === lun.device);
+  return device === undefined ? undefined : wholeOf(device, 'sectors') * SECTOR_BYTES;
+};
+
 const isWhole = (lun: Row | undefined, volumeID: string): boolean =>
   lun?.path !== undefined &&
   lun.path !== '' &&
@@ -83,6 +93,7 @@ const foundOf = (world: TargetWorld, target: Row, rows: readonly Row[], volumeID
   const { iqn = '' } = target;
   const luns = ofKind(rows, 'lun', iqn);
   const lun = lunOf(luns, rows);
+  const sizeBytes = shownBytes(lun, rows);
   const accounts = ofKind(rows, 'account', iqn);
   const entries = unique(ofKind(rows, 'access', iqn).map(({ initiator }) => initiator));
   const portals = unique(ofKind(rows, 'portal', iqn).map(({ portal }) => portal));
@@ -108,6 +119,7 @@ const foundOf = (world: TargetWorld, target: Row, rows: readonly Row[], volumeID
     sessions: unique(ofKind(rows, 'session', iqn).map(({ initiator }) => initiator)),
     ...(lun?.path === undefined ? {} : { path: lun.path }),
     ...(lun?.serial === undefined ? {} : { serial: lun.serial }),
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
   };
 };
 

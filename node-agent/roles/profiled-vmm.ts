@@ -40,6 +40,7 @@ export const profiledVmm = (profile: BoundProfile): Vmm => {
       serialMax: typeof can.serialMax === 'number' ? can.serialMax : 20,
       keepsDisks: can.keepsDisks === true,
       growOnline: can.growOnline === true,
+      growReadOnly: can.growReadOnly === true,
     },
     instances: async (signal) => {
       const seen = mergeInstances((await profile.call('instances', {}, signal)).rows);

@@ -25,6 +25,8 @@ export interface Export {
   readonly path?: string;
   readonly serial?: string;
   readonly readOnly: boolean;
+  /** Size which the target shows of the LUN now; absent where only an initiator could tell. */
+  readonly sizeBytes?: bigint;
   /**
    * The access list as the target has it. Entries that are no initiator names (addresses, `ALL`) open the target to
    * others; `deny` takes them off as well.

@@ -56,8 +56,10 @@ export interface VmmCan {
   readonly serialMax: number;
   /** Disks are written to the VM's saved configuration, so that a stopped VM has them as well. */
   readonly keepsDisks: boolean;
-  /** A running VM is shown that its disk has grown. */
+  /** A running VM is shown that its disk has grown; its size can be looked at. */
   readonly growOnline: boolean;
+  /** Also that of a disk which it may only read. */
+  readonly growReadOnly: boolean;
 }
 
 /** A secret of ours that the hypervisor still keeps. */

@@ -141,9 +141,7 @@ function planPresence(world: BackingWorld): BackingPlan {
     if (memory?.everProvisioned !== true) {
       return take({ kind: 'remember-provisioned' });
     }
-    return mayGrow(world, backing, sizeBytes)
-      ? take({ kind: 'grow', sizeBytes })
-      : report(world, { sizeBytes: backing.sizeBytes });
+    return planGrowth(world, backing, sizeBytes);
   }
   if (backing?.state === 'retained') {
     const message = `the data of ${idOf(stored)} is retained in pool ${stored.status?.pool}, and no object's any more; adopt it in a new Volume (spec.source.existing)`;
@@ -189,12 +187,21 @@ function adoptedFrom({ stored, backing }: BackingWorld): { readonly adoptedID?: 
   return backing?.state === 'provisional' && source?.kind === 'Retained' ? { adoptedID: source.id } : {};
 }
 
-function mayGrow(world: BackingWorld, backing: Backing, sizeBytes: bigint): boolean {
-  const { stored, freeBytes, exported, growsOnline, snapshotsHoldSize } = world;
+/** Data that cannot grow is in order as it is: why it does not is told apart from what is wrong with the data. */
+function planGrowth(world: BackingWorld, backing: Backing, sizeBytes: bigint): BackingPlan {
+  const moreBytes = sizeBytes - backing.sizeBytes;
+  if (moreBytes <= 0n || !mayGrow(world)) {
+    return report(world, { sizeBytes: backing.sizeBytes });
+  }
+  return world.freeBytes >= moreBytes
+    ? take({ kind: 'grow', sizeBytes })
+    : report(world, { sizeBytes: backing.sizeBytes, growth: noSpace(world.stored, moreBytes) });
+}
+
+function mayGrow({ stored, exported, growsOnline, snapshotsHoldSize }: BackingWorld): boolean {
   const isFree = !exported && grants(stored).length === 0;
   const isHeld = snapshotsHoldSize && pinsOf(stored).some(({ kind }) => kind === 'Snapshot');
-  const hasRoom = freeBytes >= sizeBytes - backing.sizeBytes;
-  return backing.sizeBytes < sizeBytes && (isFree || growsOnline) && !isHeld && hasRoom;
+  return (isFree || growsOnline) && !isHeld;
 }
 
 const noSpace = (stored: Stored, sizeBytes: bigint): Problem => ({
@@ -285,6 +292,7 @@ interface Seen {
   readonly progress?: number | undefined;
   readonly shared?: Backend['export'];
   readonly problem?: Problem;
+  readonly growth?: Problem;
 }
 
 const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
@@ -295,7 +303,7 @@ const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
 /** The server's block, from what was seen in this visit and what stays true. */
 export function factOf(
   { stored, memory, bootID }: Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>,
-  { sizeBytes, absentAt, retainedAt, refused, progress, shared, problem }: Seen,
+  { sizeBytes, absentAt, retainedAt, refused, progress, shared, problem, growth }: Seen,
 ): Backend | undefined {
   const placementEpoch = stored.status?.placement?.epoch;
   if (placementEpoch === undefined) {
@@ -317,6 +325,11 @@ export function factOf(
     ...(shared === undefined ? {} : { export: shared }),
     ...(gone === undefined ? {} : { absentAt: gone }),
     ...(kept === undefined ? {} : { retainedAt: kept }),
-    ...(problem === undefined ? {} : { problem }),
+    ...hindrances(problem, growth),
   };
 }
+
+const hindrances = (problem: Problem | undefined, growth: Problem | undefined): Partial<Backend> => ({
+  ...(problem === undefined ? {} : { problem }),
+  ...(growth === undefined ? {} : { growth }),
+});

@@ -17,7 +17,7 @@ import { visitTarget } from '../export/reconcile.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import type { Backing, Pool, PoolView } from '../roles/pool.ts';
 import { emptyServerMemory, type ServerMemory } from './memory.ts';
-import { type BackingStep, factOf, type Problem, planBacking } from './plan.ts';
+import { type BackingStep, type BackingWorld, factOf, type Problem, planBacking } from './plan.ts';
 import {
   type Progress,
   type ServerDeps,
@@ -26,6 +26,8 @@ import {
   storedOf,
   writeFact,
 } from './visit.ts';
+
+type OtherStep = Exclude<BackingStep, { readonly kind: 'grow' }>;
 
 const MOST_STEPS = 24;
 const RETRY_MS = 2_000;
@@ -67,7 +69,7 @@ const isKnown = (visit: ServerVisit): boolean =>
   visit.deps.attachments.byIndex('volumeID', visit.volumeID).length > 0;
 
 async function visitData(visit: ServerVisit): Promise<Progress> {
-  const { deps, volumeID, log } = visit;
+  const { deps, volumeID } = visit;
   const stored = storedOf(visit);
   if (stored === undefined) {
     return { kind: 'settled' };
@@ -106,9 +108,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       }
       return await writeFact(visit, stored, plan.fact);
     }
-    log.info({ volumeID, step: plan.step.kind }, 'Changing the backing store');
-    await actOnBacking(visit, stored, plan.step);
-    return { kind: 'acted' };
+    return await carryOut(visit, known, plan.step);
   } catch (error) {
     return failed(visit, stored, { error, fact: (problem) => factOf(known, { problem }) });
   }
@@ -135,6 +135,28 @@ function growsOnline({ deps, volumeID }: ServerVisit, stored: Stored): boolean {
   );
 }
 
+type Known = Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>;
+
+async function carryOut(visit: ServerVisit, known: Known, step: BackingStep): Promise<Progress> {
+  visit.log.info({ volumeID: visit.volumeID, step: step.kind }, 'Changing the backing store');
+  if (step.kind === 'grow') {
+    return grow(visit, known, step.sizeBytes);
+  }
+  await actOnBacking(visit, known.stored, step);
+  return { kind: 'acted' };
+}
+
+/** Data that did not grow is as good as before, and stays in use. */
+async function grow(visit: ServerVisit, known: Known, sizeBytes: bigint): Promise<Progress> {
+  const { stored } = known;
+  try {
+    await visit.deps.pools.get(stored.status?.pool ?? '')?.grow(visit.volumeID, sizeBytes, visit.signal);
+    return { kind: 'acted' };
+  } catch (error) {
+    return failed(visit, stored, { error, fact: (growth) => factOf(known, { growth }) });
+  }
+}
+
 interface Failure {
   readonly error: unknown;
   readonly fact: (problem: Problem) => Backend | undefined;
@@ -151,7 +173,7 @@ async function failed(visit: ServerVisit, stored: Stored, { error, fact }: Failu
   return { kind: 'waiting' };
 }
 
-async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingStep): Promise<void> {
+async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep): Promise<void> {
   const { deps, volumeID, signal } = visit;
   const pool = deps.pools.get(stored.status?.pool ?? '');
   const { namespace = '', name, uid } = stored.metadata;
@@ -188,9 +210,6 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: BackingSte
     case 'complete':
       await tidyAdopted(pool, step.adoptedID, signal);
       await pool?.complete(volumeID, step.sizeBytes, signal);
-      return;
-    case 'grow':
-      await pool?.grow(volumeID, step.sizeBytes, signal);
       return;
     case 'remember-provisioned':
       await remember({ everProvisioned: true });

@@ -101,14 +101,24 @@ for (const [name, world, expected] of volumes) {
 
 type Can = NonNullable<PoolFact['can']>;
 
-const serverThat = (can: Can, freeBytes = '50000000000') =>
+const serverThat = (...can: Can) =>
   aServer('s1', {
     agent: {
+      profiles: [{ role: 'target', name: 'tgt', hash: '0' }],
       pools: [
-        { name: 'main', profile: 'file', totalBytes: '100000000000', freeBytes, extentBytes: '1', can },
+        {
+          name: 'main',
+          profile: 'file',
+          totalBytes: '100000000000',
+          freeBytes: '50000000000',
+          extentBytes: '1',
+          can,
+        },
       ],
     },
   });
+const able = [serverThat('GrowInUse', 'GrowOnline')];
+const follows = { growsOnline: true } as const;
 const inUse = aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) });
 const GROWN = String(2n ** 31n);
 const grownOnServer = aVolume({
@@ -118,8 +128,24 @@ const grownOnServer = aVolume({
     backend: { placementEpoch: 1, bootID: 'boot-s1', everProvisioned: true, sizeBytes: GROWN },
   },
 });
-const plugged = (change: object, exported = '1073741824') =>
+/** Growth that its server cannot carry out. */
+const held = (reason: string) =>
+  aVolume({
+    spec: { size: '2Gi' },
+    status: {
+      ...granted(aGrant()),
+      backend: {
+        placementEpoch: 1,
+        bootID: 'boot-s1',
+        everProvisioned: true,
+        sizeBytes: '1073741824',
+        growth: { reason, message: 'why' },
+      },
+    },
+  });
+const plugged = (change: object, exported = '1073741824', spec: Partial<Attachment['spec']> = {}) =>
   anAttachment({
+    spec,
     status: {
       ...admitted,
       export: { ...exportedAt(1), sizeBytes: exported },
@@ -147,38 +173,75 @@ const growths: [name: string, world: Partial<VolumeWorld>, expected: RegExp][] =
     /^Resizing: growing to 2Gi$/,
   ],
   [
-    'one in use waits, and the hop that cannot is named',
-    { volume: inUse, servers: [serverThat([])], attachments: [plugged({ growsOnline: true })] },
-    /^WaitingForDetach: .*2Gi.*pool main of s1, or its target/,
+    'one in use waits, and the hop that cannot is named: the target',
+    { volume: inUse, servers: [serverThat('GrowInUse')], attachments: [plugged(follows)] },
+    /^WaitingForDetach: grows to 2Gi when it is detached: target tgt of s1 keeps the size of what is on line; delete Attachment att to let it grow$/,
   ],
   [
-    'the hypervisor may be that hop',
-    { volume: inUse, servers: [serverThat(['GrowOnline'])], attachments: [plugged({})] },
-    /^WaitingForDetach: .*h1 cannot show/,
+    'or the pool',
+    { volume: inUse, servers: [serverThat('CopyOnWrite')], attachments: [plugged(follows)] },
+    /^WaitingForDetach: .*pool main of s1 keeps the size of what is in use; delete Attachment att/,
+  ],
+  [
+    'or the hypervisor',
+    { volume: inUse, servers: able, attachments: [plugged({})] },
+    /^WaitingForDetach: .*h1 cannot show a running VM that a disk of it has grown; delete Attachment att/,
+  ],
+  [
+    'which may show it of others, but not of one that is only read',
+    { volume: inUse, servers: able, attachments: [plugged({}, '1073741824', { readOnly: true })] },
+    /^WaitingForDetach: .*h1 cannot show a running VM that a read-only disk/,
+  ],
+  [
+    'a server that does not tell is no hop that can',
+    { volume: inUse, servers: [aServer('s1', { agent: { pools: [] } })], attachments: [plugged(follows)] },
+    /^WaitingForDetach: .*s1 does not tell what its pool main can/,
   ],
   [
     'where all can it grows',
-    { volume: inUse, servers: [serverThat(['GrowOnline'])], attachments: [plugged({ growsOnline: true })] },
+    { volume: inUse, servers: able, attachments: [plugged(follows)] },
     /^Resizing: growing to 2Gi$/,
   ],
   [
-    'without room it says so',
+    'without room the server says so',
+    { volume: held('NoSpace'), servers: able, attachments: [plugged(follows)] },
+    /^NoSpace: growing to 2Gi: why$/,
+  ],
+  [
+    'and whatever else keeps the data from growing',
+    { volume: held('CommandFailed'), servers: able, attachments: [plugged(follows)] },
+    /^Resizing: growing to 2Gi: why$/,
+  ],
+  [
+    'while another server copies it, it stays as it is',
     {
-      volume: inUse,
-      servers: [serverThat(['GrowOnline'], '1000')],
-      attachments: [plugged({ growsOnline: true })],
+      volume: aVolume({
+        spec: { size: '2Gi' },
+        status: {
+          ...provisioned,
+          pins: [
+            {
+              uid: 'u',
+              kind: 'Volume',
+              name: 'copy',
+              reader: { server: 's2', initiator: 'iqn.x', epoch: 1 },
+            },
+          ],
+        },
+      }),
+      servers: able,
     },
-    /^NoSpace: pool main has not the 1073741824 bytes/,
+    /^Resizing: grows to 2Gi when Volume copy is made/,
   ],
   [
     'snapshots may stand in the way',
-    { volume: pinned(provisioned), servers: [serverThat(['SnapshotsHoldSize'])] },
+    { volume: pinned(provisioned), servers: [serverThat('SnapshotsHoldSize')] },
     /^SnapshotsExist: .*Snapshot nightly/,
   ],
-  ['or not', { volume: pinned(provisioned), servers: [serverThat(['SnapshotsOutlive'])] }, /^Resizing/],
+  ['or not', { volume: pinned(provisioned), servers: [serverThat('SnapshotsOutlive')] }, /^Resizing/],
   [
     'the target is behind the server',
-    { volume: grownOnServer, attachments: [plugged({ growsOnline: true })] },
+    { volume: grownOnServer, attachments: [plugged(follows)] },
     /^Resizing: the target on s1 shows 1Gi of 2Gi$/,
   ],
   [
@@ -190,11 +253,26 @@ const growths: [name: string, world: Partial<VolumeWorld>, expected: RegExp][] =
     /^Resizing: instance vm-a on h1 shows 1Gi of 2Gi: why$/,
   ],
   [
+    'a VM that lost the ability keeps its size until it is plugged in again',
+    { volume: grownOnServer, attachments: [plugged({}, GROWN)] },
+    /^WaitingForDetach: instance vm-a on h1 shows 1Gi of 2Gi: h1 cannot show .*; delete Attachment att/,
+  ],
+  [
+    'one that is just being plugged in is not late',
+    { volume: grownOnServer, attachments: [plugged({ ...follows, state: undefined }, GROWN)] },
+    /^nothing$/,
+  ],
+  [
     'and when it is there, all is said',
     { volume: grownOnServer, attachments: [plugged({ growsOnline: true, sizeBytes: GROWN }, GROWN)] },
     /^nothing$/,
   ],
 ];
+
+test('Volume, growing: what keeps it from that leaves it ready', () => {
+  const world = { volume: held('NoSpace'), servers: able, attachments: [plugged(follows)] };
+  assert.is(ready(volumeClaims(aWorld(world))), 'True Provisioned');
+});
 
 for (const [name, world, expected] of growths) {
   test(`Volume, growing: ${name}`, () => {
@@ -208,10 +286,10 @@ const attached: Attachment['status'] = {
   export: exportedAt(1),
   connection: { epoch: 1, bootID: 'boot-h1', state: 'Attached', device: 'vdb' },
 };
-const held = aVolume({ status: granted(aGrant()) });
+const inVM = aVolume({ status: granted(aGrant()) });
 const scene = (change: Partial<AttachmentScene>): AttachmentScene => ({
   attachment: anAttachment({ status: attached }),
-  volume: held,
+  volume: inVM,
   hypervisors: [aHypervisor()],
   servers: [aServer()],
   siblings: [],

@@ -23,6 +23,7 @@ const KINDS: readonly Kind[] = [
       control: '',
       enable: '0',
       udev_path: '',
+      info: 'Status: DEACTIVATED  Max Queue Depth: 0  SectorSize: 0  HwMaxSectors: 0',
       'attrib/emulate_3pc': '1',
       'wwn/vpd_unit_serial': 'T10 VPD Unit Serial Number: 4d1ab67c-0b6d-4f4c-8f55-61a2b7d39a10',
     },
@@ -53,6 +54,8 @@ const KINDS: readonly Kind[] = [
 
 export class FakeConfigfs {
   readonly root: string;
+  /** Of sysfs, with the sizes of devices. */
+  readonly sys: string;
   /** Block devices there are. */
   readonly devices = new Set<string>();
   /** Called before each change; may throw. */
@@ -65,6 +68,7 @@ export class FakeConfigfs {
 
   constructor(dir: string) {
     this.root = join(dir, 'target');
+    this.sys = join(dir, 'sys');
     const change =
       <T extends unknown[]>(action: string, work: (path: string, ...rest: T) => Promise<void>) =>
       async (path: string, ...rest: T): Promise<void> => {
@@ -89,10 +93,23 @@ export class FakeConfigfs {
   /** As after modprobe. */
   async load(): Promise<void> {
     await mkdir(join(this.root, 'core'), { recursive: true });
+    await mkdir(join(this.sys, 'class/block'), { recursive: true });
     await writeFile(
       join(this.root, 'version'),
       'Target Engine Core ConfigFS Infrastructure v5.0 on Linux/x86_64 on 6.1.0-28-amd64\n',
     );
+  }
+
+  /** A block device gets, or changes, its size; whoever exports it shows that one. */
+  async setSize(device: string, bytes: bigint): Promise<void> {
+    this.devices.add(device);
+    const directory = join(this.sys, 'class/block', this.#nameOf(device));
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, 'size'), `${bytes / 512n}\n`);
+  }
+
+  #nameOf(device: string): string {
+    return `dm-${[...this.devices].indexOf(device)}`;
   }
 
   /** An initiator's try to log in: true when it is let in. */
@@ -217,6 +234,11 @@ export class FakeConfigfs {
     if (!this.devices.has(device)) {
       throw failure('ENOENT', path);
     }
+    const name = this.#nameOf(device);
+    await writeFile(
+      `${store}/info`,
+      `Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 8192\n        iBlock device: ${name}  UDEV PATH: ${device}  readonly: 0\n        Major: 253 Minor: ${name.slice(3)}  CLAIMED: IBLOCK\n`,
+    );
   }
 }
 

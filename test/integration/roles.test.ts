@@ -380,6 +380,67 @@ test('a guest reads and writes an attached volume, across a restart of libvirt a
   await removeExport(id);
 });
 
+/** tgt opens a file again only while its LUN is off line, so no profile may ask it to; here it is what makes a target grow. */
+const showNewSize = async (id: string, file: string): Promise<void> => {
+  const { tgtd } = world;
+  const shown = await tgtd.tgtadm(['--lld', 'iscsi', '--op', 'show', '--mode', 'target']);
+  const tid = new RegExp(`^Target (\\d+): ${iqnOf(id)}$`, 'm').exec(shown)?.[1] ?? '';
+  for (const params of ['online=0', `path=${file}`]) {
+    const lun = ['--mode', 'logicalunit', '--tid', tid, '--lun', '1', '--params', params];
+    await tgtd.tgtadm(['--lld', 'iscsi', '--op', 'update', ...lun]);
+  }
+};
+
+test('a running guest is shown that its disk has grown, as soon as its target shows it', async () => {
+  const { pool, target, vmm, guest, initiator } = world;
+  const id = volumeIDOf('d');
+  const file = await makeExport(id);
+  await target.allow(id, HOST, chap, signal);
+  const instance = await theGuest();
+  await attachTo(instance, id);
+  await guest.writeMarker(id, 'before');
+  await pool.grow(id, 32n * MIB, signal);
+  assert.is((await initiator.verify(connectionOf(id), signal)).sizeBytes, 16n * MIB, 'tgt keeps the size');
+  const early = await failsWith(vmm.resize(instance, id, 32n * MIB, signal), NotDone);
+  assert.match(early.message, 'Cannot grow iSCSI devices');
+
+  await showNewSize(id, file);
+  assert.is((await initiator.verify(connectionOf(id), signal)).sizeBytes, 32n * MIB);
+  assert.is(await vmm.diskBytes(instance, id, signal), 16n * MIB, 'QEMU asks only when it is told to');
+  await vmm.resize(instance, id, 32n * MIB, signal);
+  assert.is(await vmm.diskBytes(instance, id, signal), 32n * MIB);
+  assert.is(await guest.sizeBytes(id), 32n * MIB);
+  assert.is(await guest.readMarker(id), 'before');
+  await guest.write(id, Number(31n * MIB), Buffer.from('at the new end'));
+  assert.is((await guest.read(id, Number(31n * MIB), 14)).toString(), 'at the new end');
+
+  await detachFrom(instance, id);
+  await sessionsGone(id);
+  await target.deny(id, HOST, chap.user, signal);
+  await removeExport(id);
+});
+
+test('a disk that may only be read keeps its size', async () => {
+  const { pool, target, vmm, guest, initiator } = world;
+  const id = volumeIDOf('e');
+  const file = await makeExport(id);
+  await target.allow(id, HOST, chap, signal);
+  const instance = await theGuest();
+  const locator = await initiator.connect(connectionOf(id), signal);
+  const request = { volumeID: id, device: 'vdb', readOnly: true, locator, grantUUID: GRANT };
+  await vmm.attach(instance, request, signal);
+  await guest.waitForDisk(id);
+  await pool.grow(id, 32n * MIB, signal);
+  await showNewSize(id, file);
+  await failsWith(vmm.resize(instance, id, 32n * MIB, signal), NotDone);
+  assert.equal([vmm.can.growOnline, vmm.can.growReadOnly], [true, false], 'as its profile says');
+  assert.is(await vmm.diskBytes(instance, id, signal), 16n * MIB);
+  await detachFrom(instance, id);
+  await sessionsGone(id);
+  await target.deny(id, HOST, chap.user, signal);
+  await removeExport(id);
+});
+
 test('devices and instances that are not there are said so', async () => {
   const { vmm, target, guest } = world;
   const [first, second] = [volumeIDOf('9'), volumeIDOf('a')];

@@ -150,6 +150,7 @@ async function startAgent(machine: Machine) {
     askedAtMs: new Map(),
     connectingSinceMs: new Map(),
     resizedAtMs: new Map(),
+    seenBytes: new Map(),
   } as unknown as HypervisorDeps;
   const reconcile = connectionReconciler(deps);
   /** As the loop does: until nothing more is to come soon, at most so long. */
@@ -171,12 +172,16 @@ async function startAgent(machine: Machine) {
 }
 
 /** A granted and exported Attachment of the VM, and the end of it. Each is another object under another grant. */
-const order = (machine: Machine, instance: Attachment['spec']['instance'] = { name: 'vm-a' }): void => {
+const order = (
+  machine: Machine,
+  instance: Attachment['spec']['instance'] = { name: 'vm-a' },
+  spec: Partial<Attachment['spec']> = {},
+): void => {
   machine.epoch += 1;
   const { epoch } = machine;
   const attachment = anAttachment({
     metadata: { uid: `uid-att-${epoch}` },
-    spec: { instance },
+    spec: { instance, ...spec },
     status: { ...admitted, epoch, export: exportedAt(epoch) },
   });
   machine.memory.objects.set('attachments ns/att', attachment as never);
@@ -272,10 +277,37 @@ test('a device of another size than the server says is not shown to the domain, 
   assert.is(machine.sessions.size, 1);
 });
 
-test('where the hypervisor cannot, it says nothing of growth', async () => {
+test('where the hypervisor cannot, it says nothing of growth, and tells no size which the VM does not have', async () => {
   machine.configure(proxmoxOf(machine));
   order(machine);
-  assert.is((await (await startAgent(machine)).settle())?.growsOnline, undefined);
+  const agent = await startAgent(machine);
+  assert.is((await agent.settle())?.growsOnline, undefined);
+  grow(machine, 2n * GI);
+  const { asked } = machine;
+  for (const one of [agent, await startAgent(machine)]) {
+    const fact = await one.settle();
+    assert.equal([fact?.state, fact?.sizeBytes, fact?.problem], ['Attached', String(GI), undefined]);
+  }
+  assert.is(machine.asked, asked, 'nothing was tried');
+});
+
+test('a disk that may only be read follows where nobody has to be asked', async () => {
+  machine.configure(XEN);
+  order(machine, { name: 'vm-a' }, { readOnly: true });
+  assert.is((await (await startAgent(machine)).settle())?.growsOnline, true);
+});
+
+test('a VM that was restarted meanwhile has the new size, and that is what is told', async () => {
+  machine.configure(XEN);
+  machine.xen.sectors = Number(GI / 512n);
+  order(machine);
+  const agent = await startAgent(machine);
+  await agent.settle();
+  grow(machine, 2n * GI);
+  machine.xen.sectors = Number((2n * GI) / 512n);
+  machine.xen.restart('vm-a');
+  const fact = await agent.settle();
+  assert.equal([fact?.state, fact?.sizeBytes, fact?.problem], ['Attached', String(2n * GI), undefined]);
 });
 
 test('an agent does not start with a version which its profile forbids', async () => {

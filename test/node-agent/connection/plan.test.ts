@@ -85,6 +85,20 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
   ['not again and again', { ...grown, diskBytes: GI, resizing: true }, 'report Attached Resizing'],
   ['and when it shows it, that is told', { ...grown, diskBytes: 2n * GI }, 'report Attached'],
   [
+    'one that cannot be shown keeps its size, and no more is made of it',
+    { ...grown, growsOnline: false, diskBytes: GI },
+    'report Attached',
+  ],
+  [
+    'nor is anything to be shown of a target which is closed',
+    {
+      ...grown,
+      attachment: anAttachment({ status: { ...admitted, export: { epoch: 1, bootID: 'b' } } }),
+      diskBytes: GI,
+    },
+    'report Attached',
+  ],
+  [
     'a disk that is to go is not touched for that',
     { ...grown, attachment: { ...grown.attachment, metadata: { ...going.metadata } }, diskBytes: GI },
     'detach',
@@ -260,7 +274,8 @@ test('the size told is the one seen in the VM', () => {
   };
   assert.equal(sizeIn({ diskBytes: GI, resizing: true }), [String(GI), true]);
   assert.equal(sizeIn({ diskBytes: 2n * GI }), [String(2n * GI), true]);
-  // Just plugged in: its size was compared.
+  assert.equal(sizeIn({ diskBytes: GI, growsOnline: false }), [String(GI), undefined]);
+  // Nothing tells: its size was compared when it was plugged in.
   assert.equal(sizeIn({ growsOnline: false }), [String(2n * GI), undefined]);
 });
 

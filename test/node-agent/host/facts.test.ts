@@ -89,6 +89,24 @@ test('what is retained is listed by ID with its last owner, is no leftover, and 
   assert.is(serverFacts(scene({})).retained, undefined);
 });
 
+test('a pool tells which hops grow while they are in use', () => {
+  const canOf = (growOnline: boolean, targetGrows: boolean) => {
+    const pool = {
+      name: 'main',
+      profile: 'file',
+      view: view(1n),
+      can: { ...can, growOnline },
+      problem: undefined,
+    };
+    return serverFacts(scene({ targetGrows, pools: [pool] })).pools?.[0]?.can?.filter((word) =>
+      word.startsWith('Grow'),
+    );
+  };
+  assert.equal(canOf(true, true), ['GrowInUse', 'GrowOnline']);
+  assert.equal(canOf(true, false), ['GrowInUse']);
+  assert.equal(canOf(false, true), []);
+});
+
 test('a pool that cannot be seen says why and claims no numbers', () => {
   const problem = { reason: 'PoolMissing', message: 'not mounted' } as const;
   const facts = serverFacts(

@@ -30,12 +30,15 @@ interface World {
   target: Target;
 }
 
-const targetOn = ({ files, root }: FakeConfigfs, portals = ['10.0.0.1:3260', '[fd00::1]:3260']): Target =>
+const targetOn = (
+  { files, root, sys }: FakeConfigfs,
+  portals = ['10.0.0.1:3260', '[fd00::1]:3260'],
+): Target =>
   profiledTarget(
     bind(profile, {
       run: async () => assert.unreachable('LIO needs no process') as never,
       files,
-      params: { root },
+      params: { root, sys },
     }),
     { portals, wait: async () => undefined },
   );
@@ -97,6 +100,15 @@ test('an export has our serial, our portals, no way in without an ACL and a pass
     serial: ID,
   });
   assert.not.ok(await lio.login(IQN, HOST, chap));
+});
+
+test('the size is that of its device now', async ({ lio, target }) => {
+  await lio.setSize('/dev/another', 1n << 40n);
+  await lio.setSize(spec.path, 1n << 30n);
+  await target.open(ID, spec, signal);
+  assert.is((await only(target))?.sizeBytes, 1n << 30n);
+  await lio.setSize(spec.path, 1n << 31n);
+  assert.is((await only(target))?.sizeBytes, 1n << 31n, 'also while it is on line');
 });
 
 test('access has its name and password written last, and read-only is decided for each initiator', async ({

@@ -111,30 +111,33 @@ test('attaching hands the password over, attaches, and takes the password back',
 });
 
 test('a disk is shown its new size, and the size is QEMU’s own', async () => {
-  const GROWN = 96n * 1024n * 1024n;
-  const info = (bytes: bigint) =>
-    said(`Capacity:       ${bytes}\nAllocation:     0\nPhysical:       ${GROWN}\n\n`);
+  const GROWN = 32n * 1024n * 1024n;
+  const recorded = fixture('virsh domblkinfo UUID vdb (iscsi disk).txt');
+  const info = (bytes: bigint) => said(recorded.replaceAll(String(GROWN), String(bytes)));
   const { vmm, commands } = world({
     dumpxml: () => said(withDisk),
-    domblkinfo: (count) => info(count === 1 ? 67_108_864n : GROWN),
+    domblkinfo: (count) => info(count === 1 ? 16_777_216n : GROWN),
   });
-  assert.is(await vmm.diskBytes(vm, ID, signal), 67_108_864n);
+  assert.is(await vmm.diskBytes(vm, ID, signal), 16_777_216n);
   await vmm.resize(vm, ID, GROWN, signal);
   assert.is(await vmm.diskBytes(vm, ID, signal), GROWN);
   const [resized] = commands.filter(({ args }) => args[2] === 'blockresize');
-  assert.equal(resized?.args.slice(3), [vm.uuid, 'vdb', '100663296B']);
+  assert.equal(resized?.args.slice(3), [vm.uuid, 'vdb', '33554432B']);
 });
 
 test('a new size that QEMU does not take is no success, and a disk that is not there has none', async () => {
-  const stderr =
-    "error: Failed to resize block device 'vdb'\nerror: internal error: unable to execute QEMU command 'block_resize': Cannot grow device files\n";
-  const { vmm } = world({
-    dumpxml: () => said(withDisk),
-    blockresize: () => ({ exitCode: 1, stdout: '', stderr }),
-  });
-  const error = await failure(vmm.resize(vm, ID, 1n << 40n, signal));
-  assert.instance(error, NotDone);
-  assert.match((error as Error).message, 'Cannot grow device files');
+  for (const [name, words] of [
+    ['blockresize (before the target shows it, iscsi disk)', 'Cannot grow iSCSI devices'],
+    ['blockresize (read-only disk)', 'readonly disk'],
+  ] as const) {
+    const { vmm } = world({
+      dumpxml: () => said(withDisk),
+      blockresize: () => ({ exitCode: 1, stdout: '', stderr: errors[name]?.stderr ?? '' }),
+    });
+    const error = await failure(vmm.resize(vm, ID, 1n << 40n, signal));
+    assert.instance(error, NotDone);
+    assert.match((error as Error).message, words);
+  }
   const without = world({ dumpxml: () => said(withoutDisk) });
   await without.vmm.resize(vm, ID, 1n, signal);
   assert.is(await without.vmm.diskBytes(vm, ID, signal), undefined);

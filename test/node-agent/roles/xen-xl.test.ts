@@ -140,7 +140,7 @@ test('a disk that has grown shows so when blkback has seen it, and nothing is to
   await vmm.attach(vm, request, signal);
   const before = changes().length;
   await vmm.resize(vm, ID, 2n * sizeBytes, signal);
-  assert.is(await vmm.diskBytes(vm, ID, signal), sizeBytes, 'not before the guest asks for something');
+  assert.is(await vmm.diskBytes(vm, ID, signal), sizeBytes, 'not before blkback looks');
   host.xenstore.set('/local/domain/0/backend/vbd/1/51728/sectors', '1048576');
   assert.is(await vmm.diskBytes(vm, ID, signal), 2n * sizeBytes);
   assert.is(changes().length, before);
@@ -294,7 +294,13 @@ test('devices', async () => {
   // A disk that another domain serves is in libxl's own list only.
   host.xenstore.set('/libxl/1/device/vbd/51728/dev', 'xvdb');
   assert.is(vmm.freeDevice(vm, await vmm.disks(vm, signal)), 'xvdc');
-  assert.equal(vmm.can, { readOnly: true, serialMax: 0, keepsDisks: false, growOnline: true });
+  assert.equal(vmm.can, {
+    readOnly: true,
+    serialMax: 0,
+    keepsDisks: false,
+    growOnline: true,
+    growReadOnly: true,
+  });
 });
 
 test('a recorded refusal of a device is told in xl’s own words', async () => {

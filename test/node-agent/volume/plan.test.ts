@@ -52,6 +52,7 @@ const summary = (change: Partial<BackingWorld>): string => {
     plan.kind === 'copy' && `copying ${fact?.progress ?? 0} %`,
     fact?.refused && 'refused',
     fact?.problem?.reason,
+    fact?.growth && `cannot grow: ${fact.growth.reason}`,
     fact?.everProvisioned && 'provisioned',
     fact?.sizeBytes,
     fact?.absentAt && 'absent',
@@ -148,7 +149,16 @@ const cases: [name: string, change: Partial<BackingWorld>, expected: string][] =
   ],
   ['one in use does not', attached, `report provisioned ${GI}`],
   ['but where every hop follows', { ...attached, growsOnline: true }, `grow ${2n * GI}`],
-  ['and there is room', { ...attached, growsOnline: true, freeBytes: GI - 1n }, `report provisioned ${GI}`],
+  [
+    'and there is room, which is no problem of the data',
+    { ...attached, growsOnline: true, freeBytes: GI - 1n },
+    `report cannot grow: NoSpace provisioned ${GI}`,
+  ],
+  [
+    'what lacks room and must wait anyhow only waits',
+    { ...attached, freeBytes: 0n },
+    `report provisioned ${GI}`,
+  ],
   ['a volume with snapshots grows', withSnapshot, `grow ${2n * GI}`],
   [
     'but not where they hold its size',
