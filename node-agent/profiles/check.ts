@@ -263,12 +263,28 @@ const checkTop = (profile: ProfileFormat, role: RoleShape, problems: Problem[]):
   }
 };
 
+const gives = (profile: ProfileFormat, verb: string, column: string): boolean =>
+  asList(profile.verbs[verb]).some(({ rows }) =>
+    asList(rows).some((format) => columnsOf(format).includes(column)),
+  );
+
+/** A VMM shows that a disk has grown only when its size can be looked at. */
+const checkGrowth = (profile: ProfileFormat, problems: Problem[]): void => {
+  const { can = {}, verbs, role } = profile;
+  if (
+    role === 'vmm' &&
+    can.growOnline === true &&
+    verbs.size === undefined &&
+    !gives(profile, 'disks', 'sectors')
+  ) {
+    const message = 'needs the verb size, or a column sectors of disks';
+    problems.push({ place: ['can', 'growOnline'], message });
+  }
+};
+
 /** Commands that name a machine by its id need the id from somewhere. */
 const checkIDs = (profile: ProfileFormat, problems: Problem[]): void => {
-  const gives = asList(profile.verbs.instances).some(({ rows }) =>
-    asList(rows).some((format) => columnsOf(format).includes('id')),
-  );
-  if (usesParameter(profile, 'instance.id') && !gives) {
+  if (usesParameter(profile, 'instance.id') && !gives(profile, 'instances', 'id')) {
     const message = 'gives no column id, and a step uses {instance.id}';
     problems.push({ place: ['verbs', 'instances'], message });
   }
@@ -287,6 +303,7 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
   checkIDs(profile, problems);
+  checkGrowth(profile, problems);
   checkNeeded(profile, role, problems);
   checkTogether(profile, role, problems);
   return problems;

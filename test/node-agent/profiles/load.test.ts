@@ -195,6 +195,14 @@ test('a profile that names machines by ids must be told the ids, and joins by a 
   assert.match(problemsOf(machines.replace(' join: number,', ''), 'vmm'), 'unknown column number');
 });
 
+test('one that shows growth must be able to look at sizes', () => {
+  const bold = machines.replace('accepts:', 'can: { growOnline: true }\naccepts:');
+  assert.match(problemsOf(bold, 'vmm'), 'can.growOnline: needs the verb size, or a column sectors of disks');
+  const size = "  size: { exec: [x, size, '{device}'], rows: { text: size } }\n";
+  assert.is(problemsOf(`${bold}${size}`, 'vmm'), '');
+  assert.is(problemsOf(bold.replace('(?<device>\\S+)', '(?<device>\\S+) (?<sectors>\\d+)'), 'vmm'), '');
+});
+
 test('all problems are told at once', () => {
   const text = healthy.replace('{tool}', '{tol}').replace('text: size', 'text: sise');
   assert.ok(problemsOf(text).split('\n').length >= 2);
