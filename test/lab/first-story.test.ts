@@ -9,7 +9,7 @@ import { waitFor } from '../harness/process.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const MIB = 1024 ** 2;
-const WAIT = '--timeout=120s';
+const WAIT = '--timeout=300s';
 const MARKER = 'written in the guest';
 
 interface World {
@@ -75,7 +75,7 @@ const fieldOf = async (lab: Lab, ref: string, field: string): Promise<string> =>
 const plugIn = async (lab: Lab, name: string): Promise<string> => {
   const { guest } = lab;
   await make(lab, `vbsatt/${name}-on-${guest.name}`, attachment(name, guest.name));
-  return await waitFor({ what: 'the disk in the guest', timeoutMs: 30_000 }, async () => {
+  return await waitFor({ what: 'the disk in the guest', timeoutMs: 120_000 }, async () => {
     return (await guest.disks())[0];
   });
 };
@@ -92,7 +92,7 @@ const onLogicalVolume = async ({ pair }: Lab, id: string): Promise<string> => {
 };
 
 const nothingLeft = async (lab: Lab): Promise<void> => {
-  await waitFor({ what: 'nothing to be left', timeoutMs: 60_000, intervalMs: 1_000 }, async () => {
+  await waitFor({ what: 'nothing to be left', timeoutMs: 180_000, intervalMs: 1_000 }, async () => {
     const left = await lab.remains();
     if (left.length > 0) {
       throw new Error(`\n${left.join('\n')}`);

@@ -14,7 +14,7 @@ const CONFIG = '/etc/vbs/agent.yaml';
 const LOG_FILE = '/var/log/vbs-agent.log';
 export const STATE_DIR = '/var/lib/vbs';
 const UNIT = 'vbs-node-agent';
-const PREPARE_LIMIT_MS = 120_000;
+const PREPARE_LIMIT_MS = 300_000;
 
 /** One step of a profile's verb, as the agent ran it. */
 export interface RanStep {

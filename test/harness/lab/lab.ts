@@ -23,7 +23,7 @@ const GUEST = 'vm-a';
 const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';
 /** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
 const OUTSIDE = '10.0.2.2';
-const READY_LIMIT = '120s';
+const READY_LIMIT = '300s';
 
 export interface LabOptions {
   readonly log: Log;

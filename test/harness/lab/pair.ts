@@ -20,7 +20,7 @@ import {
 import { ensureRuntimeDisk } from './runtime-disk.ts';
 import { makeKey, type Ssh } from './ssh.ts';
 
-const BOOT_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 600_000;
 const DATA_BYTES = 2 * 1024 ** 3;
 
 export interface PairOptions {
