@@ -7,6 +7,17 @@ import { type Files, hostFiles } from '../../node-agent/exec/files.ts';
 const failure = (code: string, path: string): Error =>
   Object.assign(new Error(`${code}: refused, '${path}'`), { code });
 
+/** As Linux 6.1 shows a backstore of a logical volume. */
+const storeInfo = (status: string, device: string): string => {
+  const isActive = status === 'ACTIVATED';
+  const limits = isActive ? 'SectorSize: 512  HwMaxSectors: 4294967288' : 'SectorSize: 0  HwMaxSectors: 0';
+  return [
+    `Status: ${status}  Max Queue Depth: 0  ${limits}`,
+    `        ${isActive ? 'iBlock device: dm-5' : ''}${device === '' ? '' : `  UDEV PATH: ${device}`}  readonly: 0`,
+    `        ${isActive ? 'Major: 253 Minor: 5  CLAIMED: IBLOCK' : 'Major: 0 Minor: 0'}`,
+  ].join('\n');
+};
+
 interface Kind {
   readonly pattern: RegExp;
   readonly attributes: Readonly<Record<string, string>>;
@@ -22,7 +33,9 @@ const KINDS: readonly Kind[] = [
     attributes: {
       control: '',
       enable: '0',
+      // A note of whoever writes it; the device is given through control and shown in info.
       udev_path: '',
+      info: storeInfo('DEACTIVATED', ''),
       'attrib/emulate_3pc': '1',
       'wwn/vpd_unit_serial': 'T10 VPD Unit Serial Number: 4d1ab67c-0b6d-4f4c-8f55-61a2b7d39a10',
     },
@@ -200,7 +213,7 @@ export class FakeConfigfs {
       }
       await writeFile(path, `T10 VPD Unit Serial Number: ${value}\n`);
     } else if (path.endsWith('/control')) {
-      await writeFile(join(owner, 'udev_path'), `${value.replace('udev_path=', '')}\n`);
+      await writeFile(join(owner, 'info'), `${storeInfo('DEACTIVATED', value.replace('udev_path=', ''))}\n`);
     } else {
       await writeFile(path, `${value}\n`);
     }
@@ -210,13 +223,14 @@ export class FakeConfigfs {
     if ((await this.show(path)) === '1') {
       throw failure('EEXIST', path);
     }
-    const device = await this.show(`${store}/udev_path`);
-    if (device === '') {
+    const device = /UDEV PATH: (\S+)/.exec(await this.show(`${store}/info`))?.[1];
+    if (device === undefined) {
       throw failure('EINVAL', path);
     }
     if (!this.devices.has(device)) {
       throw failure('ENOENT', path);
     }
+    await writeFile(join(store, 'info'), `${storeInfo('ACTIVATED', device)}\n`);
   }
 }
 

@@ -9,7 +9,9 @@ import { waitFor } from '../harness/process.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const MIB = 1024 ** 2;
+/** Emulation is slow, and slower beside other work. */
 const WAIT = '--timeout=300s';
+const WAIT_MS = 330_000;
 const MARKER = 'written in the guest';
 
 interface World {
@@ -57,15 +59,25 @@ const timed = async <T>(lab: Lab, name: string, work: () => Promise<T>): Promise
   return answer;
 };
 
+/** Gives a command that waits; when that is in vain, shows how the object stands. */
+const waitedFor = async (lab: Lab, ref: string, args: readonly string[]): Promise<void> => {
+  try {
+    await lab.controlPlane.kubectl(args, undefined, WAIT_MS);
+  } catch (error) {
+    log(await lab.controlPlane.kubectl(['get', ref, '-o', 'yaml']).catch(String));
+    throw error;
+  }
+};
+
 const make = async (lab: Lab, ref: string, text: string): Promise<void> =>
   await timed(lab, `apply ${ref}`, async () => {
     await lab.controlPlane.kubectl(['apply', '-f', '-'], text);
-    await lab.controlPlane.kubectl(['wait', '--for=condition=Ready', WAIT, ref]);
+    await waitedFor(lab, ref, ['wait', '--for=condition=Ready', WAIT, ref]);
   });
 
 const remove = async (lab: Lab, ref: string): Promise<void> =>
   await timed(lab, `delete ${ref}`, async () => {
-    await lab.controlPlane.kubectl(['delete', WAIT, ref]);
+    await waitedFor(lab, ref, ['delete', WAIT, ref]);
   });
 
 const fieldOf = async (lab: Lab, ref: string, field: string): Promise<string> =>

@@ -24,6 +24,7 @@ const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';
 /** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
 const OUTSIDE = '10.0.2.2';
 const READY_LIMIT = '300s';
+const READY_LIMIT_MS = 330_000;
 
 export interface LabOptions {
   readonly log: Log;
@@ -85,8 +86,10 @@ export class Lab {
     await Promise.all([this.#startServer(), this.#startHypervisor()]);
     for (const host of [`volumeserver/${SERVER}`, `hypervisor/${HYPERVISOR}`]) {
       // The object is made by the agent at its first start.
-      await controlPlane.kubectl(['wait', '--for=create', `--timeout=${READY_LIMIT}`, host]);
-      await controlPlane.kubectl(['wait', '--for=condition=Ready', `--timeout=${READY_LIMIT}`, host]);
+      for (const event of ['create', 'condition=Ready']) {
+        const args = ['wait', `--for=${event}`, `--timeout=${READY_LIMIT}`, host];
+        await controlPlane.kubectl(args, undefined, READY_LIMIT_MS);
+      }
     }
     log('both hosts are Ready');
   }
@@ -96,24 +99,19 @@ export class Lab {
     const open = async (): Promise<Pair> => await openPair({ dir: this.workdir.dir, keep, log });
     let pair = await open();
     this.#pair = pair;
-    const { exitCode } = await pair.hypervisor.run(`xl domid ${GUEST}`);
-    if (exitCode === 0) {
-      const left = await this.#remains();
-      if (left.length > 0) {
-        log(`the machines are not as new, so they are replaced:\n${left.join('\n')}`);
-        await pair.close();
-        await stopKept(log);
-        pair = await open();
-        this.#pair = pair;
-      } else {
-        this.#guest = new XenGuest(pair.hypervisor, GUEST);
-      }
+    const left = pair.wereUp ? await this.#remainsOrFault() : [];
+    if (left.length > 0) {
+      log(`the machines are not as new, so they are replaced:\n${left.join('\n')}`);
+      await pair.close();
+      await stopKept(log);
+      pair = await open();
+      this.#pair = pair;
     }
     await makePool(pair);
-    if (this.#guest === undefined) {
-      this.#guest = await startXenGuest(pair.hypervisor, GUEST, GUEST_UUID);
-      log(`guest ${GUEST} is up`);
-    }
+    this.#guest = pair.wereUp
+      ? new XenGuest(pair.hypervisor, GUEST)
+      : await startXenGuest(pair.hypervisor, GUEST, GUEST_UUID);
+    log(`guest ${GUEST} is up`);
   }
 
   async #startController(): Promise<void> {
@@ -164,18 +162,24 @@ export class Lab {
     return text.replace(controlPlane.server, `https://${OUTSIDE}:${controlPlane.port}`);
   }
 
-  async #remains(): Promise<readonly string[]> {
+  /** Machines that cannot be asked are not as new either. */
+  async #remainsOrFault(): Promise<readonly string[]> {
+    try {
+      await this.pair.hypervisor.succeed(`xl domid ${GUEST}`);
+      return await this.remains();
+    } catch (error) {
+      return [String(error)];
+    }
+  }
+
+  /** Every place outside of the cluster where something of ours could be, with what is there. */
+  async remains(): Promise<readonly string[]> {
     const { server, hypervisor } = this.pair;
     const found = await Promise.all([
       remainsOnServer(server, VG, THIN_POOL),
       remainsOnHypervisor(hypervisor, GUEST),
     ]);
     return found.flat();
-  }
-
-  /** Every place outside of the cluster where something of ours could be, with what is there. */
-  async remains(): Promise<readonly string[]> {
-    return await this.#remains();
   }
 
   /** Brings the machines' logs into the work directory. */
