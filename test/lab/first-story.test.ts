@@ -138,6 +138,7 @@ story('a volume goes into a running guest, comes out and goes in again with its 
 story('a volume made from a snapshot has the data of that moment', async (world) => {
   const lab = labOf(world);
   const { guest } = lab;
+  assert.equal(await guest.disks(), [], 'the guest begins without disks');
   await make(lab, 'vbsvol/old', volume('old'));
   const device = await plugIn(lab, 'old');
   await guest.writeMarker(device, MARKER);
