@@ -12,16 +12,16 @@ const MIB = 1024 ** 2;
 /** Emulation is slow, and slower beside other work. */
 const WAIT = '--timeout=300s';
 const WAIT_MS = 330_000;
-const MARKER = 'written in the guest';
+const THEN = 'written in the guest';
+const LATER = 'written later';
 
 interface World {
   lab?: Lab;
-  /** Of the stories below; fewer at the end: something failed. */
-  told: number;
+  /** False at the end: something failed. */
+  isTold: boolean;
 }
 
-const story = suite<World>('LVM, LIO, open-iscsi and Xen', { told: 0 });
-const STORIES = 2;
+const story = suite<World>('LVM, LIO, open-iscsi and Xen', { isTold: false });
 
 story.before(
   loud(async (world) => {
@@ -29,7 +29,7 @@ story.before(
   }),
 );
 
-story.after(loud(async ({ lab, told }) => await lab?.close(told < STORIES)));
+story.after(loud(async ({ lab, isTold }) => await lab?.close(!isTold)));
 
 const labOf = ({ lab }: World): Lab => {
   assert.ok(lab, 'the lab is up');
@@ -59,42 +59,50 @@ const timed = async <T>(lab: Lab, name: string, work: () => Promise<T>): Promise
   return answer;
 };
 
-/** Gives a command that waits; when that is in vain, shows how the object stands. */
-const waitedFor = async (lab: Lab, ref: string, args: readonly string[]): Promise<void> => {
+/** Gives a command that waits; when that is in vain, shows how the objects stand. */
+const waitedFor = async (lab: Lab, refs: readonly string[], args: readonly string[]): Promise<void> => {
   try {
-    await lab.controlPlane.kubectl(args, undefined, WAIT_MS);
+    await lab.controlPlane.kubectl([...args, WAIT, ...refs], undefined, WAIT_MS);
   } catch (error) {
-    log(await lab.controlPlane.kubectl(['get', ref, '-o', 'yaml']).catch(String));
+    log(await lab.controlPlane.kubectl(['get', ...refs, '-o', 'yaml']).catch(String));
     throw error;
   }
 };
 
-const make = async (lab: Lab, ref: string, text: string): Promise<void> =>
-  await timed(lab, `apply ${ref}`, async () => {
+const make = async (lab: Lab, refs: readonly string[], text: string): Promise<void> =>
+  await timed(lab, `apply ${refs.join(' ')}`, async () => {
     await lab.controlPlane.kubectl(['apply', '-f', '-'], text);
-    await waitedFor(lab, ref, ['wait', '--for=condition=Ready', WAIT, ref]);
+    await waitedFor(lab, refs, ['wait', '--for=condition=Ready']);
   });
 
-const remove = async (lab: Lab, ref: string): Promise<void> =>
-  await timed(lab, `delete ${ref}`, async () => {
-    await waitedFor(lab, ref, ['delete', WAIT, ref]);
-  });
+const remove = async (lab: Lab, refs: readonly string[]): Promise<void> =>
+  await timed(lab, `delete ${refs.join(' ')}`, async () => await waitedFor(lab, refs, ['delete']));
 
 const fieldOf = async (lab: Lab, ref: string, field: string): Promise<string> =>
   await lab.controlPlane.kubectl(['get', ref, '-o', `jsonpath={${field}}`]);
 
-/** Attaches the volume and answers the guest's name for the disk, once the guest has it. */
-const plugIn = async (lab: Lab, name: string): Promise<string> => {
+/** Attaches the volumes and answers the guest's names for their disks, once the guest has them. */
+const plugIn = async (lab: Lab, ...names: string[]): Promise<readonly string[]> => {
   const { guest } = lab;
-  await make(lab, `vbsatt/${name}-on-${guest.name}`, attachment(name, guest.name));
-  return await waitFor({ what: 'the disk in the guest', timeoutMs: 120_000 }, async () => {
-    return (await guest.disks())[0];
+  const refs = names.map((name) => `vbsatt/${name}-on-${guest.name}`);
+  await make(lab, refs, names.map((name) => attachment(name, guest.name)).join('\n'));
+  const devices: string[] = [];
+  for (const ref of refs) {
+    devices.push(await fieldOf(lab, ref, '.status.connection.device'));
+  }
+  await waitFor({ what: `${devices.join(' and ')} in the guest`, timeoutMs: 120_000 }, async () => {
+    const disks = await guest.disks();
+    return disks.length === devices.length && devices.every((device) => disks.includes(device));
   });
+  return devices;
 };
 
-const unplug = async (lab: Lab, name: string): Promise<void> => {
-  await remove(lab, `vbsatt/${name}-on-${lab.guest.name}`);
-  assert.equal(await lab.guest.disks(), [], 'the disk is out of the guest when the Attachment is gone');
+const unplug = async (lab: Lab, ...names: string[]): Promise<void> => {
+  await remove(
+    lab,
+    names.map((name) => `vbsatt/${name}-on-${lab.guest.name}`),
+  );
+  assert.equal(await lab.guest.disks(), [], 'no disk is in the guest when its Attachment is gone');
 };
 
 /** The text at the start of a logical volume, on the volume server. */
@@ -113,52 +121,35 @@ const nothingLeft = async (lab: Lab): Promise<void> => {
   });
 };
 
-story('a volume goes into a running guest, comes out and goes in again with its data', async (world) => {
+story('a running guest writes; what it wrote is there again, and in a copy of that moment', async (world) => {
   const lab = labOf(world);
   const { guest } = lab;
   assert.equal(await guest.disks(), [], 'the guest begins without disks');
-  await make(lab, 'vbsvol/db', volume('db'));
+  await make(lab, ['vbsvol/db'], volume('db'));
   const id = await fieldOf(lab, 'vbsvol/db', '.status.volumeID');
   const sizes = await lab.pair.server.succeed(`lvs --noheadings -o lv_name,lv_size --units m ${VG}`);
   assert.match(sizes, new RegExp(`^ *${id} +64\\.00m *$`, 'm'));
 
-  const device = await plugIn(lab, 'db');
-  assert.is(await guest.sizeBytes(device), 64 * MIB, 'the guest sees the size asked for');
-  assert.is(await guest.readMarker(device), '', 'a new volume is all zero');
-  await guest.writeMarker(device, MARKER);
-  assert.is(await onLogicalVolume(lab, id), MARKER, 'the bytes are on the logical volume');
+  const [first = ''] = await plugIn(lab, 'db');
+  assert.is(await guest.sizeBytes(first), 64 * MIB, 'the guest sees the size asked for');
+  assert.is(await guest.readMarker(first), '', 'a new volume is all zero');
+  await guest.writeMarker(first, THEN);
+  assert.is(await onLogicalVolume(lab, id), THEN, 'the bytes are on the logical volume');
+  await make(lab, ['vbssnap/then'], snapshot('then', 'db'));
+  await guest.writeMarker(first, LATER);
   await unplug(lab, 'db');
-  assert.is(await guest.readMarker(await plugIn(lab, 'db')), MARKER, 'the data came along');
-  await unplug(lab, 'db');
-  await remove(lab, 'vbsvol/db');
-  await nothingLeft(lab);
-  world.told += 1;
-});
+  assert.is(await onLogicalVolume(lab, id), LATER, 'the original went on');
 
-story('a volume made from a snapshot has the data of that moment', async (world) => {
-  const lab = labOf(world);
-  const { guest } = lab;
-  assert.equal(await guest.disks(), [], 'the guest begins without disks');
-  await make(lab, 'vbsvol/old', volume('old'));
-  const device = await plugIn(lab, 'old');
-  await guest.writeMarker(device, MARKER);
-  await make(lab, 'vbssnap/then', snapshot('then', 'old'));
-  await guest.writeMarker(device, 'written later');
-  await unplug(lab, 'old');
+  await make(lab, ['vbsvol/copy'], volume('copy', { source: { snapshotRef: { name: 'then' } } }));
+  const [original = '', copy = ''] = await plugIn(lab, 'db', 'copy');
+  assert.is(await guest.readMarker(original), LATER, 'the data came along');
+  assert.is(await guest.readMarker(copy), THEN, 'the copy is of the moment of its Snapshot');
+  assert.is(await guest.sizeBytes(copy), 64 * MIB, 'the copy has the size of its source');
+  await unplug(lab, 'db', 'copy');
 
-  await make(lab, 'vbsvol/new', volume('new', { source: { snapshotRef: { name: 'then' } } }));
-  assert.is(await guest.readMarker(await plugIn(lab, 'new')), MARKER, 'the copy is of that moment');
-  assert.is(
-    await onLogicalVolume(lab, await fieldOf(lab, 'vbsvol/old', '.status.volumeID')),
-    'written later',
-    'the original went on',
-  );
-  await unplug(lab, 'new');
-  for (const ref of ['vbsvol/new', 'vbssnap/then', 'vbsvol/old']) {
-    await remove(lab, ref);
-  }
+  await remove(lab, ['vbsvol/copy', 'vbssnap/then', 'vbsvol/db']);
   await nothingLeft(lab);
-  world.told += 1;
+  world.isTold = true;
 });
 
 story.run();

@@ -23,8 +23,12 @@ const GUEST = 'vm-a';
 const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';
 /** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
 const OUTSIDE = '10.0.2.2';
-/** A look takes seconds here, and would take most of the machine every five seconds. */
-const AGENT_SETTINGS = { logLevel: 'debug', observeSeconds: 30 };
+/** A look takes seconds here, and would take most of the machine every five seconds; a heartbeat waits for its turn. */
+const AGENT_SETTINGS = {
+  logLevel: 'debug',
+  observeSeconds: 30,
+  heartbeat: { leaseSeconds: 60, renewSeconds: 40, retrySeconds: 10 },
+};
 const READY_LIMIT = '300s';
 const READY_LIMIT_MS = 330_000;
 
