@@ -18,7 +18,7 @@ export const startXenGuest = async (host: Ssh, name: string, uuid: string): Prom
     `vcpus = 1`,
     `kernel = "${GUEST_FILES.kernel}"`,
     `ramdisk = "${GUEST_FILES.initramfs}"`,
-    `extra = "console=hvc0 quiet vbs.line=hvc0"`,
+    `extra = "console=hvc0 quiet mitigations=off vbs.line=hvc0"`,
     '',
   ];
   const file = `/etc/xen/${name}.cfg`;
