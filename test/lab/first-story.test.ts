@@ -1,5 +1,5 @@
 // The main job on the stack VBS is made for: a thin logical volume, exported by LIO, reached by open-iscsi, plugged into a
-// running Xen guest; a snapshot of it, a copy of that; and all taken back until nothing is left anywhere.
+// running Xen guest; a snapshot of it, a copy of that, which grows in the guest; and all taken back until nothing is left anywhere.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HYPERVISOR, type Lab, openLab, SERVER, VG } from '../harness/lab/lab.ts';
@@ -97,6 +97,26 @@ const plugIn = async (lab: Lab, ...names: string[]): Promise<readonly string[]> 
   return devices;
 };
 
+/** Raises the size of a volume that is in the guest, until the guest sees it and all hosts say so. */
+const grow = async (lab: Lab, name: string, device: string, mebibytes: number): Promise<void> => {
+  const { guest, controlPlane } = lab;
+  const patch = JSON.stringify({ spec: { size: `${mebibytes}Mi` } });
+  await timed(lab, `grow vbsvol/${name} in the guest`, async () => {
+    await controlPlane.kubectl(['patch', `vbsvol/${name}`, '--type=merge', `--patch=${patch}`]);
+    await waitFor(
+      { what: `${mebibytes} MiB in the guest`, timeoutMs: WAIT_MS, intervalMs: 500 },
+      async () => {
+        // Xen's backend looks at the size of its device with each request of the guest.
+        await guest.readMarker(device);
+        return (await guest.sizeBytes(device)) === mebibytes * MIB;
+      },
+    );
+    const told = `--for=jsonpath={.status.connection.sizeBytes}=${mebibytes * MIB}`;
+    await waitedFor(lab, [`vbsatt/${name}-on-${guest.name}`], ['wait', told]);
+    await waitedFor(lab, [`vbsvol/${name}`], ['wait', `--for=jsonpath={.status.capacity}=${mebibytes}Mi`]);
+  });
+};
+
 const unplug = async (lab: Lab, ...names: string[]): Promise<void> => {
   await remove(
     lab,
@@ -145,6 +165,8 @@ story('a running guest writes; what it wrote is there again, and in a copy of th
   assert.is(await guest.readMarker(original), LATER, 'the data came along');
   assert.is(await guest.readMarker(copy), THEN, 'the copy is of the moment of its Snapshot');
   assert.is(await guest.sizeBytes(copy), 64 * MIB, 'the copy has the size of its source');
+  await grow(lab, 'copy', copy, 96);
+  assert.is(await guest.readMarker(copy), THEN, 'what has grown holds what it held');
   await unplug(lab, 'db', 'copy');
 
   await remove(lab, ['vbsvol/copy', 'vbssnap/then', 'vbsvol/db']);
