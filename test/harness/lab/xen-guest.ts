@@ -23,7 +23,8 @@ export const startXenGuest = async (host: Ssh, name: string, uuid: string): Prom
   ];
   const file = `/etc/xen/${name}.cfg`;
   await host.write(file, config.join('\n'));
-  await host.succeed(`xl create ${file}`, { timeoutMs: BOOT_LIMIT_MS });
+  // SSH may answer before Xen's own daemons do; "start" waits for a start that is under way.
+  await host.succeed(`systemctl start xen.service && xl create ${file}`, { timeoutMs: BOOT_LIMIT_MS });
   const guest = new XenGuest(host, name);
   await waitFor({ what: `guest ${name} to answer`, timeoutMs: BOOT_LIMIT_MS, intervalMs: 500 }, async () => {
     await guest.run('true', 20_000);
