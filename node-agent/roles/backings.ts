@@ -108,9 +108,13 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
   };
 };
 
-/** Everything with our name pattern. The pool is looked at before and after: its disk may go in between. */
-const lookAt = async (world: PoolWorld, signal: AbortSignal, only?: string): Promise<readonly Found[]> => {
-  const before = await identify(world, signal);
+/** Everything with our name pattern, in the pool that was `before` there: its disk may go in between. */
+const lookAt = async (
+  world: PoolWorld,
+  before: string,
+  signal: AbortSignal,
+  only?: string,
+): Promise<readonly Found[]> => {
   const { rows } = await world.profile.call('volumes', {}, signal);
   const wanted = rows.filter(({ id }) => only === undefined || id === only);
   const found: Found[] = [];
@@ -125,7 +129,7 @@ const lookAt = async (world: PoolWorld, signal: AbortSignal, only?: string): Pro
 
 /** The one backing of a volume. Throws NotOurs, and Mismatch when it is there in two states. */
 export const find = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<Found | undefined> => {
-  const found = await lookAt(world, signal, id);
+  const found = await lookAt(world, await identify(world, signal), signal, id);
   const [first] = found;
   if (found.length > 1) {
     throw new Mismatch(id, 'one backing', found.map(({ path }) => path).join(' and '));
@@ -195,7 +199,7 @@ export const observe = async (world: PoolWorld, signal: AbortSignal): Promise<Po
   const identity = await identify(world, signal);
   const { rows } = await world.profile.call('capacity', {}, signal);
   const capacity = rows[0] ?? {};
-  const found = await lookAt(world, signal);
+  const found = await lookAt(world, identity, signal);
   return {
     name: world.options.name,
     identity,

@@ -7,6 +7,17 @@ import { type Files, hostFiles } from '../../node-agent/exec/files.ts';
 const failure = (code: string, path: string): Error =>
   Object.assign(new Error(`${code}: refused, '${path}'`), { code });
 
+/** As Linux 6.1 shows a backstore of a logical volume. */
+const storeInfo = (status: string, device: string, name = ''): string => {
+  const isActive = status === 'ACTIVATED';
+  const limits = isActive ? 'SectorSize: 512  HwMaxSectors: 4294967288' : 'SectorSize: 0  HwMaxSectors: 0';
+  return [
+    `Status: ${status}  Max Queue Depth: 0  ${limits}`,
+    `        ${isActive ? `iBlock device: ${name}` : ''}${device === '' ? '' : `  UDEV PATH: ${device}`}  readonly: 0`,
+    `        ${isActive ? `Major: 253 Minor: ${name.slice(3)}  CLAIMED: IBLOCK` : 'Major: 0 Minor: 0'}`,
+  ].join('\n');
+};
+
 interface Kind {
   readonly pattern: RegExp;
   readonly attributes: Readonly<Record<string, string>>;
@@ -22,8 +33,9 @@ const KINDS: readonly Kind[] = [
     attributes: {
       control: '',
       enable: '0',
+      // A note of whoever writes it; the device is given through control and shown in info.
       udev_path: '',
-      info: 'Status: DEACTIVATED  Max Queue Depth: 0  SectorSize: 0  HwMaxSectors: 0',
+      info: storeInfo('DEACTIVATED', ''),
       'attrib/emulate_3pc': '1',
       'wwn/vpd_unit_serial': 'T10 VPD Unit Serial Number: 4d1ab67c-0b6d-4f4c-8f55-61a2b7d39a10',
     },
@@ -217,7 +229,7 @@ export class FakeConfigfs {
       }
       await writeFile(path, `T10 VPD Unit Serial Number: ${value}\n`);
     } else if (path.endsWith('/control')) {
-      await writeFile(join(owner, 'udev_path'), `${value.replace('udev_path=', '')}\n`);
+      await writeFile(join(owner, 'info'), `${storeInfo('DEACTIVATED', value.replace('udev_path=', ''))}\n`);
     } else {
       await writeFile(path, `${value}\n`);
     }
@@ -227,18 +239,14 @@ export class FakeConfigfs {
     if ((await this.show(path)) === '1') {
       throw failure('EEXIST', path);
     }
-    const device = await this.show(`${store}/udev_path`);
-    if (device === '') {
+    const device = /UDEV PATH: (\S+)/.exec(await this.show(`${store}/info`))?.[1];
+    if (device === undefined) {
       throw failure('EINVAL', path);
     }
     if (!this.devices.has(device)) {
       throw failure('ENOENT', path);
     }
-    const name = this.#nameOf(device);
-    await writeFile(
-      `${store}/info`,
-      `Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 8192\n        iBlock device: ${name}  UDEV PATH: ${device}  readonly: 0\n        Major: 253 Minor: ${name.slice(3)}  CLAIMED: IBLOCK\n`,
-    );
+    await writeFile(join(store, 'info'), `${storeInfo('ACTIVATED', device, this.#nameOf(device))}\n`);
   }
 }
 

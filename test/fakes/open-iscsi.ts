@@ -8,6 +8,7 @@ import { type Files, hostFiles } from '../../node-agent/exec/files.ts';
 export interface FakeTarget {
   user: string;
   password: string;
+  /** As it stands in the page of its name. */
   serial: string;
   bytes: number;
   up: boolean;

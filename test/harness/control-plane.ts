@@ -93,8 +93,11 @@ export class ControlPlane {
     return this.#etcd?.pid;
   }
 
-  /** Runs kubectl as administrator and returns its standard output; throws with its standard error. */
-  async kubectl(args: readonly string[], stdin?: string): Promise<string> {
+  /**
+   * Runs kubectl as administrator and returns its standard output; throws with its standard error. Its own --timeout, if it is to
+   * come to that, must be shorter than `timeoutMs`.
+   */
+  async kubectl(args: readonly string[], stdin?: string, timeoutMs = 60_000): Promise<string> {
     const own = [
       '--kubeconfig',
       this.adminKubeconfig,
@@ -103,6 +106,7 @@ export class ControlPlane {
     ];
     return await runCommand(this.kubectlPath, [...own, ...args], {
       env: { ...process.env, KUBERC: 'off' },
+      timeoutMs,
       ...(stdin === undefined ? {} : { stdin }),
     });
   }

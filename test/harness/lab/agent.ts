@@ -14,7 +14,9 @@ const CONFIG = '/etc/vbs/agent.yaml';
 const LOG_FILE = '/var/log/vbs-agent.log';
 export const STATE_DIR = '/var/lib/vbs';
 const UNIT = 'vbs-node-agent';
-const PREPARE_LIMIT_MS = 120_000;
+const PREPARE_LIMIT_MS = 300_000;
+/** A shell's exit code when a signal ended its command. In emulation Node itself crashes now and then as it starts; systemd starts the agent again. */
+const SIGNALLED = 128;
 
 /** One step of a profile's verb, as the agent ran it. */
 export interface RanStep {
@@ -54,7 +56,17 @@ export class LabAgent {
   }
 
   async preparePools(): Promise<void> {
-    await this.#ssh.succeed(`${this.#command('prepare-pools')}`, { timeoutMs: PREPARE_LIMIT_MS });
+    for (let tries = 1; ; tries += 1) {
+      const { exitCode, stderr } = await this.#ssh.run(this.#command('prepare-pools'), {
+        timeoutMs: PREPARE_LIMIT_MS,
+      });
+      if (exitCode === 0) {
+        return;
+      }
+      if (exitCode < SIGNALLED || tries === 3) {
+        throw new Error(`prepare-pools: exit code ${exitCode}\n${stderr}`);
+      }
+    }
   }
 
   async start(): Promise<void> {

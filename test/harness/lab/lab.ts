@@ -23,7 +23,14 @@ const GUEST = 'vm-a';
 const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';
 /** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
 const OUTSIDE = '10.0.2.2';
-const READY_LIMIT = '120s';
+/** A look takes seconds here, and would take most of the machine every five seconds; a heartbeat waits for its turn. */
+const AGENT_SETTINGS = {
+  logLevel: 'debug',
+  observeSeconds: 30,
+  heartbeat: { leaseSeconds: 60, renewSeconds: 40, retrySeconds: 10 },
+};
+const READY_LIMIT = '300s';
+const READY_LIMIT_MS = 330_000;
 
 export interface LabOptions {
   readonly log: Log;
@@ -74,46 +81,57 @@ export class Lab {
 
   async start(): Promise<void> {
     const { log } = this.#options;
-    const [controlPlane] = await Promise.all([
-      startControlPlane({ dir: this.workdir.dir, log, alternativeNames: [`IP:${OUTSIDE}`] }),
-      this.#startMachines(),
+    const [controlPlane] = await Promise.all([this.#startCluster(), this.#startMachines()]);
+    await Promise.all([
+      this.#startController(),
+      this.#startServer(),
+      this.#startHypervisor(),
+      this.#startGuest(),
     ]);
-    this.#controlPlane = controlPlane;
-    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
-    await controlPlane.kubectl(['apply', '-f', '-'], stringify(volumeClass));
-    await this.#startController();
-    await Promise.all([this.#startServer(), this.#startHypervisor()]);
     for (const host of [`volumeserver/${SERVER}`, `hypervisor/${HYPERVISOR}`]) {
       // The object is made by the agent at its first start.
-      await controlPlane.kubectl(['wait', '--for=create', `--timeout=${READY_LIMIT}`, host]);
-      await controlPlane.kubectl(['wait', '--for=condition=Ready', `--timeout=${READY_LIMIT}`, host]);
+      for (const event of ['create', 'condition=Ready']) {
+        const args = ['wait', `--for=${event}`, `--timeout=${READY_LIMIT}`, host];
+        await controlPlane.kubectl(args, undefined, READY_LIMIT_MS);
+      }
     }
     log('both hosts are Ready');
   }
 
+  async #startCluster(): Promise<ControlPlane> {
+    const { log } = this.#options;
+    const alternativeNames = [`IP:${OUTSIDE}`];
+    const controlPlane = await startControlPlane({ dir: this.workdir.dir, log, alternativeNames });
+    this.#controlPlane = controlPlane;
+    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
+    await controlPlane.kubectl(['apply', '-f', '-'], stringify(volumeClass));
+    return controlPlane;
+  }
+
+  /** As new, or as new as ones that were kept up can be. */
   async #startMachines(): Promise<void> {
     const { log, keep } = this.#options;
-    const open = async (): Promise<Pair> => await openPair({ dir: this.workdir.dir, keep, log });
-    let pair = await open();
-    this.#pair = pair;
-    const { exitCode } = await pair.hypervisor.run(`xl domid ${GUEST}`);
-    if (exitCode === 0) {
-      const left = await this.#remains();
-      if (left.length > 0) {
-        log(`the machines are not as new, so they are replaced:\n${left.join('\n')}`);
-        await pair.close();
-        await stopKept(log);
-        pair = await open();
-        this.#pair = pair;
-      } else {
-        this.#guest = new XenGuest(pair.hypervisor, GUEST);
-      }
+    const open = async (): Promise<Pair> => {
+      const pair = await openPair({ dir: this.workdir.dir, keep, log });
+      this.#pair = pair;
+      return pair;
+    };
+    const pair = await open();
+    const left = pair.wereUp ? await this.#remainsOrFault() : [];
+    if (left.length > 0) {
+      log(`the machines are not as new, so they are replaced:\n${left.join('\n')}`);
+      await pair.close();
+      await stopKept(log);
+      await open();
     }
-    await makePool(pair);
-    if (this.#guest === undefined) {
-      this.#guest = await startXenGuest(pair.hypervisor, GUEST, GUEST_UUID);
-      log(`guest ${GUEST} is up`);
-    }
+  }
+
+  async #startGuest(): Promise<void> {
+    const { hypervisor, wereUp } = this.pair;
+    this.#guest = wereUp
+      ? new XenGuest(hypervisor, GUEST)
+      : await startXenGuest(hypervisor, GUEST, GUEST_UUID);
+    this.#options.log(`guest ${GUEST} is up`);
   }
 
   async #startController(): Promise<void> {
@@ -130,12 +148,13 @@ export class Lab {
 
   async #startServer(): Promise<void> {
     const { server, serverAddress } = this.pair;
+    await makePool(this.pair);
     const agent = new LabAgent(server);
     this.#agents.set(SERVER, agent);
     const pools = [{ name: 'main', profile: 'lvm-thin', params: { vg: VG, thinpool: THIN_POOL } }];
     const target = { profile: 'lio', portals: [`${serverAddress}:3260`] };
     await agent.install(
-      { host: SERVER, logLevel: 'debug', volumeServer: { pools, target } },
+      { host: SERVER, ...AGENT_SETTINGS, volumeServer: { pools, target } },
       await this.#kubeconfigOf(SERVER),
     );
     await agent.preparePools();
@@ -147,7 +166,7 @@ export class Lab {
     this.#agents.set(HYPERVISOR, agent);
     const hypervisor = { initiator: { profile: 'open-iscsi' }, vmm: { profile: 'xen-xl' } };
     await agent.install(
-      { host: HYPERVISOR, logLevel: 'debug', hypervisor },
+      { host: HYPERVISOR, ...AGENT_SETTINGS, hypervisor },
       await this.#kubeconfigOf(HYPERVISOR),
     );
     await agent.start();
@@ -164,18 +183,24 @@ export class Lab {
     return text.replace(controlPlane.server, `https://${OUTSIDE}:${controlPlane.port}`);
   }
 
-  async #remains(): Promise<readonly string[]> {
+  /** Machines that cannot be asked are not as new either. */
+  async #remainsOrFault(): Promise<readonly string[]> {
+    try {
+      await this.pair.hypervisor.succeed(`xl domid ${GUEST}`);
+      return await this.remains();
+    } catch (error) {
+      return [String(error)];
+    }
+  }
+
+  /** Every place outside of the cluster where something of ours could be, with what is there. */
+  async remains(): Promise<readonly string[]> {
     const { server, hypervisor } = this.pair;
     const found = await Promise.all([
       remainsOnServer(server, VG, THIN_POOL),
       remainsOnHypervisor(hypervisor, GUEST),
     ]);
     return found.flat();
-  }
-
-  /** Every place outside of the cluster where something of ours could be, with what is there. */
-  async remains(): Promise<readonly string[]> {
-    return await this.#remains();
   }
 
   /** Brings the machines' logs into the work directory. */

@@ -20,7 +20,7 @@ import {
 import { ensureRuntimeDisk } from './runtime-disk.ts';
 import { makeKey, type Ssh } from './ssh.ts';
 
-const BOOT_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 600_000;
 const DATA_BYTES = 2 * 1024 ** 3;
 
 export interface PairOptions {
@@ -81,7 +81,7 @@ const startAndKeep = async (
 const reuse = async ({ plans }: Kept, { dir, log }: PairOptions): Promise<Pair> => {
   log('using the machines that are up (--stop ends them)');
   await writeFile(userFile(), identityOf(process.pid) ?? '');
-  const pair = new Pair(plans, { dir: keptDir(), runDir: dir, keyFile: keyOf(keptDir()) });
+  const pair = new Pair(plans, { dir: keptDir(), runDir: dir, keyFile: keyOf(keptDir()) }, true);
   await pair.open([]);
   return pair;
 };
@@ -106,7 +106,7 @@ const startPair = async (around: MachineSurroundings, runDir: string, keep: bool
     const kept: Kept = { image: around.image, runtimeDisk: around.runtimeDisk, plans, identities };
     await writeFile(stateFile(), JSON.stringify(kept, undefined, 2));
   }
-  const pair = new Pair(plans, { dir, runDir, keyFile: around.keyFile });
+  const pair = new Pair(plans, { dir, runDir, keyFile: around.keyFile }, false);
   try {
     await pair.open(processes);
   } catch (error) {
@@ -186,10 +186,12 @@ export class Pair {
   readonly server: Ssh;
   readonly hypervisor: Ssh;
   readonly serverAddress: string;
+  /** They were kept up by an earlier run. */
+  readonly wereUp: boolean;
   readonly #plans: readonly MachinePlan[];
   readonly #places: PairPlaces;
 
-  constructor(plans: readonly MachinePlan[], places: PairPlaces) {
+  constructor(plans: readonly MachinePlan[], places: PairPlaces, wereUp: boolean) {
     const [server, hypervisor] = plans;
     if (server === undefined || hypervisor === undefined) {
       throw new Error('the lab has two machines');
@@ -199,6 +201,7 @@ export class Pair {
     this.server = sshOf(server, places.keyFile, places.runDir);
     this.hypervisor = sshOf(hypervisor, places.keyFile, places.runDir);
     this.serverAddress = server.address;
+    this.wereUp = wereUp;
   }
 
   /** `processes` are those of this run, in the order of the plans; one that ends makes this fail at once. */

@@ -76,7 +76,7 @@ test('an export has our serial, our portals, no way in without an ACL and a pass
   const store = join(lio.root, 'core/iblock_0', ID);
   assert.equal(
     [
-      await lio.show(join(store, 'udev_path')),
+      /UDEV PATH: (\S+)/.exec(await lio.show(join(store, 'info')))?.[1],
       await lio.show(join(store, 'wwn/vpd_unit_serial')),
       await lio.show(join(store, 'attrib/emulate_3pc')),
       await lio.show(join(tpg(lio), 'attrib/authentication')),

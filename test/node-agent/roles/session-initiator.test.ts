@@ -106,6 +106,18 @@ test('a connection is a session under our own name, one unit, and a link that te
   assert.equal(await initiator.observe(signal), [{ volumeID: ID, grantUUID: GRANT }]);
 });
 
+test('a serial is read as LIO gives it, with a NUL at its end, and with blanks', async ({
+  host,
+  initiator,
+}) => {
+  for (const end of ['\0', '    ', '']) {
+    Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { serial: `${ID}${end}` });
+    await initiator.connect(connection, signal);
+    assert.equal(await initiator.verify(connection, signal), { serial: ID, sizeBytes: 4096n * 512n });
+    await initiator.disconnect(connection, signal);
+  }
+});
+
 test('what is connected costs looks only', async ({ host, initiator }) => {
   await initiator.connect(connection, signal);
   host.commands = [];
