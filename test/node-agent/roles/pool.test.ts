@@ -186,6 +186,26 @@ test('a disk that fills up while space is taken leaves nothing behind', async ({
   assert.equal(await readdir(dir), ['.vbs-pool']);
 });
 
+test('data that finds no room to grow keeps its size: one with room for half of it is not called grown', async ({
+  dir,
+}) => {
+  const stderr = 'fallocate: fallocate failed: No space left on device';
+  let isFull = false;
+  const pool = poolOn(dir, hostFiles, {}, async () => ({
+    exitCode: isFull ? 1 : 0,
+    stdout: '',
+    stderr: isFull ? stderr : '',
+  }));
+  await pool.create(ID, MIB, owner, signal);
+  await pool.complete(ID, MIB, signal);
+  isFull = true;
+  assert.instance(await failure(pool.grow(ID, 2n * MIB, signal)), NoSpace);
+  assert.is((await only(pool))?.sizeBytes, MIB);
+  isFull = false;
+  await pool.grow(ID, 2n * MIB, signal);
+  assert.is((await only(pool))?.sizeBytes, 2n * MIB);
+});
+
 test('a full pool reads the same however much is free', () => {
   assert.is(new NoSpace('p', 10n, 3n).message, new NoSpace('p', 10n, 4n).message);
   assert.is(new NoSpace('p', 10n, 3n).message, new NoSpace('p', 10n).message);
