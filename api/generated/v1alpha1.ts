@@ -1116,12 +1116,18 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), GrowOnline (a volume in use grows, and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), Readable (others may copy from it), GrowOnline (a volume in use grows, and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
        *
        * @maxItems 8
        */
       can?: (
-        'CopyOnWrite' | 'SnapshotAttached' | 'SnapshotsOutlive' | 'RemoteCopy' | 'GrowOnline' | 'SnapshotsHoldSize'
+        | 'CopyOnWrite'
+        | 'SnapshotAttached'
+        | 'SnapshotsOutlive'
+        | 'RemoteCopy'
+        | 'Readable'
+        | 'GrowOnline'
+        | 'SnapshotsHoldSize'
       )[];
       /**
        * Why the pool cannot be used. Absent when it can.
