@@ -23,7 +23,7 @@ export interface PinWorld {
   readonly copies: readonly Stored[];
   /** UIDs in the pins for which a live list proved that no object exists any more. */
   readonly goneCopies: ReadonlySet<string>;
-  /** The server of this object, and so of its copies, is lost for good: nothing there is being copied any more. */
+  /** The server of this object is lost for good: nothing there is being copied any more. */
   readonly lost: boolean;
   /** What the pool of this object is able to do; undefined where its server does not say: it is away, or knows nothing of copies. */
   readonly can: readonly string[] | undefined;
@@ -146,6 +146,11 @@ function readerOf(copy: Stored, { status }: Stored): Reader | undefined {
   return isElsewhere && placement !== undefined && id !== undefined
     ? { server, initiator: copyInitiatorName(id, placement.epoch), epoch: placement.epoch }
     : undefined;
+}
+
+/** As it is without access for a server of these, which is let in later. */
+export function withoutReader(pin: Pin, servers: readonly string[]): Pin {
+  return pin.reader !== undefined && servers.includes(pin.reader.server) ? withReader(pin, undefined) : pin;
 }
 
 /** Hosts which are let in by these pins and were not by those before: each pair needs a key first. */

@@ -1,12 +1,13 @@
 // What the visits of all kinds share: their outcome, and the two writes that are the same for every kind.
 import { FINALIZER, MANAGERS } from '../api/names.ts';
 import type { KubeObject, Resource } from '../api/object.ts';
-import type { Stored } from '../api/volume.ts';
+import type { Pin, Stored } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Log } from '../runtime/log.ts';
 import { patchFinalizers } from '../runtime/patch.ts';
 import type { Caches } from './caches.ts';
 import type { EnsureChapKey } from './chap.ts';
+import { newReaders, withoutReader } from './pins.ts';
 import type { Report, Reporter, WithStatus } from './report.ts';
 
 export interface VolumeDeps {
@@ -101,20 +102,31 @@ export async function tell<T extends WithStatus>(
 /** How soon to try again to make a CHAP key, as when a host's namespace is missing. */
 export const KEY_RETRY_MS = 5_000;
 
-/** Whoever is let in to the data needs a key in both hosts' namespaces first. Without one, everything else about it goes on. */
-export async function hasKeys(
+/** Whoever is let in to the data needs a key in both hosts' namespaces first. Answers the hosts for which none can be made. */
+export async function hostsWithoutKey(
   { status }: Stored,
   hosts: readonly string[],
   { deps, log, signal }: VisitContext,
-): Promise<boolean> {
+): Promise<readonly string[]> {
   const server = status?.server ?? '';
+  const failed: string[] = [];
   for (const host of hosts) {
     try {
       await deps.ensureChapKey(server, host, signal);
     } catch (error) {
       log.warn({ err: error, server, host }, 'Cannot make the CHAP key of a pair of hosts');
-      return false;
+      failed.push(host);
     }
   }
-  return true;
+  return failed;
+}
+
+/** The pins that may be written now: a server without a key is let in later, and everything else goes on. */
+export async function pinsWithKeys(
+  stored: Stored,
+  pins: readonly Pin[],
+  context: VisitContext,
+): Promise<{ readonly pins: readonly Pin[]; readonly isWhole: boolean }> {
+  const failed = await hostsWithoutKey(stored, newReaders(pins, stored), context);
+  return { pins: pins.map((pin) => withoutReader(pin, failed)), isWhole: failed.length === 0 };
 }

@@ -37,6 +37,7 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     await makeDirectory(files, directory);
   }
   const unlock = await lockHost(config.stateDir);
+  await emptyTemporary(config.stateDir);
   const metrics = new Metrics({ ofProcess: true });
   const api = createApi({
     kubeconfigPath: config.kubeconfig,
@@ -206,6 +207,14 @@ async function announce(api: Api, namespace: string, record: (lease: Lease) => v
   const lease = await api.get<Lease>(LEASES, { name: HOST_LEASE, namespace }).catch(() => undefined);
   if (lease !== undefined) {
     record(lease);
+  }
+}
+
+/** What a killed agent had there: chunks on their way, documents for a tool. Nobody else uses it: the host is locked. */
+async function emptyTemporary(stateDir: string): Promise<void> {
+  const directory = path.join(stateDir, 'tmp');
+  for (const name of await files.list(directory)) {
+    await files.unlink(path.join(directory, name));
   }
 }
 

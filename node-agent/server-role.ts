@@ -46,6 +46,7 @@ export async function serverRole(
   const queue = agentQueue(program, 'server');
   const hostQueue = agentQueue(program, 'volumeserver');
   const copyQueue = agentQueue(program, 'copy');
+  const remoteCopyQueue = agentQueue(program, 'remote-copy');
   const copyFailures = new Map<string, Problem>();
   const telling = awaitable(() => hostQueue.add(host));
   const add = addOnChange(queue, [volumes, snapshots, attachments]);
@@ -67,7 +68,7 @@ export async function serverRole(
     resyncMs: program.config.resyncSeconds * 1000,
     onRetired: () => hostQueue.add(host),
     tellHost: (signal) => telling.next(signal),
-    copyLater: (id) => copyQueue.add(id),
+    copyLater: (id, isRemote) => (isRemote ? remoteCopyQueue : copyQueue).add(id),
     copyFailures,
   };
   return roleOf(program, {
@@ -88,6 +89,7 @@ export async function serverRole(
       queue,
       hostQueue,
       copyQueue,
+      remoteCopyQueue,
       copyFailures,
       telling,
     }),
@@ -101,30 +103,29 @@ interface Parts {
   readonly queue: WorkQueue;
   readonly hostQueue: WorkQueue;
   readonly copyQueue: WorkQueue;
+  readonly remoteCopyQueue: WorkQueue;
   readonly copyFailures: Map<string, Problem>;
   readonly telling: Awaitable;
 }
 
 function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
-  const { pools, boundTarget, boundReader, queue, hostQueue, copyQueue, copyFailures, telling } = parts;
+  const { pools, boundTarget, boundReader, queue, hostQueue, copyFailures, telling } = parts;
   const { volumes, snapshots } = deps;
-  const reader = boundReader && profiledReader(boundReader);
+  const copy = copyVisitor({
+    deps,
+    files: program.files,
+    reader: boundReader && profiledReader(boundReader),
+    directory: `${program.config.stateDir}/tmp`,
+    origins: new Map<string, Origin>(),
+    waitingSinceMs: new Map<string, number>(),
+    failures: copyFailures,
+    wake: (id) => queue.add(id),
+  });
   return [
     { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
-    {
-      name: 'copy',
-      queue: copyQueue,
-      reconcile: copyVisitor({
-        deps,
-        files: program.files,
-        reader,
-        directory: `${program.config.stateDir}/tmp`,
-        origins: new Map<string, Origin>(),
-        failures: copyFailures,
-        wake: (id) => queue.add(id),
-      }),
-      concurrency: 2,
-    },
+    // A server that does not answer holds up what is copied from other servers, and nothing else.
+    { name: 'copy', queue: parts.copyQueue, reconcile: copy, concurrency: 2 },
+    { name: 'remote-copy', queue: parts.remoteCopyQueue, reconcile: copy, concurrency: 4 },
     {
       name: 'volumeserver',
       queue: hostQueue,

@@ -1129,15 +1129,16 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), GrowInUse (the data of a volume in use grows), GrowOnline (and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), Readable (others may copy from it), GrowInUse (the data of a volume in use grows), GrowOnline (and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
        *
-       * @maxItems 8
+       * @maxItems 16
        */
       can?: (
         | 'CopyOnWrite'
         | 'SnapshotAttached'
         | 'SnapshotsOutlive'
         | 'RemoteCopy'
+        | 'Readable'
         | 'GrowInUse'
         | 'GrowOnline'
         | 'SnapshotsHoldSize'

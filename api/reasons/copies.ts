@@ -49,9 +49,10 @@ export const COPIES = {
     waits: true,
   },
   WaitingForSource: {
-    by: C,
-    on: ['Placed'],
-    meaning: 'The source is about to be held for this copy; a Volume in use is not.',
+    by: ['C', 'S'],
+    on: ['Placed', 'Provisioned'],
+    meaning:
+      'The source is about to be held for this copy (a Volume in use is not), or its server has not let this one read it yet.',
     remedy: 'nothing; or detach the source, or make a Snapshot of it and take that',
     waits: true,
     passesMs: STEP_MS,

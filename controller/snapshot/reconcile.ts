@@ -5,11 +5,10 @@ import { isEnding, type Snapshot } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { freeID, hostViews, snapshottedKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
-import { newReaders } from '../pins.ts';
 import {
   addFinalizer,
-  hasKeys,
   KEY_RETRY_MS,
+  pinsWithKeys,
   removeFinalizer,
   tell,
   type VisitContext,
@@ -56,12 +55,26 @@ async function visit(snapshot: Snapshot, context: VisitContext): Promise<Visited
       return removeFinalizer(subject, context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Snapshot');
-      return (await hasKeys(snapshot, newReaders(plan.change.pins, snapshot), context))
-        ? tell(subject, said(world, plan), context)
-        : { kind: 'settled', afterMs: KEY_RETRY_MS };
+      return write(world, plan, context);
     case 'settled':
       return tell(subject, said(world, plan), context);
   }
+}
+
+type Write = SnapshotPlan & { readonly kind: 'write' };
+
+/** Whoever is let in has a key by then; for want of one, a pin lets nobody read. */
+async function write(world: SnapshotWorld, plan: Write, context: VisitContext): Promise<Visited> {
+  const { snapshot } = world;
+  const subject = { resource: SNAPSHOTS, object: snapshot, cache: context.deps.caches.snapshots };
+  const { change } = plan;
+  if (change.pins === undefined) {
+    return tell(subject, said(world, plan), context);
+  }
+  const { pins, isWhole } = await pinsWithKeys(snapshot, change.pins, context);
+  const kept = { ...plan, change: { ...change, pins: [...pins] } };
+  const visited = await tell(subject, said(world, kept), context);
+  return isWhole || visited.kind === 'again' ? visited : { kind: 'settled', afterMs: KEY_RETRY_MS };
 }
 
 function said(world: SnapshotWorld, plan: SnapshotPlan) {

@@ -88,7 +88,14 @@ function canCopy(world: PlacementWorld, server: string, { can }: PoolFact, sourc
   // A server that does not say what its pools are able to do knows nothing of copies, and would make an empty volume.
   return server === source.server
     ? can !== undefined
-    : can?.includes('RemoteCopy') === true && isHeard(world, source.server);
+    : can?.includes('RemoteCopy') === true && isReadable(world, source);
+}
+
+/** Its server answers and knows how to let others read. */
+function isReadable(world: PlacementWorld, { server, pool }: Source): boolean {
+  const view = world.servers.find(({ host }) => host.metadata.name === server);
+  const fact = view?.host.status?.agent?.pools?.find(({ name }) => name === pool);
+  return isHeard(world, server) && fact?.can?.includes('Readable') === true;
 }
 
 const isHeard = ({ servers }: PlacementWorld, server: string): boolean =>
@@ -218,6 +225,6 @@ function nearest(fitting: readonly Candidate[], source: Source | undefined): Can
 function elsewhere(world: PlacementWorld, { kind, name, server }: Source): string {
   const what = `${kind} ${name} is on ${server}`;
   return isHeard(world, server)
-    ? `${what}, and no other server that may hold this Volume copies from others; set volumeServer.initiator in the configuration of its agent`
+    ? `${what}, and no other server that may hold this Volume copies from there; set volumeServer.initiator in the configuration of its agent`
     : `${what}, which does not answer; it is copied when ${server} is back`;
 }

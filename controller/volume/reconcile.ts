@@ -3,25 +3,25 @@ import type { Attachment } from '../../api/attachment.ts';
 import { volumeIDFor } from '../../api/ids.ts';
 import { keyOf } from '../../api/object.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
-import { type Grant, grantsOf, isEnding, type Stored, type Volume } from '../../api/volume.ts';
+import { grantsOf, isEnding, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { visitAttachment } from '../attachment/reconcile.ts';
 import { type Caches, freeID, freshnessOf, hostViews, placementWorld, sourceKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
-import { newReaders } from '../pins.ts';
 import {
   addFinalizer,
   again,
-  hasKeys,
+  hostsWithoutKey,
   KEY_RETRY_MS,
+  pinsWithKeys,
   removeFinalizer,
   tell,
   type VisitContext,
   type Visited,
   type VolumeDeps,
 } from '../visit.ts';
-import { planVolume, type VolumeChange, type VolumePlan, type VolumeWorld } from './plan.ts';
+import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
 import { derivedFields, volumeClaims } from './status.ts';
 
 /** More steps than any object needs in a row; the queue goes on where a visit stops. */
@@ -82,19 +82,29 @@ async function visitVolume(volume: Volume, context: VisitContext): Promise<Visit
       return removeFinalizer(subjectOf(volume, context), context);
     case 'write':
       log.info({ why: plan.why }, 'Writing the Volume');
-      return (await hasKeys(volume, hostsLetIn(volume, plan.change, plan.grant), context))
-        ? report(world, plan, context)
-        : { kind: 'settled', afterMs: KEY_RETRY_MS };
+      return write(world, plan, context);
     case 'settled':
       return report(world, plan, context);
   }
 }
 
-/** Hosts which are let in by this write. */
-const hostsLetIn = (volume: Volume, { pins }: VolumeChange, grant: Grant | undefined): readonly string[] => [
-  ...(grant === undefined ? [] : [grant.hypervisor]),
-  ...newReaders(pins, volume),
-];
+type Write = VolumePlan & { readonly kind: 'write' };
+
+/** Whoever is let in has a key by then; for want of one, a grant is not made, and a pin lets nobody read. */
+async function write(world: VolumeWorld, plan: Write, context: VisitContext): Promise<Visited> {
+  const { volume } = world;
+  const later: Visited = { kind: 'settled', afterMs: KEY_RETRY_MS };
+  const { grant, change } = plan;
+  if (grant !== undefined && (await hostsWithoutKey(volume, [grant.hypervisor], context)).length > 0) {
+    return later;
+  }
+  if (change.pins === undefined) {
+    return report(world, plan, context);
+  }
+  const { pins, isWhole } = await pinsWithKeys(volume, change.pins, context);
+  const visited = await report(world, { ...plan, change: { ...change, pins: [...pins] } }, context);
+  return isWhole || visited.kind === 'again' ? visited : later;
+}
 
 /** It orders what becomes of the data, for ever. */
 const isLast = (plan: VolumePlan): boolean => plan.kind === 'write' && isEnding(plan.change.order);

@@ -82,6 +82,7 @@ function poolFact(
     extentBytes: view.extentBytes.toString(),
     can: [
       ...abilities(can),
+      'Readable',
       ...(remoteCopy ? (['RemoteCopy'] as const) : []),
       ...(can.growOnline ? (['GrowInUse'] as const) : []),
       ...(can.growOnline && targetGrows ? (['GrowOnline'] as const) : []),

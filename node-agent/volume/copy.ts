@@ -14,9 +14,12 @@ import type { Problem } from './plan.ts';
 import { type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
 
 const CHUNK_BYTES = 64n * 1024n * 1024n;
+/** From another server: what a visit has the time for, also over a slow network. */
+const REMOTE_CHUNK_BYTES = 16n * 1024n * 1024n;
 const RETRY_MS = 5_000;
-/** How soon to look whether the other server has opened its target. */
+/** How soon to look whether the other server has opened its target, and for how long that is nothing to speak of. */
 const OPENING_MS = 500;
+const OPENING_LIMIT_MS = 10_000;
 
 export interface CopyWork {
   readonly deps: ServerDeps;
@@ -24,8 +27,10 @@ export interface CopyWork {
   readonly reader: Reader | undefined;
   /** For what is on its way. */
   readonly directory: string;
-  /** By UID of the copy: opened by this process, which has seen the pin. */
+  /** By ID of the copy: opened by this process, which has seen the pin. */
   readonly origins: Map<string, Origin>;
+  /** By ID of the copy: since when the other server has not opened its target. */
+  readonly waitingSinceMs: Map<string, number>;
   /** Kept for the other visits to tell. */
   readonly failures: Map<string, Problem>;
   /** Asks for a visit: something is to be told, or the copy is whole. */
@@ -40,14 +45,16 @@ export function copyVisitor(work: CopyWork): Reconcile {
     const job = jobOf(visit);
     if (job === undefined) {
       failures.delete(id);
+      work.origins.delete(id);
+      work.waitingSinceMs.delete(id);
       return {};
     }
     try {
       const done = await copyChunk(work, visit, job);
-      failures.delete(id);
       if (done === undefined) {
-        return { requeueAfterMs: OPENING_MS };
+        return notOpen(work, id, job);
       }
+      failures.delete(id);
       return counted(work, job, done);
     } catch (error) {
       const problem = problemOf(error);
@@ -55,12 +62,35 @@ export function copyVisitor(work: CopyWork): Reconcile {
         throw error;
       }
       log.warn({ volumeID: id, err: error }, 'A chunk could not be copied');
-      work.origins.delete(job.stored.metadata.uid);
-      failures.set(id, problem);
+      work.origins.delete(id);
+      failures.set(id, fromWhere(visit, job, problem));
       wake(id);
       return { requeueAfterMs: RETRY_MS };
     }
   };
+}
+
+/** A problem says where it lies, since this host is not alone in it. */
+function fromWhere({ deps }: ServerVisit, { source }: Job, { reason, message }: Problem): Problem {
+  return source.server === deps.host
+    ? { reason, message }
+    : { reason, message: `copying from ${source.server}: ${message}`.slice(0, 1_000) };
+}
+
+/** The other server opens its target within a moment, or something is wrong there. */
+function notOpen({ deps, failures, waitingSinceMs, wake }: CopyWork, id: string, { source }: Job): Result {
+  const now = deps.now().getTime();
+  const since = waitingSinceMs.get(id) ?? now;
+  waitingSinceMs.set(id, since);
+  if (now - since < OPENING_LIMIT_MS) {
+    return { requeueAfterMs: OPENING_MS };
+  }
+  failures.set(id, {
+    reason: 'WaitingForSource',
+    message: `${source.server} has not opened ${source.kind} ${source.name} to this server yet; see whether its agent and its target daemon run`,
+  });
+  wake(id);
+  return { requeueAfterMs: RETRY_MS };
 }
 
 /** After a chunk: the next one, or the end. */
@@ -68,7 +98,7 @@ function counted({ origins, wake }: CopyWork, job: Job, done: bigint): Result {
   const { stored, source } = job;
   const isWhole = done >= BigInt(source.sizeBytes);
   if (isWhole) {
-    origins.delete(stored.metadata.uid);
+    origins.delete(idOf(stored) ?? '');
   }
   if (isWhole || isNews(job, done)) {
     wake(idOf(stored) ?? '');
@@ -118,7 +148,8 @@ async function copyChunk(work: CopyWork, visit: ServerVisit, job: Job): Promise<
     return undefined;
   }
   const to = await backingOf(visit, stored.status?.pool ?? '', idOf(stored) ?? '', 'provisional');
-  const range = { offset: copiedBytes, length: left < CHUNK_BYTES ? left : CHUNK_BYTES };
+  const most = source.server === deps.host ? CHUNK_BYTES : REMOTE_CHUNK_BYTES;
+  const range = { offset: copiedBytes, length: left < most ? left : most };
   const { wanted, found } = await copied({ files, origin, to: to.path, range }, signal);
   if (found !== wanted) {
     throw new Mismatch(`${to.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
@@ -134,10 +165,11 @@ async function copyChunk(work: CopyWork, visit: ServerVisit, job: Job): Promise<
 }
 
 async function originOf(work: CopyWork, visit: ServerVisit, job: Job): Promise<Origin | undefined> {
-  const { uid } = job.stored.metadata;
-  const origin = work.origins.get(uid) ?? (await openOrigin(work, visit, job));
+  const id = visit.volumeID;
+  const origin = work.origins.get(id) ?? (await openOrigin(work, visit, job));
   if (origin !== undefined) {
-    work.origins.set(uid, origin);
+    work.origins.set(id, origin);
+    work.waitingSinceMs.delete(id);
   }
   return origin;
 }

@@ -2,6 +2,7 @@
 import { uuidFrom } from '../../api/ids.ts';
 import { backendOf, pinsOf, type Source, type Stored } from '../../api/volume.ts';
 import type { ByteRange, Files } from '../exec/files.ts';
+import { ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
 import type { Connection } from '../roles/initiator.ts';
 import type { Backing } from '../roles/pool.ts';
@@ -38,8 +39,12 @@ export async function openOrigin(
   if (source.server !== visit.deps.host) {
     return openRemote(deps, visit, copying, live);
   }
-  const from = await backingOf(visit, source.pool, source.id, 'complete');
-  return { copyTo: (path, range, signal) => deps.files.copyRange(from.path, path, range, signal) };
+  return {
+    copyTo: async (path, range, signal) => {
+      const from = await backingOf(visit, source.pool, source.id, 'complete');
+      return deps.files.copyRange(from.path, path, range, signal);
+    },
+  };
 }
 
 /** Throws Mismatch when it is not there in that state: the visits of the data see to that. */
@@ -63,8 +68,14 @@ async function openRemote(
   { stored, source }: Copying,
   live: Stored,
 ): Promise<Origin | undefined> {
+  if (reader === undefined) {
+    throw new ReportedProblem(
+      'Unsupported',
+      `${source.kind} ${source.name} is on ${source.server}, and this server copies from no other; set volumeServer.initiator in the configuration of its agent`,
+    );
+  }
   const connection = await connectionTo(visit, stored, source, live);
-  if (connection === undefined || reader === undefined) {
+  if (connection === undefined) {
     return undefined;
   }
   const { serial, sizeBytes } = await reader.verify(connection, visit.signal);

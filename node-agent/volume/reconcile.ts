@@ -96,7 +96,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
     if (plan.kind === 'copy') {
       const problem = deps.copyFailures.get(volumeID);
       if (problem === undefined) {
-        deps.copyLater(volumeID);
+        deps.copyLater(volumeID, plan.source.server !== deps.host);
       }
       return await writeFact(visit, stored, problem === undefined ? plan.fact : factOf(known, { problem }));
     }

@@ -36,8 +36,8 @@ export interface ServerDeps {
   readonly onRetired: () => void;
   /** Looks at the pools and tells of them; settled when that is told, so that a refusal never comes before its reason. */
   readonly tellHost: (signal: AbortSignal) => Promise<void>;
-  /** Asks for bytes to be copied in the background, for the volume or snapshot of this ID. */
-  readonly copyLater: (id: string) => void;
+  /** Asks for bytes to be copied in the background, for the volume or snapshot of this ID; from another server or not. */
+  readonly copyLater: (id: string, isRemote: boolean) => void;
   /** Why the last try to copy failed, by ID. */
   readonly copyFailures: ReadonlyMap<string, Problem>;
 }

@@ -18,13 +18,17 @@ const where = (change: Partial<PlacementWorld>): string => {
 const reads = (freeBytes: string, name = 'main') =>
   pool(freeBytes, name).pools.map((one) => ({
     ...one,
-    can: ['SnapshotsOutlive' as const, 'RemoteCopy' as const],
+    can: ['SnapshotsOutlive' as const, 'RemoteCopy' as const, 'Readable' as const],
   }));
 const s1 = aServer('s1', { agent: { pools: reads('2000000000') } });
 const s2 = aServer('s2', { agent: { pools: reads('50000000000') } });
 const full = aServer('s1', { agent: { pools: reads('1000') } });
 const twoPools = aServer('s1', { agent: { pools: [...reads('1000'), ...reads('3000000000', 'more')] } });
 const cordoned = aServer('s1', { agent: { pools: reads('2000000000') }, spec: { cordoned: true } });
+const unread = aServer('s1', {
+  agent: { pools: reads('2000000000').map((one) => ({ ...one, can: ['SnapshotsOutlive' as const] })) },
+  spec: { cordoned: true },
+});
 const silent = aServer('s1', { agent: { pools: reads('2000000000') }, freshness: 'stale' });
 const copy = (spec: Partial<Volume['spec']> = {}) =>
   aVolume({
@@ -120,6 +124,11 @@ const cases: [name: string, world: Partial<PlacementWorld>, expected: string][] 
     'SourceElsewhere',
   ],
   ['and only while there is somebody to read from', { ...copying, servers: [silent, s2] }, 'SourceElsewhere'],
+  [
+    'nor from one that knows nothing of others who read',
+    { ...copying, servers: [unread, s2] },
+    'SourceElsewhere',
+  ],
   ['as pinned', { ...copying, volume: copy({ volumeServer: 's2' }), servers: [s1, s2] }, 's2/main'],
   [
     'a pin to one that cannot read there waits',

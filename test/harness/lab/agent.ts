@@ -14,7 +14,7 @@ const CONFIG = '/etc/vbs/agent.yaml';
 const LOG_FILE = '/var/log/vbs-agent.log';
 export const STATE_DIR = '/var/lib/vbs';
 const UNIT = 'vbs-node-agent';
-const PREPARE_LIMIT_MS = 300_000;
+const PREPARE_LIMIT_MS = 600_000;
 /** A shell's exit code when a signal ended its command. In emulation Node itself crashes now and then as it starts; systemd starts the agent again. */
 const SIGNALLED = 128;
 
@@ -83,8 +83,8 @@ export class LabAgent {
 
   /** Asks the agent to end and waits for it; nothing happens when it does not run. */
   async stop(): Promise<void> {
-    await this.#ssh.run(`systemctl stop ${UNIT}`, { timeoutMs: 90_000 });
-    await waitFor({ what: `${UNIT} to end`, timeoutMs: 90_000, intervalMs: 500 }, async () => {
+    await this.#ssh.run(`systemctl stop ${UNIT}`, { timeoutMs: 300_000 });
+    await waitFor({ what: `${UNIT} to end`, timeoutMs: 300_000, intervalMs: 500 }, async () => {
       const { stdout } = await this.#ssh.run(`systemctl is-active ${UNIT}`);
       return ['inactive', 'failed'].includes(stdout.trim());
     });

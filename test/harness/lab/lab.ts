@@ -29,8 +29,8 @@ const AGENT_SETTINGS = {
   observeSeconds: 30,
   heartbeat: { leaseSeconds: 60, renewSeconds: 40, retrySeconds: 10 },
 };
-const READY_LIMIT = '300s';
-const READY_LIMIT_MS = 330_000;
+const READY_LIMIT = '900s';
+const READY_LIMIT_MS = 960_000;
 
 export interface LabOptions {
   readonly log: Log;

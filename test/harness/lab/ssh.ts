@@ -28,7 +28,7 @@ export interface SshCommandOptions {
   readonly timeoutMs?: number;
 }
 
-const COMMAND_LIMIT_MS = 180_000;
+const COMMAND_LIMIT_MS = 300_000;
 const TRY_SECONDS = 3;
 /** The machine is made anew for each run and is reached through a port of our own. */
 const TRUSTING = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];

@@ -4,8 +4,8 @@ import { waitFor } from '../process.ts';
 import { GUEST_FILES } from './image.ts';
 import type { Ssh, SshAnswer } from './ssh.ts';
 
-const BOOT_LIMIT_MS = 300_000;
-const COMMAND_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 600_000;
+const COMMAND_LIMIT_MS = 300_000;
 const MEMORY_MIB = 192;
 
 /** Starts the guest and returns when it answers. It has no disks. */
@@ -27,7 +27,7 @@ export const startXenGuest = async (host: Ssh, name: string, uuid: string): Prom
   await host.succeed(`systemctl start xen.service && xl create ${file}`, { timeoutMs: BOOT_LIMIT_MS });
   const guest = new XenGuest(host, name);
   await waitFor({ what: `guest ${name} to answer`, timeoutMs: BOOT_LIMIT_MS, intervalMs: 500 }, async () => {
-    await guest.run('true', 20_000);
+    await guest.run('true', 60_000);
     return true;
   });
   return guest;

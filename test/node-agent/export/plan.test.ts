@@ -138,6 +138,21 @@ const cases: [name: string, change: Partial<ExportWorld>, expected: string][] = 
     'cut h1',
   ],
   ['what readers used is made anew for a grant', { target: target({ readOnly: true }) }, 'open rw'],
+  [
+    'but not with an account that a reader had',
+    { target: target({ readOnly: true, chapUsers: ['vbs1'] }) },
+    'close',
+  ],
+  [
+    'nor do readers come to one that a grant had',
+    { ...copied, target: target({ chapUsers: ['vbs1'] }) },
+    'close',
+  ],
+  [
+    'the accounts of those who are in are theirs',
+    { target: target({ allowed: [H1], chapUsers: ['vbs1'] }) },
+    'report Exported@1',
+  ],
   ['readers wait for the data', { ...copied, backing: undefined }, 'settled'],
   [
     'what was never granted is left alone',

@@ -111,6 +111,29 @@ test('the size is that of its device now', async ({ lio, target }) => {
   assert.is((await only(target))?.sizeBytes, 1n << 31n, 'also while it is on line');
 });
 
+test('a snapshot that other servers copy is exported like a volume, and nothing of it is left', async ({
+  lio,
+  target,
+}) => {
+  const id = 'snap0123456789abcdef';
+  const path = `/dev/vbs/${id}`;
+  lio.devices.add(path);
+  await target.open(id, { path, serial: id, sizeBytes: 1n, readOnly: true }, signal);
+  for (const name of [HOST, OTHER]) {
+    await target.allow(id, name, { ...chap, user: name === HOST ? 'u1' : 'u2', readOnly: true }, signal);
+  }
+  const shown = await only(target);
+  assert.equal(
+    [shown?.volumeID, shown?.ready, shown?.path, shown?.serial, shown?.allowed],
+    [id, true, path, id, [HOST, OTHER]],
+  );
+  for (const name of [HOST, OTHER]) {
+    await target.deny(id, name, '', signal);
+  }
+  await target.close(id, signal);
+  assert.equal(await target.observe(signal), []);
+});
+
 test('access has its name and password written last, and read-only is decided for each initiator', async ({
   lio,
   target,

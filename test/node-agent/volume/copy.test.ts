@@ -29,7 +29,7 @@ test.after.each(async ({ dir }) => await rm(dir, { recursive: true, force: true 
 
 const ID = 'vol00000000000000002';
 const SOURCE_ID = 'snap0000000000000001';
-const CHUNK = 64 * 1024 * 1024;
+const CHUNK = 16 * 1024 * 1024;
 /** One chunk and a bit. */
 const DATA = Buffer.alloc(CHUNK + 8_192, 'x');
 DATA.fill(0, 4_096, CHUNK - 4_096);
@@ -93,6 +93,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
     copy: { sourceID: SOURCE_ID, how: 'Copy', copiedBytes: '0' },
   };
   const asked: string[] = [];
+  const clock = { ms: 0 };
   const deps = {
     host: 's2',
     api: { get: async () => scene().live ?? source({ reader }, shared) },
@@ -104,6 +105,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
       },
     },
     lookAtPool: async () => ({ backings: [{ id: ID, state: 'provisional', sizeBytes: 1n, path: to }] }),
+    now: () => new Date(clock.ms),
     chapOf: async (grant: object) => ({ user: JSON.stringify(grant), password: 'p' }),
   } as unknown as ServerDeps;
   const work: CopyWork = {
@@ -111,6 +113,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
     files: hostFiles,
     directory: dir,
     origins: new Map(),
+    waitingSinceMs: new Map(),
     failures: new Map(),
     wake: () => undefined,
     reader: {
@@ -127,12 +130,12 @@ async function aCopier({ dir }: World, scene: () => Scene) {
   };
   const visit = copyVisitor(work);
   const context = { log: silentLog, signal } as unknown as Parameters<typeof visit>[1];
-  return { asked, work, to, copied: () => memory.copy?.copiedBytes, visit: () => visit(ID, context) };
+  return { asked, work, to, clock, copied: () => memory.copy?.copiedBytes, visit: () => visit(ID, context) };
 }
 
 test('it waits until its target is open to this copy, and reads nothing before', async (world) => {
   let live = source(undefined, undefined);
-  const { visit, asked, work } = await aCopier(world, () => ({ live }));
+  const { visit, asked, work, clock } = await aCopier(world, () => ({ live }));
   const elses = { ...reader, initiator: copyInitiatorName(ID, 2), epoch: 2 };
   for (const next of [
     source(undefined, undefined),
@@ -145,6 +148,22 @@ test('it waits until its target is open to this copy, and reads nothing before',
     assert.equal(await visit(), { requeueAfterMs: 500 });
   }
   assert.equal([asked, work.failures.size], [[], 0]);
+  clock.ms = 10_000;
+  assert.ok(((await visit()).requeueAfterMs ?? 0) > 500, 'not so often any more');
+  assert.is(work.failures.get(ID)?.reason, 'WaitingForSource');
+  assert.match(work.failures.get(ID)?.message ?? '', /s1 has not opened Snapshot snap/);
+  live = source({ reader }, shared);
+  assert.equal(await visit(), { requeueAfterMs: 0 });
+  assert.is(work.failures.size, 0);
+});
+
+test('a server that is no longer told how to read says so', async (world) => {
+  const { visit, work } = await aCopier(world, () => ({}));
+  const without = copyVisitor({ ...work, reader: undefined });
+  await without(ID, { log: silentLog, signal } as unknown as Parameters<typeof without>[1]);
+  assert.is(work.failures.get(ID)?.reason, 'Unsupported');
+  assert.match(work.failures.get(ID)?.message ?? '', /^copying from s1: .*volumeServer\.initiator/);
+  assert.equal(await visit(), { requeueAfterMs: 0 });
 });
 
 test('chunk after chunk, under its own name, and nothing is left on the way', async (world) => {
