@@ -21,6 +21,10 @@ export type HypervisorAgent = NonNullable<HypervisorStatus['agent']>;
 export type PoolFact = NonNullable<ServerAgent['pools']>[number];
 export type InstanceFact = NonNullable<HypervisorAgent['instances']>[number];
 
+/** What a server last said of a pool. */
+export const poolOf = (server: VolumeServer | undefined, name: string | undefined): PoolFact | undefined =>
+  server?.status?.agent?.pools?.find((pool) => pool.name === name);
+
 /** A host's Lease as judged by our own clock: no comparison of times between machines. */
 export type Freshness = 'fresh' | 'stale' | 'unknown';
 

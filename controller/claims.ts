@@ -81,11 +81,20 @@ export interface FactSource {
   readonly bootID: string | undefined;
 }
 
-export const factSource = ({ host, freshness }: HostView<VolumeServer | Hypervisor>): FactSource => ({
-  host: host.metadata.name,
-  freshness,
-  bootID: host.status?.agent?.bootID,
-});
+/** The host of this name; undefined when there is none. */
+export function factSource(
+  name: string | undefined,
+  hosts: readonly HostView<VolumeServer | Hypervisor>[],
+): FactSource | undefined {
+  const view = hosts.find(({ host }) => host.metadata.name === name);
+  return (
+    view && {
+      host: view.host.metadata.name,
+      freshness: view.freshness,
+      bootID: view.host.status?.agent?.bootID,
+    }
+  );
+}
 
 /** A host that is not heard; undefined when it is. */
 export function silence(type: ConditionType, source: FactSource | undefined): Claim | undefined {

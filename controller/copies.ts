@@ -1,5 +1,5 @@
 // What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
-import { isLost } from '../api/hosts.ts';
+import { isLost, type PoolFact, poolOf } from '../api/hosts.ts';
 import { keyOf, type Resource } from '../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
@@ -15,17 +15,10 @@ export async function observeCopies(
   signal: AbortSignal,
 ): Promise<PinWorld> {
   const copies = copiesOf(stored, caches);
-  const missing = pinsOf(stored)
-    .map(({ uid }) => uid)
-    .filter((uid) => !copies.some(({ metadata }) => metadata.uid === uid));
+  const missing = missingFrom(copies, stored);
   const alive = missing.length === 0 ? [] : await liveUIDs(api, stored.metadata.namespace ?? '', signal);
-  return {
-    copies,
-    goneCopies: new Set(missing.filter((uid) => !alive.includes(uid))),
-    lost: isOnLostServer(stored, caches),
-    can: poolCan(stored, caches),
-    mayPlace: (copy) => mayPlace(copy, stored, caches),
-  };
+  const gone = missing.filter((uid) => !alive.includes(uid));
+  return pinWorld(stored, caches, { copies, gone });
 }
 
 /** The same, read live: before a removal is ordered, since what was asked for in time may not have come by the watch yet. */
@@ -43,15 +36,26 @@ export async function readCopies(
     ? [named(VOLUMES, 'spec.source.snapshotRef.name')]
     : [named(VOLUMES, 'spec.source.volumeRef.name'), named(SNAPSHOTS, 'spec.volumeRef.name')];
   const copies = (await Promise.all(lists)).flat();
-  const gone = pinsOf(stored).filter(({ uid }) => !copies.some(({ metadata }) => metadata.uid === uid));
-  return {
-    copies,
-    goneCopies: new Set(gone.map(({ uid }) => uid)),
-    lost: isOnLostServer(stored, caches),
-    can: poolCan(stored, caches),
-    mayPlace: (copy) => mayPlace(copy, stored, caches),
-  };
+  return pinWorld(stored, caches, { copies, gone: missingFrom(copies, stored) });
 }
+
+const pinWorld = (
+  stored: Stored,
+  caches: Caches,
+  { copies, gone }: { readonly copies: readonly Stored[]; readonly gone: readonly string[] },
+): PinWorld => ({
+  copies,
+  goneCopies: new Set(gone),
+  lost: isOnLostServer(stored, caches),
+  can: holderOf(stored, caches)?.can,
+  mayPlace: (copy) => mayPlace(copy, stored, caches),
+});
+
+/** UIDs in the pins which are none of these objects'. */
+const missingFrom = (copies: readonly Stored[], stored: Stored): readonly string[] =>
+  pinsOf(stored)
+    .map(({ uid }) => uid)
+    .filter((uid) => !copies.some(({ metadata }) => metadata.uid === uid));
 
 function copiesOf(stored: Stored, { volumes, snapshots }: Caches): readonly Stored[] {
   const key = keyOf(stored);
@@ -72,11 +76,9 @@ function isOnLostServer({ status }: Stored, { servers, heartbeats }: Caches): bo
   return host !== undefined && isLost({ host, freshness: freshnessOf(host.metadata.name, heartbeats) });
 }
 
-/** What the pool that holds the data is able to do, as its server last said. */
-function poolCan({ status }: Stored, { servers }: Caches): readonly string[] | undefined {
-  const agent = servers.get(status?.server ?? '')?.status?.agent;
-  return agent?.pools?.find(({ name }) => name === status?.pool)?.can;
-}
+/** The pool that holds the data. */
+const holderOf = ({ status }: Stored, { servers }: Caches): PoolFact | undefined =>
+  poolOf(servers.get(status?.server ?? ''), status?.pool);
 
 /** As the visit of the copy will decide once this object carries its pin. */
 function mayPlace(copy: Stored, of: Stored, caches: Caches): boolean {
@@ -91,9 +93,8 @@ function mayPlace(copy: Stored, of: Stored, caches: Caches): boolean {
 }
 
 /** A Snapshot is made beside its Volume. Where the pool copies on write it takes next to nothing, and the pool is the judge. */
-function hasRoom({ status }: Stored, { servers }: Caches): boolean {
-  const pools = servers.get(status?.server ?? '')?.status?.agent?.pools;
-  const pool = pools?.find(({ name }) => name === status?.pool);
+function hasRoom(stored: Stored, caches: Caches): boolean {
+  const pool = holderOf(stored, caches);
   const onWrite = pool?.can?.includes('CopyOnWrite') === true;
-  return onWrite || BigInt(pool?.freeBytes ?? '0') >= BigInt(status?.backend?.sizeBytes ?? '0');
+  return onWrite || BigInt(pool?.freeBytes ?? '0') >= BigInt(stored.status?.backend?.sizeBytes ?? '0');
 }

@@ -6,9 +6,12 @@ export type Ending = 'Remove' | 'Retain';
 
 /**
  * The single next step once nothing holds the data any more: the order, which is given once and never changed, then waiting until
- * the server has seen it done.
+ * the server has seen it done. Of what was never placed, or is on a server that is lost, there is nothing to order.
  */
-export function planEnding(stored: Stored): { readonly order: Ending } | 'wait' | 'let-go' {
+export function planEnding(stored: Stored, lost: boolean): { readonly order: Ending } | 'wait' | 'let-go' {
+  if (stored.status?.placement === undefined || lost) {
+    return 'let-go';
+  }
   if (!isEnding(stored.status?.order)) {
     return { order: endingOf(stored) };
   }

@@ -100,7 +100,8 @@ export async function tell<T extends WithStatus>(
 }
 
 /** How soon to try again to make a CHAP key, as when a host's namespace is missing. */
-export const KEY_RETRY_MS = 5_000;
+const KEY_RETRY_MS = 5_000;
+export const keyRetry: Visited = { kind: 'settled', afterMs: KEY_RETRY_MS };
 
 /** Whoever is let in to the data needs a key in both hosts' namespaces first. Answers the hosts for which none can be made. */
 export async function hostsWithoutKey(
@@ -121,12 +122,14 @@ export async function hostsWithoutKey(
   return failed;
 }
 
-/** The pins that may be written now: a server without a key is let in later, and everything else goes on. */
-export async function pinsWithKeys(
+/** Writes those pins which may be written now: a server without a key is let in later, and everything else goes on. */
+export async function writePins(
   stored: Stored,
   pins: readonly Pin[],
   context: VisitContext,
-): Promise<{ readonly pins: readonly Pin[]; readonly isWhole: boolean }> {
+  write: (pins: Pin[]) => Promise<Visited>,
+): Promise<Visited> {
   const failed = await hostsWithoutKey(stored, newReaders(pins, stored), context);
-  return { pins: pins.map((pin) => withoutReader(pin, failed)), isWhole: failed.length === 0 };
+  const visited = await write(pins.map((pin) => withoutReader(pin, failed)));
+  return failed.length === 0 || visited.kind === 'again' ? visited : keyRetry;
 }

@@ -10,8 +10,8 @@ import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import type { ConditionType, Reason } from '../../api/reasons.ts';
 import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
-import { bind, type HypervisorView } from '../binding.ts';
-import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { bind } from '../binding.ts';
+import { doubt, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -19,13 +19,6 @@ export interface AttachmentScene extends AttachmentWorld {
   readonly servers: readonly HostView<VolumeServer>[];
   /** All Attachments of the volume, to name the one that holds it. */
   readonly siblings: readonly Attachment[];
-}
-
-type Hosts = readonly (HypervisorView | HostView<VolumeServer>)[];
-
-function sourceOf(name: string | undefined, hosts: Hosts): FactSource | undefined {
-  const view = hosts.find(({ host }) => host.metadata.name === name);
-  return view === undefined ? undefined : factSource(view);
 }
 
 /** The problem which the host reports, else that the step is under way. */
@@ -86,7 +79,7 @@ function exported({ attachment, servers }: AttachmentScene, grant: Grant | undef
   if (grant === undefined) {
     return no(type, 'NotAdmitted', 'no grant');
   }
-  const source = sourceOf(attachment.status?.server, servers);
+  const source = factSource(attachment.status?.server, servers);
   if (fact === undefined) {
     return silence(type, source) ?? no(type, 'Exporting', `${attachment.status?.server} opens the target`);
   }
@@ -113,7 +106,7 @@ function connected(
   if (grant === undefined) {
     return both((type) => no(type, 'NotAdmitted', 'no grant'));
   }
-  const source = sourceOf(grant.hypervisor, hypervisors);
+  const source = factSource(grant.hypervisor, hypervisors);
   if (fact === undefined) {
     return both(
       (type) => silence(type, source) ?? no(type, 'Attaching', `${grant.hypervisor} plugs the disk in`),

@@ -57,7 +57,7 @@ function planRemoval({ snapshot, lost }: SnapshotWorld): SnapshotPlan {
   if (pinsOf(snapshot).length > 0) {
     return settled;
   }
-  const ending = snapshot.status?.placement === undefined || lost ? 'let-go' : planEnding(snapshot);
+  const ending = planEnding(snapshot, lost);
   if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }

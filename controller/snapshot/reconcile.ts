@@ -7,15 +7,14 @@ import { freeID, hostViews, snapshottedKeyOf } from '../caches.ts';
 import { observeCopies, readCopies } from '../copies.ts';
 import {
   addFinalizer,
-  KEY_RETRY_MS,
-  pinsWithKeys,
   removeFinalizer,
   tell,
   type VisitContext,
   type Visited,
   type VolumeDeps,
+  writePins,
 } from '../visit.ts';
-import { planSnapshot, type SnapshotPlan, type SnapshotWorld } from './plan.ts';
+import { planSnapshot, type SnapshotChange, type SnapshotWorld } from './plan.ts';
 import { snapshotClaims, snapshotFields } from './status.ts';
 
 /** More steps than any object needs in a row; the queue goes on where a visit stops. */
@@ -53,32 +52,21 @@ async function visit(snapshot: Snapshot, context: VisitContext): Promise<Visited
       return addFinalizer(subject, context);
     case 'remove-finalizer':
       return removeFinalizer(subject, context);
-    case 'write':
+    case 'write': {
       log.info({ why: plan.why }, 'Writing the Snapshot');
-      return write(world, plan, context);
+      const { change } = plan;
+      return change.pins === undefined
+        ? tell(subject, said(world, change), context)
+        : writePins(snapshot, change.pins, context, (pins) =>
+            tell(subject, said(world, { ...change, pins }), context),
+          );
+    }
     case 'settled':
-      return tell(subject, said(world, plan), context);
+      return tell(subject, said(world, {}), context);
   }
 }
 
-type Write = SnapshotPlan & { readonly kind: 'write' };
-
-/** Whoever is let in has a key by then; for want of one, a pin lets nobody read. */
-async function write(world: SnapshotWorld, plan: Write, context: VisitContext): Promise<Visited> {
-  const { snapshot } = world;
-  const subject = { resource: SNAPSHOTS, object: snapshot, cache: context.deps.caches.snapshots };
-  const { change } = plan;
-  if (change.pins === undefined) {
-    return tell(subject, said(world, plan), context);
-  }
-  const { pins, isWhole } = await pinsWithKeys(snapshot, change.pins, context);
-  const kept = { ...plan, change: { ...change, pins: [...pins] } };
-  const visited = await tell(subject, said(world, kept), context);
-  return isWhole || visited.kind === 'again' ? visited : { kind: 'settled', afterMs: KEY_RETRY_MS };
-}
-
-function said(world: SnapshotWorld, plan: SnapshotPlan) {
-  const change = plan.kind === 'write' ? plan.change : {};
+function said(world: SnapshotWorld, change: SnapshotChange) {
   const snapshot: Snapshot = { ...world.snapshot, status: { ...world.snapshot.status, ...change } };
   return {
     fields: { ...change, ...snapshotFields(snapshot) },

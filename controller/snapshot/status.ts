@@ -16,10 +16,8 @@ import { ending, retainedAs } from '../ending.ts';
 import { isAskedInTime, pinners } from '../pins.ts';
 import type { SnapshotWorld } from './plan.ts';
 
-function serverOf({ snapshot, servers }: SnapshotWorld): FactSource | undefined {
-  const view = servers.find(({ host }) => host.metadata.name === snapshot.status?.server);
-  return view === undefined ? undefined : factSource(view);
-}
+const serverOf = ({ snapshot, servers }: SnapshotWorld): FactSource | undefined =>
+  factSource(snapshot.status?.server, servers);
 
 function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   const { name } = snapshot.spec.volumeRef;

@@ -1,7 +1,13 @@
 // Where the retained data is that a Volume adopts (spec.source.existing). Pure. It goes nowhere else, and needs no room. Whether the data
 // is still there is for the server to say: of two Volumes which name it, one finds it gone.
 import { isTrue } from '../../api/conditions.ts';
-import type { HostView, PoolFact, ServerAgent, VolumeServer } from '../../api/hosts.ts';
+import {
+  type HostView,
+  type PoolFact,
+  poolOf,
+  type ServerAgent,
+  type VolumeServer,
+} from '../../api/hosts.ts';
 import { formatBytes, roundUp } from '../../api/quantity.ts';
 import type { Source, Volume } from '../../api/volume.ts';
 import { wantedBytes } from '../../api/volume.ts';
@@ -53,12 +59,9 @@ function unfit({ host, freshness }: HostView<VolumeServer>): Waiting | undefined
     : waiting('NoPool', `volume server ${name}, which holds the retained data, is not safe (HostSafe)`);
 }
 
-function listed(
-  world: AdoptionWorld,
-  { metadata, status }: VolumeServer,
-  { id }: Existing,
-): Source | Waiting {
-  const { retained = [], retainedOmitted = 0, pools = [] } = status?.agent ?? {};
+function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): Source | Waiting {
+  const { metadata } = server;
+  const { retained = [], retainedOmitted = 0 } = server.status?.agent ?? {};
   const found = retained.find((one) => one.id === id);
   if (found === undefined) {
     const more =
@@ -68,7 +71,7 @@ function listed(
       `${id} is not in status.agent.retained of VolumeServer ${metadata.name}${more}; another Volume may have adopted it`,
     );
   }
-  const pool = pools.find(({ name }) => name === found.pool);
+  const pool = poolOf(server, found.pool);
   if (pool === undefined || pool.problem !== undefined) {
     const why = pool?.problem?.message ?? 'its server does not tell of it';
     return waiting(

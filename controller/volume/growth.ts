@@ -1,7 +1,7 @@
 // What a person reads of a Volume's growth: which hop, from its server to the VM, lags behind or keeps the size of what is in use.
 import { type Attachment, connectionAt, exportAt, instanceLabel } from '../../api/attachment.ts';
 import type { Claim } from '../../api/conditions.ts';
-import type { PoolFact } from '../../api/hosts.ts';
+import { type PoolFact, poolOf, type VolumeServer } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import {
   backendOf,
@@ -31,7 +31,7 @@ function growing(world: VolumeWorld): Claim {
   const { volume } = world;
   const { size } = volume.spec;
   const pins = pinsOf(volume);
-  if (poolOf(world)?.can?.includes('SnapshotsHoldSize') === true && pins.some(isSnapshotPin)) {
+  if (canOf(world)?.includes('SnapshotsHoldSize') === true && pins.some(isSnapshotPin)) {
     return no('Resized', 'SnapshotsExist', `grows to ${size} when ${pinners(volume)} is deleted`);
   }
   const [grant] = grantsOf(volume);
@@ -54,11 +54,11 @@ function growing(world: VolumeWorld): Claim {
 
 const isSnapshotPin = ({ kind }: Pin): boolean => kind === 'Snapshot';
 
-const agentOf = ({ volume, servers }: VolumeWorld) =>
-  servers.find(({ host }) => host.metadata.name === volume.status?.server)?.host.status?.agent;
+const serverOf = ({ volume, servers }: VolumeWorld): VolumeServer | undefined =>
+  servers.find(({ host }) => host.metadata.name === volume.status?.server)?.host;
 
-const poolOf = (world: VolumeWorld): PoolFact | undefined =>
-  agentOf(world)?.pools?.find(({ name }) => name === world.volume.status?.pool);
+const canOf = (world: VolumeWorld): PoolFact['can'] =>
+  poolOf(serverOf(world), world.volume.status?.pool)?.can;
 
 interface RigidHop {
   /** Which, and what it does. */
@@ -78,7 +78,7 @@ const waiting = (what: string, { why, holder }: RigidHop): Claim =>
 function rigidHop(world: VolumeWorld, grant: Grant): RigidHop | undefined {
   const { server, pool: name } = world.volume.status ?? {};
   const [holder] = holdersOf(world, grant);
-  const can = poolOf(world)?.can;
+  const can = canOf(world);
   if (can?.includes('GrowOnline') === true) {
     const fact = holder && connectionAt(holder, grant.epoch);
     return holder !== undefined && fact?.state === 'Attached' && fact.growsOnline !== true
@@ -88,7 +88,7 @@ function rigidHop(world: VolumeWorld, grant: Grant): RigidHop | undefined {
   if (can === undefined) {
     return { why: `${server} does not tell what its pool ${name} can`, holder };
   }
-  const target = agentOf(world)?.profiles?.find(({ role }) => role === 'target')?.name ?? '';
+  const target = serverOf(world)?.status?.agent?.profiles?.find(({ role }) => role === 'target')?.name ?? '';
   const why = can.includes('GrowInUse')
     ? `target ${target} of ${server} keeps the size of what is on line`
     : `pool ${name} of ${server} keeps the size of what is in use`;

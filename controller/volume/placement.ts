@@ -1,7 +1,7 @@
 // Where a new volume goes. Pure.
 
 import { isTrue } from '../../api/conditions.ts';
-import type { HostView, PoolFact, VolumeServer } from '../../api/hosts.ts';
+import { type HostView, type PoolFact, poolOf, type VolumeServer } from '../../api/hosts.ts';
 import { roundUp } from '../../api/quantity.ts';
 import type { Reason } from '../../api/reasons.ts';
 import {
@@ -93,13 +93,17 @@ function canCopy(world: PlacementWorld, server: string, { can }: PoolFact, sourc
 
 /** Its server answers and knows how to let others read. */
 function isReadable(world: PlacementWorld, { server, pool }: Source): boolean {
-  const view = world.servers.find(({ host }) => host.metadata.name === server);
-  const fact = view?.host.status?.agent?.pools?.find(({ name }) => name === pool);
-  return isHeard(world, server) && fact?.can?.includes('Readable') === true;
+  const { can } = poolOf(viewOf(world, server)?.host, pool) ?? {};
+  return isHeard(world, server) && can?.includes('Readable') === true;
 }
 
-const isHeard = ({ servers }: PlacementWorld, server: string): boolean =>
-  servers.some(({ host, freshness }) => host.metadata.name === server && freshness === 'fresh');
+const viewOf = (
+  { servers }: PlacementWorld,
+  server: string | undefined,
+): HostView<VolumeServer> | undefined => servers.find(({ host }) => host.metadata.name === server);
+
+const isHeard = (world: PlacementWorld, server: string): boolean =>
+  viewOf(world, server)?.freshness === 'fresh';
 
 /** Pools in which the volume may be made, room apart. */
 function candidatesOf(
@@ -135,11 +139,9 @@ function candidatesOf(
 }
 
 /** The extent of the pool which holds the source, as its server last said. */
-function extentOf({ source, servers }: PlacementWorld): bigint {
-  const { server, pool } = source?.status ?? {};
-  const view = servers.find(({ host }) => host.metadata.name === server);
-  const found = view?.host.status?.agent?.pools?.find(({ name }) => name === pool);
-  return BigInt(found?.extentBytes ?? '1');
+function extentOf(world: PlacementWorld): bigint {
+  const { server, pool } = world.source?.status ?? {};
+  return BigInt(poolOf(viewOf(world, server)?.host, pool)?.extentBytes ?? '1');
 }
 
 /** Most free first; by name where equal. */
@@ -182,7 +184,7 @@ function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
   const source = found?.source;
   const className = chosen.metadata.name;
   const pinned = world.volume.spec.volumeServer;
-  if (pinned !== undefined && !world.servers.some(({ host }) => host.metadata.name === pinned)) {
+  if (pinned !== undefined && viewOf(world, pinned) === undefined) {
     return waiting('VolumeServerNotFound', `there is no VolumeServer ${pinned} (spec.volumeServer)`);
   }
   const usable = candidatesOf(world, chosen, source);

@@ -134,7 +134,7 @@ function planRemoval({ volume, lost }: VolumeWorld): VolumePlan {
   if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0) {
     return settled;
   }
-  const ending = volume.status?.placement === undefined || lost ? 'let-go' : planEnding(volume);
+  const ending = planEnding(volume, lost);
   if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }

@@ -13,13 +13,13 @@ import {
   addFinalizer,
   again,
   hostsWithoutKey,
-  KEY_RETRY_MS,
-  pinsWithKeys,
+  keyRetry,
   removeFinalizer,
   tell,
   type VisitContext,
   type Visited,
   type VolumeDeps,
+  writePins,
 } from '../visit.ts';
 import { planVolume, type VolumePlan, type VolumeWorld } from './plan.ts';
 import { derivedFields, volumeClaims } from './status.ts';
@@ -93,17 +93,15 @@ type Write = VolumePlan & { readonly kind: 'write' };
 /** Whoever is let in has a key by then; for want of one, a grant is not made, and a pin lets nobody read. */
 async function write(world: VolumeWorld, plan: Write, context: VisitContext): Promise<Visited> {
   const { volume } = world;
-  const later: Visited = { kind: 'settled', afterMs: KEY_RETRY_MS };
   const { grant, change } = plan;
   if (grant !== undefined && (await hostsWithoutKey(volume, [grant.hypervisor], context)).length > 0) {
-    return later;
+    return keyRetry;
   }
-  if (change.pins === undefined) {
-    return report(world, plan, context);
-  }
-  const { pins, isWhole } = await pinsWithKeys(volume, change.pins, context);
-  const visited = await report(world, { ...plan, change: { ...change, pins: [...pins] } }, context);
-  return isWhole || visited.kind === 'again' ? visited : later;
+  return change.pins === undefined
+    ? report(world, plan, context)
+    : writePins(volume, change.pins, context, (pins) =>
+        report(world, { ...plan, change: { ...change, pins } }, context),
+      );
 }
 
 /** It orders what becomes of the data, for ever. */

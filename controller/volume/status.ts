@@ -12,10 +12,8 @@ import { growthClaims } from './growth.ts';
 import { place } from './placement.ts';
 import type { VolumeWorld } from './plan.ts';
 
-function serverOf({ volume, servers }: VolumeWorld): FactSource | undefined {
-  const view = servers.find(({ host }) => host.metadata.name === volume.status?.server);
-  return view === undefined ? undefined : factSource(view);
-}
+const serverOf = ({ volume, servers }: VolumeWorld): FactSource | undefined =>
+  factSource(volume.status?.server, servers);
 
 function placed(world: VolumeWorld): Claim {
   const { status } = world.volume;
@@ -86,7 +84,9 @@ function making(world: VolumeWorld): Claim {
     );
   }
   const silent =
-    source.server === server || from === undefined ? undefined : silence('Provisioned', factSource(from));
+    source.server === server || from === undefined
+      ? undefined
+      : silence('Provisioned', factSource(source.server, world.servers));
   const where = source.server === server ? '' : ` from ${source.server}`;
   return (
     silent ?? no('Provisioned', 'Copying', `${backend?.progress ?? 0} % of ${kind} ${name} copied${where}`)
