@@ -1,6 +1,8 @@
 import { createHash, createHmac } from 'node:crypto';
 
-const VOLUME_ID = /^vol[0-9a-f]{17}$/;
+export const VOLUME_ID = /^vol[0-9a-f]{17}$/;
+/** A volumeID or a snapshotID: what data is known by on its server. */
+export const BACKING_ID = /^(vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
 
 /**
  * The volumeID of an object: `vol` and 17 hex digits of the SHA-256 of its UID, 20 characters, since virtio and Proxmox show a
@@ -18,6 +20,8 @@ export function snapshotIDFor(uid: string, attempt = 0): string {
 }
 
 export const isVolumeID = (text: string): boolean => VOLUME_ID.test(text);
+
+export const isBackingID = (text: string): boolean => BACKING_ID.test(text);
 
 export interface Chap {
   readonly user: string;

@@ -3,7 +3,7 @@ import { exportAt } from '../../api/attachment.ts';
 import { LUN } from '../../api/names.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
-import type { Connection } from '../roles/initiator.ts';
+import type { Connection, Identity } from '../roles/initiator.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { ConnectionStep, ConnectionWorld } from './plan.ts';
 import { grantUUIDOf, type HostVisit, initiatorOf } from './visit.ts';
@@ -84,17 +84,28 @@ export async function expectAnswer(visit: HostVisit, world: ConnectionWorld): Pr
   }
 }
 
+/** Why this device is not the one that its server has promised; undefined when it is. */
+function mismatchOf(
+  { iqn, volumeID }: Connection,
+  { serial, sizeBytes }: Identity,
+  promised: string | undefined,
+): Mismatch | undefined {
+  return serial === volumeID && sizeBytes.toString() === promised
+    ? undefined
+    : new Mismatch(iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
+}
+
 /** Asks the device itself first, which is how the kernel of this host comes to know of its new size. */
 async function resize(visit: HostVisit, world: ConnectionWorld, instance: Instance): Promise<void> {
   const { deps, signal } = visit;
   const { volumeID = '', epoch = 0 } = world.attachment.status ?? {};
   const connection = await connectionOf(visit, world);
-  const { serial, sizeBytes } = await deps.initiator.verify(connection, signal);
-  const promised = exportAt(world.attachment, epoch)?.sizeBytes;
-  if (serial !== volumeID || sizeBytes.toString() !== promised) {
-    throw new Mismatch(connection.iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
+  const identity = await deps.initiator.verify(connection, signal);
+  const mismatch = mismatchOf(connection, identity, exportAt(world.attachment, epoch)?.sizeBytes);
+  if (mismatch !== undefined) {
+    throw mismatch;
   }
-  await deps.vmm.resize(instance, volumeID, sizeBytes, signal);
+  await deps.vmm.resize(instance, volumeID, identity.sizeBytes, signal);
   deps.resizedAtMs.set(volumeID, deps.clock.monotonicMs());
 }
 
@@ -105,11 +116,11 @@ async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instan
   const { volumeID = '', epoch = 0 } = attachment.status ?? {};
   const connection = await connectionOf(visit, world);
   const locator = await deps.initiator.connect(connection, signal);
-  const { serial, sizeBytes } = await deps.initiator.verify(connection, signal);
-  const promised = exportAt(attachment, epoch)?.sizeBytes;
-  if (serial !== volumeID || sizeBytes.toString() !== promised) {
+  const identity = await deps.initiator.verify(connection, signal);
+  const mismatch = mismatchOf(connection, identity, exportAt(attachment, epoch)?.sizeBytes);
+  if (mismatch !== undefined) {
     await deps.initiator.disconnect(connection, signal);
-    throw new Mismatch(connection.iqn, `${volumeID} of ${promised} bytes`, `${serial} of ${sizeBytes} bytes`);
+    throw mismatch;
   }
   const disks = await deps.vmm.disks(instance, signal);
   const present = disks.find((disk) => disk.volumeID === volumeID && disk.state !== 'pending');
@@ -125,6 +136,6 @@ async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instan
     signal,
   );
   if (present === undefined) {
-    deps.seenBytes.set(volumeID, sizeBytes);
+    deps.seenBytes.set(volumeID, identity.sizeBytes);
   }
 }

@@ -117,8 +117,15 @@ function planShut(
   if (connected !== undefined) {
     return take({ kind: 'cut', initiator: connected }, `${connected} has no grant and a session`);
   }
-  return wanted.length === 0 && target.sessions.length === 0
-    ? take({ kind: 'close' }, 'nobody is to be let in')
+  if (target.allowed.length > 0 || target.sessions.length > 0) {
+    return undefined;
+  }
+  if (wanted.length === 0) {
+    return take({ kind: 'close' }, 'nobody is to be let in');
+  }
+  // A target may take any of its accounts under any name that is allowed: nobody is let in beside one that nobody has.
+  return target.chapUsers.length > 0
+    ? take({ kind: 'close' }, 'an account of others is left on the target')
     : undefined;
 }
 
@@ -157,9 +164,6 @@ function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | 
     if (backing === undefined) {
       return { kind: 'wait', reason: 'DataMissing', message: 'the data of the volume is not on this server' };
     }
-    if (hasStrayAccounts(world)) {
-      return take({ kind: 'close' }, 'an account of others is left on the target');
-    }
     const readOnly = grant.mode === 'ReadOnly';
     if (target === undefined || mustOpen(world, readOnly)) {
       return take({ kind: 'open', readOnly }, 'a grant needs the target');
@@ -188,21 +192,11 @@ function mustOpen({ target, readOnlyPerInitiator }: ExportWorld, readOnly: boole
   return isEmpty && !readOnlyPerInitiator && target.readOnly !== readOnly;
 }
 
-/** A target may take any of its accounts under any name that is allowed: nobody is let in beside one that nobody has. */
-const hasStrayAccounts = ({ target }: ExportWorld): boolean =>
-  target !== undefined &&
-  target.chapUsers.length > 0 &&
-  target.allowed.length === 0 &&
-  target.sessions.length === 0;
-
 function planReaders(world: ExportWorld, readers: readonly Reader[]): ExportPlan | undefined {
   const { target, backing } = world;
   const reader = readers.find(({ initiator }) => target?.allowed.includes(initiator) !== true);
   if (readers.length === 0 || backing === undefined) {
     return undefined;
-  }
-  if (hasStrayAccounts(world)) {
-    return take({ kind: 'close' }, 'an account of others is left on the target');
   }
   if (target === undefined || mustOpen(world, true)) {
     return take({ kind: 'open', readOnly: true }, 'another server copies the data');

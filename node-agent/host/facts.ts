@@ -7,6 +7,7 @@ import type { Problem } from '../volume/plan.ts';
 import { retainedFacts } from './retained.ts';
 
 export type ProfileFact = NonNullable<ServerAgent['profiles']>[number];
+type Ability = NonNullable<PoolFact['can']>[number];
 type Leftover = NonNullable<ServerAgent['leftovers']>[number];
 
 /** What is the same for both roles of a host. */
@@ -66,11 +67,8 @@ export function serverFacts(scene: ServerScene): ServerAgent {
   };
 }
 
-function poolFact(
-  { name, profile, view, can, problem }: SeenPool,
-  { before, remoteCopy, targetGrows }: ServerScene,
-): PoolFact {
-  const told = before?.pools?.find((pool) => pool.name === name);
+function poolFact({ name, profile, view, can, problem }: SeenPool, scene: ServerScene): PoolFact {
+  const told = scene.before?.pools?.find((pool) => pool.name === name);
   if (view === undefined) {
     return { name, profile, ...(problem === undefined ? {} : { problem }) };
   }
@@ -80,27 +78,24 @@ function poolFact(
     totalBytes: view.totalBytes.toString(),
     freeBytes: steady(view, told?.freeBytes).toString(),
     extentBytes: view.extentBytes.toString(),
-    can: [
-      ...abilities(can),
-      'Readable',
-      ...(remoteCopy ? (['RemoteCopy'] as const) : []),
-      ...(can.growOnline ? (['GrowInUse'] as const) : []),
-      ...(can.growOnline && targetGrows ? (['GrowOnline'] as const) : []),
-    ],
+    can: abilities(can, scene),
   };
 }
 
-const abilities = ({
-  copyOnWrite,
-  snapshotAttached,
-  snapshotsOutlive,
-  snapshotsHoldSize,
-}: PoolCan): NonNullable<PoolFact['can']> => [
-  ...(copyOnWrite ? (['CopyOnWrite'] as const) : []),
-  ...(snapshotAttached ? (['SnapshotAttached'] as const) : []),
-  ...(snapshotsOutlive ? (['SnapshotsOutlive'] as const) : []),
-  ...(snapshotsHoldSize ? (['SnapshotsHoldSize'] as const) : []),
-];
+/** Whatever reads the exports of others, or grows in use, needs more than its pool. */
+const abilities = (can: PoolCan, { remoteCopy, targetGrows }: ServerScene): NonNullable<PoolFact['can']> => {
+  const all = {
+    CopyOnWrite: can.copyOnWrite,
+    SnapshotAttached: can.snapshotAttached,
+    SnapshotsOutlive: can.snapshotsOutlive,
+    SnapshotsHoldSize: can.snapshotsHoldSize,
+    Readable: true,
+    RemoteCopy: remoteCopy,
+    GrowInUse: can.growOnline,
+    GrowOnline: can.growOnline && targetGrows,
+  } satisfies Record<Ability, boolean>;
+  return (Object.keys(all) as Ability[]).filter((ability) => all[ability]);
+};
 
 /**
  * Free space moves all the time where others use the file system too. A change of less than a hundredth of the pool

@@ -126,10 +126,9 @@ function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): v
   const read = [...deps.volumes.list(), ...deps.snapshots.list()].flatMap((stored) =>
     readersOf(stored).length > 0 ? (idOf(stored) ?? []) : [],
   );
-  for (const id of [...granted, ...read]) {
-    if (!exports.some((one) => one.volumeID === id && one.ready)) {
-      wake(id);
-    }
+  const served = new Set(exports.flatMap(({ volumeID, ready }) => (ready ? [volumeID] : [])));
+  for (const id of [...granted, ...read].filter((one) => !served.has(one))) {
+    wake(id);
   }
 }
 

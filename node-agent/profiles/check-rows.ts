@@ -1,6 +1,6 @@
 /** Do the rows a verb's steps give have the columns its role reads? Pure. */
 
-import { actionOf, asList, type RowsFormat, type StepFormat } from './format.ts';
+import { actionOf, asList, type ProfileFormat, type RowsFormat, type StepFormat } from './format.ts';
 import { type Place, type Problem, suggest } from './problems.ts';
 import type { RowShape, VerbShape } from './vocabulary.ts';
 
@@ -39,6 +39,10 @@ export const columnsOf = (format: RowsFormat): readonly string[] => {
     ...Object.keys(format.set ?? {}),
   ];
 };
+
+/** Does any row of this verb have the column? */
+export const gives = ({ verbs }: ProfileFormat, verb: string, column: string): boolean =>
+  asList(verbs[verb]).some(({ rows }) => asList(rows).some((format) => columnsOf(format).includes(column)));
 
 const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
   join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];

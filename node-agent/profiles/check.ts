@@ -1,6 +1,6 @@
 /** What the schema cannot say: verbs, parameters, columns and secrets of the role. Pure. */
 
-import { checkRowsFormat, columnsOf } from './check-rows.ts';
+import { checkRowsFormat, gives } from './check-rows.ts';
 import {
   ACTIONS,
   type Action,
@@ -262,11 +262,6 @@ const checkTop = (profile: ProfileFormat, role: RoleShape, problems: Problem[]):
     }
   }
 };
-
-const gives = (profile: ProfileFormat, verb: string, column: string): boolean =>
-  asList(profile.verbs[verb]).some(({ rows }) =>
-    asList(rows).some((format) => columnsOf(format).includes(column)),
-  );
 
 /** A VMM shows that a disk has grown only when its size can be looked at. */
 const checkGrowth = (profile: ProfileFormat, problems: Problem[]): void => {

@@ -1,5 +1,7 @@
 /** Types of parameters, checked before a value reaches an argument, a path or a document. */
 
+import { BACKING_ID, VOLUME_ID } from '../../api/ids.ts';
+
 export type ParamType =
   | 'volumeID'
   | 'backingID'
@@ -33,9 +35,8 @@ const MAX_LENGTH = 4096;
 const LARGEST_BYTES = 2n ** 63n - 1n;
 
 const PATTERNS = {
-  volumeID: /^vol[0-9a-f]{17}$/,
-  // A volumeID or a snapshotID.
-  backingID: /^(vol[0-9a-f]{17}|snap[0-9a-f]{16})$/,
+  volumeID: VOLUME_ID,
+  backingID: BACKING_ID,
   uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
   // RFC 3720 3.2.6.3: `iqn.`, a month, a reversed domain name and, after a colon, what its owner likes.
   iqn: /^iqn\.\d{4}-\d{2}\.[a-z0-9][a-z0-9.-]*(:[A-Za-z0-9.:_-]+)?$/,

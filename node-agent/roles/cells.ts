@@ -12,6 +12,12 @@ export const wholeOf = (row: Row, column: string): bigint => {
   return BigInt(text);
 };
 
+/** The kernel counts block devices in these, and blkback its disks, whatever the device does. */
+const SECTOR_BYTES = 512n;
+
+/** Bytes, from the column `sectors`. */
+export const sectorsOf = (row: Row): bigint => wholeOf(row, 'sectors') * SECTOR_BYTES;
+
 export const flagOf = (row: Row, column: string): boolean => {
   const text = row[column];
   if (text !== 'true' && text !== 'false') {

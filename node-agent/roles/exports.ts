@@ -1,14 +1,13 @@
 /** What the daemon shows, read as exports of ours. */
 
+import { isBackingID } from '../../api/ids.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
-import { flagOf, wholeOf } from './cells.ts';
+import { flagOf, sectorsOf, wholeOf } from './cells.ts';
 import type { Export } from './target.ts';
 
 export const DEFAULT_IQN_PREFIX = 'iqn.2026-11.dev.vbs';
 export const LUN = 1;
-/** A volume, or a snapshot that is being copied. */
-const BACKING_ID = /^(vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
 
 export const iqnOf = (volumeID: string, prefix: string = DEFAULT_IQN_PREFIX): string =>
   `${prefix}:${volumeID}`;
@@ -64,14 +63,11 @@ const lunOf = (luns: readonly Row[], rows: readonly Row[]): Row | undefined => {
   return lun?.store === undefined ? lun : { ...store, ...lun };
 };
 
-/** The kernel counts the sectors of any block device so, whatever the device does. */
-const SECTOR_BYTES = 512n;
-
 /** Of the device behind the backstore, where the profile tells of devices. */
 const shownBytes = (lun: Row | undefined, rows: readonly Row[]): bigint | undefined => {
   const device =
     lun?.device === undefined ? undefined : ofKind(rows, 'device').find((row) => row.device === lun.device);
-  return device === undefined ? undefined : wholeOf(device, 'sectors') * SECTOR_BYTES;
+  return device === undefined ? undefined : sectorsOf(device);
 };
 
 const isWhole = (lun: Row | undefined, volumeID: string): boolean =>
@@ -138,7 +134,7 @@ const orphansOf = (rows: readonly Row[]): readonly string[] => {
   const names = ofKind(rows, 'store').flatMap(({ store = '' }) =>
     used.includes(store) ? [] : [store.split('/').at(-1) ?? ''],
   );
-  return unique(names.filter((name) => BACKING_ID.test(name)));
+  return unique(names.filter((name) => isBackingID(name)));
 };
 
 export const look = async (world: TargetWorld, signal: AbortSignal): Promise<Look> => {
@@ -150,7 +146,7 @@ export const look = async (world: TargetWorld, signal: AbortSignal): Promise<Loo
   const rowsOf = (target: Row) => [...(byTarget.get(target.iqn) ?? []), ...(byTarget.get(undefined) ?? [])];
   const shown = targets.flatMap((target) => {
     const volumeID = target.iqn?.slice(prefix.length + 1) ?? '';
-    const isOurs = BACKING_ID.test(volumeID) && target.iqn === iqnOf(volumeID, prefix);
+    const isOurs = isBackingID(volumeID) && target.iqn === iqnOf(volumeID, prefix);
     return isOurs ? [foundOf(world, target, rowsOf(target), volumeID)] : [];
   });
   const orphans = orphansOf(rows)

@@ -109,13 +109,19 @@ const oursIn = ({ disks }: Sight, volumeID: string): readonly SeenDisk[] =>
 
 const isWaiting = ({ disk }: SeenDisk): boolean => disk.state === 'connecting' || disk.state === 'pending';
 
+const diskValues = (instance: Instance, volumeID: string, { id, disk }: SeenDisk): Values => ({
+  ...placeValues(instance, id),
+  'volume.id': volumeID,
+  device: disk.device,
+});
+
 const change = async (
   { profile, instance, signal }: Job,
   verb: 'cancel' | 'detach',
   volumeID: string,
-  { id, disk }: SeenDisk,
+  seen: SeenDisk,
 ): Promise<void> => {
-  const values = { ...placeValues(instance, id), 'volume.id': volumeID, device: disk.device };
+  const values = diskValues(instance, volumeID, seen);
   const result = await profile.call(profile.has(verb) ? verb : 'detach', values, signal);
   if (result.outcome !== 'ok') {
     throw refuse(instance, verb === 'cancel' ? `taking ${volumeID} back` : `detaching ${volumeID}`, result);
@@ -206,12 +212,6 @@ const pluggedIn = async (
   volumeID: string,
 ): Promise<SeenDisk | undefined> =>
   oursIn(await lookAtDisks(profile, instance, signal), volumeID).find(({ disk }) => disk.state === undefined);
-
-const diskValues = (instance: Instance, volumeID: string, { id, disk }: SeenDisk): Values => ({
-  ...placeValues(instance, id),
-  'volume.id': volumeID,
-  device: disk.device,
-});
 
 export const resize = async (job: Job, volumeID: string, sizeBytes: bigint): Promise<void> => {
   const { profile, instance, signal } = job;

@@ -24,7 +24,7 @@ import {
   PoolMissing,
   Unsupported,
 } from './errors.ts';
-import type { Backing, Owner, Pool, PoolView } from './pool.ts';
+import type { Backing, BackingState, Owner, Pool, PoolView } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
 
@@ -137,6 +137,19 @@ const snapshot = async (
   await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
 };
 
+/** Gives a backing the name of another state. */
+const turn = async (
+  world: PoolWorld,
+  { id, verb, state, wanted = verb }: { id: string; verb: string; state: BackingState; wanted?: string },
+  signal: AbortSignal,
+): Promise<void> => {
+  const result = await world.profile.call(verb, { 'backing.id': id }, signal);
+  const after = await find(world, id, signal);
+  if (result.outcome !== 'ok' || after?.state !== state) {
+    throw explain(id, wanted, result);
+  }
+};
+
 const complete = async (
   world: PoolWorld,
   id: string,
@@ -153,11 +166,7 @@ const complete = async (
   if (before.state === 'complete') {
     return;
   }
-  const result = await world.profile.call('complete', { 'backing.id': id }, signal);
-  const after = await find(world, id, signal);
-  if (result.outcome !== 'ok' || after?.state !== 'complete') {
-    throw explain(id, 'complete', result);
-  }
+  await turn(world, { id, verb: 'complete', state: 'complete' }, signal);
 };
 
 const expectKeeping = ({ profile, options }: PoolWorld, id: string): void => {
@@ -175,11 +184,7 @@ const retain = async (world: PoolWorld, id: string, signal: AbortSignal): Promis
   if (before?.state !== 'complete') {
     throw new BackingNotFound(id, world.options.name, 'complete');
   }
-  const result = await world.profile.call('retain', { 'backing.id': id }, signal);
-  const after = await find(world, id, signal);
-  if (result.outcome !== 'ok' || after?.state !== 'retained') {
-    throw explain(id, 'retain', result);
-  }
+  await turn(world, { id, verb: 'retain', state: 'retained' }, signal);
 };
 
 const adopt = async (
@@ -198,8 +203,12 @@ const adopt = async (
   if (source?.state !== 'retained') {
     throw new BackingNotFound(sourceID, world.options.name, 'retained');
   }
-  for (const moreBytes of claimedByAdoption(source, id)) {
-    refuseFull(world, await observe(world, signal), moreBytes);
+  const claims = claimedByAdoption(source, id);
+  if (claims.length > 0) {
+    const view = await observe(world, signal);
+    for (const moreBytes of claims) {
+      refuseFull(world, view, moreBytes);
+    }
   }
   const last = source.owner ?? owner;
   const values = {
@@ -226,11 +235,7 @@ const retire = async (world: PoolWorld, id: string, signal: AbortSignal): Promis
     throw new NotDone(id, 'retire', 'its data is retained: only a Volume that adopted it can remove it');
   }
   const verb = before.state === 'complete' ? 'retire' : 'retireProvisional';
-  const result = await world.profile.call(verb, { 'backing.id': id }, signal);
-  const after = await find(world, id, signal);
-  if (result.outcome !== 'ok' || after?.state !== 'dying') {
-    throw explain(id, 'retire', result);
-  }
+  await turn(world, { id, verb, state: 'dying', wanted: 'retire' }, signal);
 };
 
 const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {

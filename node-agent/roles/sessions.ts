@@ -1,8 +1,9 @@
 /** What the kernel's initiator has of our volumes on this host: the looks of a `block` initiator. */
 
+import { isVolumeID } from '../../api/ids.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
-import { wholeOf } from './cells.ts';
+import { sectorsOf, wholeOf } from './cells.ts';
 import { CannotLook } from './errors.ts';
 import { iqnOf, LUN } from './exports.ts';
 import type { Connected } from './initiator.ts';
@@ -51,13 +52,9 @@ export interface Device {
   readonly sizeBytes: bigint;
 }
 
-const VOLUME_ID = /^vol[0-9a-f]{17}$/;
-/** sysfs counts in these, whatever the device does. */
-const SECTOR_BYTES = 512n;
-
 const volumeOf = (iqn: string, prefix: string): string | undefined => {
   const volumeID = iqn.slice(prefix.length + 1);
-  return VOLUME_ID.test(volumeID) && iqn === iqnOf(volumeID, prefix) ? volumeID : undefined;
+  return isVolumeID(volumeID) && iqn === iqnOf(volumeID, prefix) ? volumeID : undefined;
 };
 
 /** One session's rows together. One that is just coming or going may lack its target, and cannot be told to be ours. */
@@ -154,7 +151,7 @@ export const deviceOf = async (
   if (rows.length > 1) {
     throw new CannotLook(session.iqn, 'one unit is shown as more than one disk');
   }
-  return { device: row.device ?? '', sizeBytes: wholeOf(row, 'sectors') * SECTOR_BYTES };
+  return { device: row.device ?? '', sizeBytes: sectorsOf(row) };
 };
 
 /** What the host itself has built on the device: device-mapper, MD, bcache. */

@@ -1,10 +1,10 @@
 /** The disks of a machine, as the rows of the `disks` look tell them. */
 
 import type { BoundProfile } from '../profiles/bind.ts';
-import { columnsOf } from '../profiles/check-rows.ts';
-import { asList, usesParameter } from '../profiles/format.ts';
+import { gives } from '../profiles/check-rows.ts';
+import { usesParameter } from '../profiles/format.ts';
 import type { Row } from '../profiles/row.ts';
-import { wholeOf } from './cells.ts';
+import { sectorsOf } from './cells.ts';
 import { CannotLook, InstanceNotFound, InstanceNotRunning } from './errors.ts';
 import { mergeInstances } from './instances.ts';
 import type { DiskState, Instance, VmDisk } from './vmm.ts';
@@ -20,11 +20,7 @@ const OURS = /^(?:ua-vbs-)?(vol[0-9a-f]{17})$/;
 const OUR_PATH = /^\/dev\/vbs\/(vol[0-9a-f]{17})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 /** Does the tool tell our disks by nothing but their path? */
 const tellsPathsOnly = ({ profile }: BoundProfile): boolean =>
-  !asList(profile.format.verbs.disks).some(({ rows }) =>
-    asList(rows).some((format) =>
-      columnsOf(format).some((column) => column === 'alias' || column === 'serial'),
-    ),
-  );
+  !['alias', 'serial'].some((column) => gives(profile.format, 'disks', column));
 
 /** Would a disk with this path be known again as this volume's? One that is not would be plugged in again and again. */
 export const isTold = (profile: BoundProfile, path: string, volumeID: string): boolean =>
@@ -44,9 +40,6 @@ const stateOf = (device: string, word = 'attached'): DiskState | undefined => {
   return STATES[word];
 };
 
-/** blkback counts in these, whatever the device does. */
-const SECTOR_BYTES = 512n;
-
 const diskOf = (row: Row): VmDisk => {
   const { device = '', alias, serial, source, path, grant, state: word } = row;
   const [, volumeOfPath, grantOfPath] = OUR_PATH.exec(path ?? '') ?? [];
@@ -60,7 +53,7 @@ const diskOf = (row: Row): VmDisk => {
     ...(volumeID === undefined ? {} : { volumeID }),
     ...(iqn === undefined ? {} : { iqn }),
     ...(grantUUID === undefined ? {} : { grantUUID }),
-    ...(row.sectors === undefined ? {} : { sizeBytes: wholeOf(row, 'sectors') * SECTOR_BYTES }),
+    ...(row.sectors === undefined ? {} : { sizeBytes: sectorsOf(row) }),
   };
 };
 

@@ -20,6 +20,7 @@ import { emptyServerMemory, type ServerMemory } from './memory.ts';
 import { type BackingStep, type BackingWorld, factOf, type Problem, planBacking } from './plan.ts';
 import {
   type Progress,
+  poolFor,
   type ServerDeps,
   type ServerVisit,
   seeBacking,
@@ -80,16 +81,17 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
     const { view, backing } = await seeBacking(visit, stored.status?.pool);
     const exports = await deps.lookAtTarget();
     const target = exports.find((one) => one.volumeID === volumeID);
+    const can = poolFor(visit, stored)?.can;
     const plan = planBacking({
       ...known,
       backing,
       freeBytes: view.freeBytes,
       extentBytes: view.extentBytes,
       retained: retainedSource(stored, view),
-      copyOnWrite: deps.pools.get(stored.status?.pool ?? '')?.can.copyOnWrite === true,
+      copyOnWrite: can?.copyOnWrite === true,
       exported: target !== undefined,
       growsOnline: growsOnline(visit, stored),
-      snapshotsHoldSize: deps.pools.get(stored.status?.pool ?? '')?.can.snapshotsHoldSize === true,
+      snapshotsHoldSize: can?.snapshotsHoldSize === true,
       shared: sharedAs(stored, target, deps.target.portals()),
       now: deps.now().toISOString(),
     });
@@ -104,7 +106,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       const isNews = plan.fact?.absentAt !== undefined && backendOf(stored)?.absentAt === undefined;
       if (isNews && backing === undefined) {
         // Its data went by other hands; what stood beside it goes too.
-        await deps.pools.get(stored.status?.pool ?? '')?.free(volumeID, visit.signal);
+        await poolFor(visit, stored)?.free(volumeID, visit.signal);
       }
       return await writeFact(visit, stored, plan.fact);
     }
@@ -118,10 +120,10 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
  * Pool and target can, and each hypervisor that has the disk in a VM says that it can: one that is only about to connect compares
  * sizes, and must not find another one.
  */
-function growsOnline({ deps, volumeID }: ServerVisit, stored: Stored): boolean {
+function growsOnline(visit: ServerVisit, stored: Stored): boolean {
+  const { deps, volumeID } = visit;
   const grants = isSnapshot(stored) ? [] : grantsOf(stored);
-  const canHere =
-    deps.pools.get(stored.status?.pool ?? '')?.can.growOnline === true && deps.target.can.resizeOnline;
+  const canHere = poolFor(visit, stored)?.can.growOnline === true && deps.target.can.resizeOnline;
   const attachments = deps.attachments.byIndex('volumeID', volumeID);
   const canThere = (uid: string, epoch: number) => {
     const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
@@ -150,7 +152,7 @@ async function carryOut(visit: ServerVisit, known: Known, step: BackingStep): Pr
 async function grow(visit: ServerVisit, known: Known, sizeBytes: bigint): Promise<Progress> {
   const { stored } = known;
   try {
-    await visit.deps.pools.get(stored.status?.pool ?? '')?.grow(visit.volumeID, sizeBytes, visit.signal);
+    await poolFor(visit, stored)?.grow(visit.volumeID, sizeBytes, visit.signal);
     return { kind: 'acted' };
   } catch (error) {
     return failed(visit, stored, { error, fact: (growth) => factOf(known, { growth }) });
@@ -175,7 +177,7 @@ async function failed(visit: ServerVisit, stored: Stored, { error, fact }: Failu
 
 async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep): Promise<void> {
   const { deps, volumeID, signal } = visit;
-  const pool = deps.pools.get(stored.status?.pool ?? '');
+  const pool = poolFor(visit, stored);
   const { namespace = '', name, uid } = stored.metadata;
   const owner = { clusterID: deps.clusterID, namespace, name };
   const remember = async (more: Partial<ServerMemory>) => {

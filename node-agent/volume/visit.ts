@@ -64,6 +64,10 @@ export const storedOf = (visit: ServerVisit): Stored | undefined =>
     ? volumeOf(visit)
     : visit.deps.snapshots.byIndex('snapshotID', visit.volumeID)[0];
 
+/** The pool in which the object was placed; undefined when this server has none of that name. */
+export const poolFor = ({ deps }: ServerVisit, { status }: Stored): Pool | undefined =>
+  deps.pools.get(status?.pool ?? '');
+
 export interface SeenBacking {
   readonly view: PoolView;
   readonly backing: Backing | undefined;
