@@ -212,11 +212,23 @@ export class Story {
   /** A Volume, ready, attached to the guest; answers its volumeID. */
   async attached(name: string, guest: Guest, spec: object = {}): Promise<string> {
     await this.makeVolume(name);
+    return await this.plugIn(name, guest, spec);
+  }
+
+  /** Attaches the Volume to the guest, until that has the disk; answers its volumeID. */
+  async plugIn(name: string, guest: Guest, spec: object = {}): Promise<string> {
     await this.attach(`${name}-on-${guest.name}`, name, guest.name, spec);
     await this.waitReady(attachment(`${name}-on-${guest.name}`));
     const id = await this.volumeID(name);
     await guest.waitForDisk(id);
     return id;
+  }
+
+  /** The Volume is in the guest for as long as the work takes. */
+  async inGuest<T>(name: string, guest: Guest, work: (serial: string) => Promise<T>): Promise<T> {
+    const result = await work(await this.plugIn(name, guest));
+    await this.removeAndWait(attachment(`${name}-on-${guest.name}`));
+    return result;
   }
 
   /** Every outside place where something of ours could be, with what is there. Empty: nothing is left anywhere. */

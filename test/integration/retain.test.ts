@@ -10,7 +10,7 @@ import type { ServerAgent } from '../../api/hosts.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
 import { waitFor } from '../harness/process.ts';
-import { attachment, openStory, type Story, serverHost, snapshot, volume } from '../harness/story.ts';
+import { openStory, type Story, serverHost, snapshot, volume } from '../harness/story.ts';
 import { SERVER } from '../harness/system.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -37,16 +37,6 @@ test.before(
   }),
 );
 test.after(loud(async ({ story }) => await story?.close()));
-
-/** Attached to the guest for as long as the work takes. */
-async function inGuest({ story, a }: World, name: string, work: (serial: string) => Promise<void>) {
-  await story.attach(`${name}-on-vm-a`, name, 'vm-a');
-  await story.waitReady(attachment(`${name}-on-vm-a`));
-  const serial = await story.volumeID(name);
-  await a.waitForDisk(serial);
-  await work(serial);
-  await story.removeAndWait(attachment(`${name}-on-vm-a`));
-}
 
 const existing = (id: string) => ({ source: { existing: { volumeServer: SERVER, id } } });
 
@@ -84,7 +74,7 @@ const adopter = (name: string, id: string) => ({
 test('the data of a deleted Volume stays, and comes back in another one', async (world) => {
   const { story, a } = world;
   await story.makeVolume('db', { size: '16Mi' });
-  await inGuest(world, 'db', (serial) => a.writeMarker(serial, 'dear data'));
+  await story.inGuest('db', a, (serial) => a.writeMarker(serial, 'dear data'));
   const id = await story.volumeID('db');
   const before = await digest(story, `${id}.raw`);
   // Thought of late, but not too late.
@@ -126,7 +116,7 @@ test('the data of a deleted Volume stays, and comes back in another one', async 
   const newID = await story.volumeID('again');
   assert.is.not(newID, id, 'no key of the old one fits');
   assert.is(await digest(story, `${newID}.raw`), before);
-  await inGuest(world, 'again', async (serial) => assert.is(await a.readMarker(serial), 'dear data'));
+  await story.inGuest('again', a, async (serial) => assert.is(await a.readMarker(serial), 'dear data'));
   await waitFor({ what: 'the list to be empty', timeoutMs: 30_000 }, async () => {
     return (await retained(story)).length === 0;
   });
@@ -146,7 +136,7 @@ test('the data of a deleted Volume stays, and comes back in another one', async 
 test('a retained Snapshot becomes a Volume that is written to', async (world) => {
   const { story, a } = world;
   await story.makeVolume('base', { size: '16Mi' });
-  await inGuest(world, 'base', (serial) => a.writeMarker(serial, 'as it was'));
+  await story.inGuest('base', a, (serial) => a.writeMarker(serial, 'as it was'));
   await story.make(snapshot('monday'), { volumeRef: { name: 'base' }, deletionPolicy: 'Retain' });
   const made = await story.waitReady(snapshot('monday'));
   const id = String(made.status?.snapshotID);
@@ -158,7 +148,7 @@ test('a retained Snapshot becomes a Volume that is written to', async (world) =>
   await waitFor({ what: 'the Volume to grow', timeoutMs: 30_000 }, async () => {
     return (await story.get(volume('small')))?.status?.capacity === '32Mi';
   });
-  await inGuest(world, 'small', async (serial) => {
+  await story.inGuest('small', a, async (serial) => {
     assert.is(await a.readMarker(serial), 'as it was');
     await a.writeMarker(serial, 'and goes on');
     assert.is(await a.readMarker(serial), 'and goes on');
@@ -191,7 +181,7 @@ test('everything is killed while data is put aside and adopted: it is always the
   const { story, a } = world;
   const { system } = story;
   await story.makeVolume('round-0', { size: '16Mi', deletionPolicy: 'Retain' });
-  await inGuest(world, 'round-0', (serial) => a.writeMarker(serial, 'round and round'));
+  await story.inGuest('round-0', a, (serial) => a.writeMarker(serial, 'round and round'));
   const bytes = await digest(story, `${await story.volumeID('round-0')}.raw`);
   const killing = async (round: number) => {
     // Not a wait for anything: it chooses the moment of the crash.
@@ -214,7 +204,9 @@ test('everything is killed while data is put aside and adopted: it is always the
     assert.equal(await system.poolContents(), [`${next}.json`, `${next}.raw`]);
     assert.is(await digest(story, `${next}.raw`), bytes);
   }
-  await inGuest(world, 'round-6', async (serial) => assert.is(await a.readMarker(serial), 'round and round'));
+  await story.inGuest('round-6', a, async (serial) =>
+    assert.is(await a.readMarker(serial), 'round and round'),
+  );
   await story.change(volume('round-6'), { deletionPolicy: 'Delete' });
   await story.removeAndWait(volume('round-6'));
   await story.nothingLeft();

@@ -107,9 +107,7 @@ servers(
     const { server, epoch } = await serverOf(story, 'refused');
     assert.is(server, THIRD);
     assert.ok(Number(epoch) >= 2 && Number(epoch) <= 4, `placed ${epoch} times`);
-    await story.attach('refused-on-vm-a', 'refused', 'vm-a');
-    await story.waitReady(attachment('refused-on-vm-a'));
-    const id = await story.volumeID('refused');
+    const id = await story.plugIn('refused', a);
     await a.writeMarker(id, 'on another one');
     assert.is(await a.readMarker(id), 'on another one');
     await story.removeAndWait(attachment('refused-on-vm-a'), volume('refused'));
@@ -123,11 +121,7 @@ servers(
   async (world) => {
     const { story, a } = world;
     await story.makeVolume('base', { volumeServer: SECOND, size: '65Mi' });
-    const base = await story.volumeID('base');
-    await story.attach('base-on-vm-a', 'base', 'vm-a');
-    await story.waitReady(attachment('base-on-vm-a'));
-    await a.writeMarker(base, 'one origin');
-    await story.removeAndWait(attachment('base-on-vm-a'));
+    await story.inGuest('base', a, (serial) => a.writeMarker(serial, 'one origin'));
     await story.makeSnapshot('snap', 'base');
     assert.is((await story.waitReady(snapshot('snap'))).status?.server, SECOND);
     const source = { snapshotRef: { name: 'snap' } };
@@ -136,9 +130,7 @@ servers(
     await story.makeVolume('far', { source, volumeServer: THIRD });
     assert.is((await serverOf(story, 'far')).server, THIRD);
     for (const name of ['near', 'far']) {
-      await story.attach(`${name}-on-vm-a`, name, 'vm-a');
-      await story.waitReady(attachment(`${name}-on-vm-a`));
-      assert.is(await a.readMarker(await story.volumeID(name)), 'one origin');
+      assert.is(await a.readMarker(await story.plugIn(name, a)), 'one origin');
     }
     await a.writeMarker(await story.volumeID('far'), 'gone its own way');
     assert.is(await a.readMarker(await story.volumeID('near')), 'one origin');
@@ -167,12 +159,11 @@ servers('a volume is copied onto another server, and waits while one of the two 
   assert.is((await serverOf(story, 'copy')).server, THIRD);
   await story.change(serverHost(SECOND), { cordoned: false });
   // Afterwards the origin may be written to again.
-  await story.attach('origin-on-vm-a', 'origin', 'vm-a');
-  await story.waitReady(attachment('origin-on-vm-a'));
-  const id = await story.volumeID('origin');
-  await a.writeMarker(id, 'written after the copy');
-  assert.is(await a.readMarker(id), 'written after the copy');
-  await story.removeAndWait(attachment('origin-on-vm-a'), volume('origin'), volume('copy'));
+  await story.inGuest('origin', a, async (serial) => {
+    await a.writeMarker(serial, 'written after the copy');
+    assert.is(await a.readMarker(serial), 'written after the copy');
+  });
+  await story.removeAndWait(volume('origin'), volume('copy'));
 });
 
 servers('what a silent server holds says so, and nothing new goes there', async ({ story }) => {

@@ -30,31 +30,16 @@ snapshots.before(
 );
 snapshots.after(loud(async ({ story }) => await story?.close()));
 
-/** Attached to the guest for as long as the work takes. */
-async function inGuest<T>(
-  { story, a }: World,
-  name: string,
-  work: (serial: string) => Promise<T>,
-): Promise<T> {
-  await story.attach(`${name}-on-vm-a`, name, 'vm-a');
-  await story.waitReady(attachment(`${name}-on-vm-a`));
-  const serial = await story.volumeID(name);
-  await a.waitForDisk(serial);
-  const result = await work(serial);
-  await story.removeAndWait(attachment(`${name}-on-vm-a`));
-  return result;
-}
-
 const from = (name: string, more: object = {}) => ({ source: { snapshotRef: { name } }, ...more });
 
 snapshots('one Snapshot becomes many Volumes, which go their own ways', async (world) => {
   const { story, a } = world;
   await story.makeVolume('db');
   await story.waitReady(volume('db'));
-  await inGuest(world, 'db', (serial) => a.writeMarker(serial, 'prepared'));
+  await story.inGuest('db', a, (serial) => a.writeMarker(serial, 'prepared'));
   await story.makeSnapshot('nightly', 'db');
   await story.waitReady(snapshot('nightly'));
-  await inGuest(world, 'db', (serial) => a.writeMarker(serial, 'went on'));
+  await story.inGuest('db', a, (serial) => a.writeMarker(serial, 'went on'));
 
   await Promise.all([
     story.makeVolume('copy-1', from('nightly')),
@@ -64,23 +49,23 @@ snapshots('one Snapshot becomes many Volumes, which go their own ways', async (w
   const larger = await story.waitReady(volume('copy-2'));
   assert.is(larger.status?.capacity, '32Mi', 'larger than its source');
   for (const name of ['copy-1', 'copy-2']) {
-    await inGuest(world, name, async (serial) => {
+    await story.inGuest(name, a, async (serial) => {
       assert.is(await a.readMarker(serial), 'prepared', name);
       await a.writeMarker(serial, `of ${name}`);
     });
   }
-  await inGuest(world, 'copy-2', async (serial) => {
+  await story.inGuest('copy-2', a, async (serial) => {
     assert.is(await a.readMarker(serial), 'of copy-2');
     const end = await a.read(serial, 31 * MI, 512);
     assert.ok(end.equals(Buffer.alloc(512)), 'what is beyond the source reads as zeroes');
   });
-  await inGuest(world, 'db', async (serial) => assert.is(await a.readMarker(serial), 'went on'));
+  await story.inGuest('db', a, async (serial) => assert.is(await a.readMarker(serial), 'went on'));
 
   await story.removeAndWait(volume('db'));
   await story.makeVolume('copy-3', from('nightly'));
   await story.waitReady(volume('copy-3'));
   await story.removeAndWait(snapshot('nightly'));
-  await inGuest(world, 'copy-3', async (serial) => assert.is(await a.readMarker(serial), 'prepared'));
+  await story.inGuest('copy-3', a, async (serial) => assert.is(await a.readMarker(serial), 'prepared'));
   await story.removeAndWait(volume('copy-1'), volume('copy-2'), volume('copy-3'));
   await story.nothingLeft();
 });
@@ -122,7 +107,7 @@ snapshots('what a Snapshot or a source waits for is said, in any order of things
   await story.removeAndWait(attachment('used-on-vm-a'));
   await story.waitReady(snapshot('of-used'));
   await story.waitReady(volume('of-used-too'));
-  await inGuest(world, 'of-used-too', async (serial) => assert.is(await a.readMarker(serial), 'in use'));
+  await story.inGuest('of-used-too', a, async (serial) => assert.is(await a.readMarker(serial), 'in use'));
 
   await story.removeAndWait(
     ...['early', 'base', 'small', 'used', 'of-used-too'].map(volume),
@@ -140,7 +125,7 @@ snapshots(
     await story.makeVolume('big', { size: `${size}Mi` });
     await story.waitReady(volume('big'));
     const places = [0, 63, 64, 200, size - 1];
-    await inGuest(world, 'big', async (serial) => {
+    await story.inGuest('big', a, async (serial) => {
       for (const place of places) {
         await a.write(serial, place * MI, Buffer.from(`block ${place}`.padEnd(512)));
       }
@@ -163,7 +148,7 @@ snapshots(
     await story.remove(snapshot('big-snap'));
     await story.waitReady(volume('big-copy'), 120_000);
     await story.waitGone(snapshot('big-snap'));
-    await inGuest(world, 'big-copy', async (serial) => {
+    await story.inGuest('big-copy', a, async (serial) => {
       for (const place of places) {
         assert.is((await a.read(serial, place * MI, 512)).toString().trim(), `block ${place}`);
       }
@@ -227,7 +212,7 @@ snapshots('where the pool copies on write, a volume in use has its snapshot in a
       ['moved', 'before the snapshot'],
     ] as const) {
       await story.waitReady(volume(name), 120_000);
-      await inGuest(world, name, async (serial) => assert.is(await a.readMarker(serial), text, name));
+      await story.inGuest(name, a, async (serial) => assert.is(await a.readMarker(serial), text, name));
     }
     assert.is((await story.get(volume('back')))?.status?.capacity, '300Mi');
     await story.removeAndWait(...['live', 'clone', 'back', 'moved'].map(volume), snapshot('moment'));

@@ -244,11 +244,18 @@ const grow = (grown: Machine, told: bigint): void => {
 const GI = 1n << 30n;
 const SECTORS = '/local/domain/0/backend/vbd/1/51728/sectors';
 
-test('a volume that grows is larger in the running domain as soon as blkback has seen it', async () => {
+/** An agent whose disk of 1 GiB is in a running domain. */
+const onXen = async () => {
   machine.configure(XEN);
   machine.xen.sectors = Number(GI / 512n);
   order(machine);
   const agent = await startAgent(machine);
+  await agent.settle();
+  return agent;
+};
+
+test('a volume that grows is larger in the running domain as soon as blkback has seen it', async () => {
+  const agent = await onXen();
   const before = await agent.settle();
   assert.equal([before?.sizeBytes, before?.growsOnline], [String(GI), true]);
   const { asked } = machine;
@@ -266,11 +273,7 @@ test('a volume that grows is larger in the running domain as soon as blkback has
 });
 
 test('a device of another size than the server says is not shown to the domain, and stays where it is', async () => {
-  machine.configure(XEN);
-  machine.xen.sectors = Number(GI / 512n);
-  order(machine);
-  const agent = await startAgent(machine);
-  await agent.settle();
+  const agent = await onXen();
   grow(machine, 3n * GI);
   const fact = await agent.settle(5_000);
   assert.equal([fact?.state, fact?.sizeBytes, fact?.problem?.reason], ['Attached', String(GI), 'Mismatch']);
@@ -298,11 +301,7 @@ test('a disk that may only be read follows where nobody has to be asked', async 
 });
 
 test('a VM that was restarted meanwhile has the new size, and that is what is told', async () => {
-  machine.configure(XEN);
-  machine.xen.sectors = Number(GI / 512n);
-  order(machine);
-  const agent = await startAgent(machine);
-  await agent.settle();
+  const agent = await onXen();
   grow(machine, 2n * GI);
   machine.xen.sectors = Number((2n * GI) / 512n);
   machine.xen.restart('vm-a');
