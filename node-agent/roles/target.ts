@@ -1,5 +1,6 @@
 /**
- * The target role: iSCSI targets on a volume server, one per volume (or snapshot that another server copies), LUN 1, closed until an initiator is allowed.
+ * The target role: iSCSI targets on a volume server, one per volume (or snapshot that another server copies), LUN 1, closed until an
+ * initiator is allowed.
  * Targets whose IQN is not `<prefix>:<volumeID>` are not ours: they are neither reported nor touched.
  */
 

@@ -28,16 +28,15 @@ export function invitation({ system, guests }: Stage, env: NodeJS.ProcessEnv = p
     '',
     `  virsh -c '${system.libvirtd.uri}' domblklist vm-b`,
     `  tail -f ${system.dir}/controller.log            likewise ${system.hosts.map((host) => `${host}.log`).join(', ')}`,
-    ...guests
-      .slice(0, 1)
-      .map(
-        ({ consoleLog }) => `  tail -f ${consoleLog}         its serial console, silent while all is well`,
-      ),
+    `  tail -f ${consolesOf(guests)}`,
     '',
     'Here, a line that begins with the name of a VM runs in it, for example: vm-b cat /proc/partitions',
     'Ctrl-C stops everything and removes it.',
   ].join('\n');
 }
+
+const consolesOf = ([first, ...others]: readonly Guest[]): string =>
+  `${first?.consoleLog}         its serial console, silent while all is well; likewise ${others.map(({ name }) => name).join(', ')}`;
 
 /** Runs lines such as `vm-a cat /proc/partitions` in the guest of that name; returns how to end that. */
 export function serveGuests(guests: readonly Guest[], screen: Screen): () => void {
