@@ -1,4 +1,4 @@
-// The one image of both emulated machines: Debian with LVM, LIO, open-iscsi and Xen, made once into the cache.
+// The one image of all emulated machines: Debian with LVM, LIO, tgt, open-iscsi, Xen and libvirt, made once into the cache.
 
 import { createHash } from 'node:crypto';
 import {
@@ -37,13 +37,17 @@ export const GUEST_FILES = { kernel: '/boot/guest-kernel', initramfs: '/boot/gue
 const OWN_FILES = path.join(import.meta.dirname, 'image');
 const GUEST_INIT = path.join(import.meta.dirname, '..', 'guest', 'init.sh');
 const BUSYBOX = '/bin/busybox';
-const DISK_BYTES = 2 * 1024 ** 3;
+const DISK_BYTES = 3 * 1024 ** 3;
+const EXT4_MODULES = ['crc32c_generic', 'jbd2', 'mbcache', 'crc16', 'ext4'];
 /** In the order of their dependencies. */
 const INITRD_MODULES = [
   ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_blk'],
-  ...['failover', 'net_failover', 'virtio_net', 'crc32c_generic', 'jbd2', 'mbcache', 'crc16', 'ext4'],
+  ...['failover', 'net_failover', 'virtio_net', ...EXT4_MODULES],
 ];
-const GUEST_MODULES = ['xen-blkfront'];
+const GUEST_MODULES = [
+  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
+  ...['virtio_console', 'virtio_blk', 'xen-blkfront', ...EXT4_MODULES],
+];
 /** What nobody waits for here, or what would act by itself on disks and targets that are the agents'. */
 const MASKED_UNITS = [
   ...[
@@ -62,6 +66,12 @@ const MASKED_UNITS = [
     'serial-getty@hvc0.service',
   ],
   ...['open-iscsi.service', 'xendomains.service', 'xen-watchdog.service', 'lvm2-monitor.service'],
+  'libvirt-guests.service',
+];
+/** Started where the role of a machine wants them. */
+const DISABLED_UNITS = [
+  ...['tgt.service', 'libvirtd.service', 'libvirtd.socket', 'libvirtd-ro.socket', 'libvirtd-admin.socket'],
+  ...['virtlogd.socket', 'virtlogd-admin.socket', 'virtlockd.socket', 'virtlockd-admin.socket'],
 ];
 
 /** Makes the image unless it is cached (about three minutes). Needs root. */
@@ -78,7 +88,8 @@ export const ensureLabImage = async (log: Log): Promise<LabImage> => {
 
 const hashOfImage = async (): Promise<string> => {
   const hash = createHash('sha256').update(await ownRelease());
-  const lists = [imagePackages, INITRD_MODULES, GUEST_MODULES, MASKED_UNITS, [KERNEL_PACKAGE, XEN_PACKAGE]];
+  const units = [MASKED_UNITS, DISABLED_UNITS];
+  const lists = [imagePackages, INITRD_MODULES, GUEST_MODULES, ...units, [KERNEL_PACKAGE, XEN_PACKAGE]];
   hash.update(JSON.stringify(lists));
   const own = (await readdir(OWN_FILES)).sort().map((name) => path.join(OWN_FILES, name));
   for (const file of [...own, GUEST_INIT, import.meta.filename]) {
@@ -162,8 +173,7 @@ const hypervisorIn = async (root: string): Promise<string> => {
 
 /** Our own unit and settings in an unpacked system. */
 const settle = async (root: string): Promise<void> => {
-  // It would listen where LIO is to.
-  await runCommand('chroot', [root, 'systemctl', 'disable', 'tgt.service']);
+  await runCommand('chroot', [root, 'systemctl', 'disable', ...DISABLED_UNITS]);
   const units = path.join(root, 'etc', 'systemd', 'system');
   for (const unit of MASKED_UNITS) {
     const file = path.join(units, unit);
@@ -185,11 +195,11 @@ const settle = async (root: string): Promise<void> => {
   await writeFile(etc('hosts'), '127.0.0.1 localhost\n');
   // A connection carries all commands of a test, many at once; no name service is there to ask.
   await writeFile(etc('ssh/sshd_config.d/vbs.conf'), 'MaxSessions 64\nUseDNS no\nUsePAM no\n');
-  // Only the disk made for it is ever LVM's: what the guests write, and what comes by iSCSI, is not looked into.
+  // Only the disks made for it are ever LVM's: what the guests write, and what comes by iSCSI, is not looked into.
   const lvm = [
     'devices {',
     '  use_devicesfile = 0',
-    '  global_filter = [ "a|^/dev/vdc$|", "r|.*|" ]',
+    '  global_filter = [ "a|^/dev/vd[cd]$|", "r|.*|" ]',
     '}',
     '',
   ];

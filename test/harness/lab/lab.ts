@@ -1,5 +1,5 @@
-// VBS on the stack it is made for: LVM and LIO in one emulated machine, open-iscsi and Xen in another; the control plane and the
-// controller beside them on this machine.
+// VBS on the stacks it is made for, in four emulated machines: two volume servers (LVM with LIO, LVM with tgt) and two hypervisors (Xen,
+// libvirt; both with open-iscsi). The control plane and the controller run beside them on this machine.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -10,17 +10,31 @@ import { type Log, type RunningProcess, startProcess } from '../process.ts';
 import { installCluster } from '../system.ts';
 import { makeWorkdir, type Workdir } from '../workdir.ts';
 import { LabAgent } from './agent.ts';
-import { openPair, type Pair, stopKept } from './pair.ts';
+import { LabGuest } from './guest.ts';
+import type { Machine, MachineRole } from './machine.ts';
+import { LIBVIRT_HOST, type Machines, openMachines, SERVERS, stopKept, XEN_HOST } from './machines.ts';
 import { remainsOnHypervisor, remainsOnServer } from './remains.ts';
-import { startXenGuest, XenGuest } from './xen-guest.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');
-export const SERVER = 'volume-server';
-export const HYPERVISOR = 'xen-host';
-export const VG = 'vbs';
-const THIN_POOL = 'pool';
-const GUEST = 'vm-a';
-const GUEST_UUID = '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10';
+export const [LIO_SERVER, TGT_SERVER] = SERVERS;
+export const HYPERVISORS = [XEN_HOST, LIBVIRT_HOST] as const;
+export const HOSTS = [...SERVERS, ...HYPERVISORS] as const;
+export type HostName = (typeof HOSTS)[number];
+/** Thin volumes are in the thin pool of one volume group, thick ones in another. */
+export const POOLS = {
+  thin: { vg: 'vbs', thinpool: 'pool', disk: '/dev/vdc' },
+  thick: { vg: 'thick', disk: '/dev/vdd' },
+} as const;
+const PORT = 3260;
+const TARGETS: Readonly<Record<(typeof SERVERS)[number], string>> = { 'server-1': 'lio', 'server-2': 'tgt' };
+const VMMS: Readonly<Record<(typeof HYPERVISORS)[number], { profile: string; kind: 'xen' | 'libvirt' }>> = {
+  'xen-host': { profile: 'xen-xl', kind: 'xen' },
+  'libvirt-host': { profile: 'libvirt-virsh', kind: 'libvirt' },
+};
+const GUESTS = [
+  { name: 'vm-a', uuid: '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10', host: XEN_HOST },
+  { name: 'vm-b', uuid: '3d7c2a90-51fe-4b7e-8d27-6a0f5e9c1b42', host: LIBVIRT_HOST },
+] as const;
 /** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
 const OUTSIDE = '10.0.2.2';
 /** A look takes seconds here, and would take most of the machine every five seconds; a heartbeat waits for its turn. */
@@ -55,10 +69,10 @@ export class Lab {
   readonly workdir: Workdir;
   readonly #options: LabOptions;
   readonly #agents = new Map<string, LabAgent>();
+  readonly #guests = new Map<string, LabGuest>();
   #controlPlane: ControlPlane | undefined;
   #controller: RunningProcess | undefined;
-  #pair: Pair | undefined;
-  #guest: XenGuest | undefined;
+  #machines: Machines | undefined;
 
   constructor(workdir: Workdir, options: LabOptions) {
     this.workdir = workdir;
@@ -68,73 +82,93 @@ export class Lab {
   get controlPlane(): ControlPlane {
     return started(this.#controlPlane, 'the control plane');
   }
-  get pair(): Pair {
-    return started(this.#pair, 'the machines');
+  get controller(): RunningProcess {
+    return started(this.#controller, 'the controller');
   }
-  get guest(): XenGuest {
-    return started(this.#guest, 'the guest');
+  get machines(): Machines {
+    return started(this.#machines, 'the machines');
+  }
+  get log(): Log {
+    return this.#options.log;
   }
 
-  agent(host: string): LabAgent {
+  machine(host: HostName): Machine {
+    return this.machines.get(host);
+  }
+
+  agent(host: HostName): LabAgent {
     return started(this.#agents.get(host), host);
   }
 
+  guest(name: (typeof GUESTS)[number]['name']): LabGuest {
+    return started(this.#guests.get(name), name);
+  }
+
   async start(): Promise<void> {
-    const { log } = this.#options;
     const [controlPlane] = await Promise.all([this.#startCluster(), this.#startMachines()]);
     await Promise.all([
-      this.#startController(),
-      this.#startServer(),
-      this.#startHypervisor(),
-      this.#startGuest(),
+      this.startController(),
+      ...SERVERS.map(async (host) => await this.#installServer(host)),
+      ...HYPERVISORS.map(async (host) => await this.#installHypervisor(host)),
+      ...GUESTS.map(async ({ name }) => await this.#startGuest(name)),
     ]);
-    for (const host of [`volumeserver/${SERVER}`, `hypervisor/${HYPERVISOR}`]) {
-      // The object is made by the agent at its first start.
+    const objects = [
+      ...SERVERS.map((host) => `volumeserver/${host}`),
+      ...HYPERVISORS.map((host) => `hypervisor/${host}`),
+    ];
+    for (const object of objects) {
+      // It is made by the agent at its first start.
       for (const event of ['create', 'condition=Ready']) {
-        const args = ['wait', `--for=${event}`, `--timeout=${READY_LIMIT}`, host];
+        const args = ['wait', `--for=${event}`, `--timeout=${READY_LIMIT}`, object];
         await controlPlane.kubectl(args, undefined, READY_LIMIT_MS);
       }
     }
-    log('both hosts are Ready');
+    this.log('all hosts are Ready');
   }
 
   async #startCluster(): Promise<ControlPlane> {
-    const { log } = this.#options;
     const alternativeNames = [`IP:${OUTSIDE}`];
-    const controlPlane = await startControlPlane({ dir: this.workdir.dir, log, alternativeNames });
+    const controlPlane = await startControlPlane({ dir: this.workdir.dir, log: this.log, alternativeNames });
     this.#controlPlane = controlPlane;
-    await installCluster(controlPlane, [SERVER, HYPERVISOR]);
-    await controlPlane.kubectl(['apply', '-f', '-'], stringify(volumeClass));
+    await installCluster(controlPlane, HOSTS);
+    await controlPlane.kubectl(
+      ['apply', '-f', '-'],
+      volumeClasses.map((one) => stringify(one)).join('---\n'),
+    );
     return controlPlane;
   }
 
   /** As new, or as new as ones that were kept up can be. */
   async #startMachines(): Promise<void> {
     const { log, keep } = this.#options;
-    const open = async (): Promise<Pair> => {
-      const pair = await openPair({ dir: this.workdir.dir, keep, log });
-      this.#pair = pair;
-      return pair;
+    const open = async (): Promise<Machines> => {
+      const machines = await openMachines({ dir: this.workdir.dir, keep, log });
+      this.#machines = machines;
+      for (const { host, ...plan } of GUESTS) {
+        this.#guests.set(plan.name, new LabGuest(machines.get(host).ssh, VMMS[host].kind, plan));
+      }
+      return machines;
     };
-    const pair = await open();
-    const left = pair.wereUp ? await this.#remainsOrFault() : [];
+    const machines = await open();
+    const left = machines.wereUp ? await this.#remainsOrFault() : [];
     if (left.length > 0) {
       log(`the machines are not as new, so they are replaced:\n${left.join('\n')}`);
-      await pair.close();
+      await machines.close();
       await stopKept(log);
       await open();
     }
   }
 
-  async #startGuest(): Promise<void> {
-    const { hypervisor, wereUp } = this.pair;
-    this.#guest = wereUp
-      ? new XenGuest(hypervisor, GUEST)
-      : await startXenGuest(hypervisor, GUEST, GUEST_UUID);
-    this.#options.log(`guest ${GUEST} is up`);
+  async #startGuest(name: (typeof GUESTS)[number]['name']): Promise<void> {
+    if (this.machines.wereUp) {
+      await this.guest(name).answers();
+    } else {
+      await this.guest(name).start();
+    }
+    this.log(`guest ${name} is up`);
   }
 
-  async #startController(): Promise<void> {
+  async startController(): Promise<void> {
     const kubeconfig = await this.controlPlane.kubeconfigFor({
       namespace: 'vbs-system',
       serviceAccount: 'vbs-controller',
@@ -146,30 +180,33 @@ export class Lab {
     this.#controller = await startProcess({ name: 'controller', command, dir: this.workdir.dir });
   }
 
-  async #startServer(): Promise<void> {
-    const { server, serverAddress } = this.pair;
-    await makePool(this.pair);
-    const agent = new LabAgent(server);
-    this.#agents.set(SERVER, agent);
-    const pools = [{ name: 'main', profile: 'lvm-thin', params: { vg: VG, thinpool: THIN_POOL } }];
-    const target = { profile: 'lio', portals: [`${serverAddress}:3260`] };
-    await agent.install(
-      { host: SERVER, ...AGENT_SETTINGS, volumeServer: { pools, target } },
-      await this.#kubeconfigOf(SERVER),
-    );
+  async #installServer(host: (typeof SERVERS)[number]): Promise<void> {
+    const machine = this.machine(host);
+    const profile = TARGETS[host];
+    await makePools(machine);
+    if (profile === 'tgt') {
+      await machine.ssh.succeed('systemctl enable --now tgt');
+    }
+    const pools = [
+      { name: 'thin', profile: 'lvm-thin', params: { vg: POOLS.thin.vg, thinpool: POOLS.thin.thinpool } },
+    ];
+    const target = { profile, portals: [`${machine.plan.address}:${PORT}`] };
+    const agent = await this.#install(host, { volumeServer: { pools, target } });
     await agent.preparePools();
     await agent.start();
   }
 
-  async #startHypervisor(): Promise<void> {
-    const agent = new LabAgent(this.pair.hypervisor);
-    this.#agents.set(HYPERVISOR, agent);
-    const hypervisor = { initiator: { profile: 'open-iscsi' }, vmm: { profile: 'xen-xl' } };
-    await agent.install(
-      { host: HYPERVISOR, ...AGENT_SETTINGS, hypervisor },
-      await this.#kubeconfigOf(HYPERVISOR),
-    );
+  async #installHypervisor(host: (typeof HYPERVISORS)[number]): Promise<void> {
+    const hypervisor = { initiator: { profile: 'open-iscsi' }, vmm: { profile: VMMS[host].profile } };
+    const agent = await this.#install(host, { hypervisor });
     await agent.start();
+  }
+
+  async #install(host: HostName, roles: object): Promise<LabAgent> {
+    const agent = new LabAgent(this.machine(host).ssh);
+    this.#agents.set(host, agent);
+    await agent.install({ host, ...AGENT_SETTINGS, ...roles }, await this.#kubeconfigOf(host));
+    return agent;
   }
 
   async #kubeconfigOf(host: string): Promise<string> {
@@ -186,7 +223,6 @@ export class Lab {
   /** Machines that cannot be asked are not as new either. */
   async #remainsOrFault(): Promise<readonly string[]> {
     try {
-      await this.pair.hypervisor.succeed(`xl domid ${GUEST}`);
       return await this.remains();
     } catch (error) {
       return [String(error)];
@@ -195,12 +231,13 @@ export class Lab {
 
   /** Every place outside of the cluster where something of ours could be, with what is there. */
   async remains(): Promise<readonly string[]> {
-    const { server, hypervisor } = this.pair;
-    const found = await Promise.all([
-      remainsOnServer(server, VG, THIN_POOL),
-      remainsOnHypervisor(hypervisor, GUEST),
-    ]);
-    return found.flat();
+    const asked = [
+      ...SERVERS.map(async (host) => await remainsOnServer(this.machine(host).ssh, TARGETS[host], POOLS)),
+      ...GUESTS.map(
+        async ({ host, name }) => await remainsOnHypervisor(this.machine(host).ssh, VMMS[host].kind, name),
+      ),
+    ];
+    return (await Promise.all(asked)).flat();
   }
 
   /** Brings the machines' logs into the work directory. */
@@ -208,27 +245,29 @@ export class Lab {
     for (const [host, agent] of this.#agents) {
       await writeFile(path.join(this.workdir.dir, `${host}.agent.log`), await agent.log());
     }
-    const { hypervisor, server } = this.pair;
-    for (const ssh of [server, hypervisor]) {
+    const looks: Readonly<Record<MachineRole, string>> = {
+      'volume-server':
+        'lvs -a -o +lv_tags; find /sys/kernel/config/target; tgtadm --lld iscsi --mode target --op show',
+      xen: 'xl list; xenstore-ls -f /local/domain/0/backend; iscsiadm -m session -P 3; tail -n 40 /var/log/xen/*.log',
+      libvirt: 'virsh list --all; virsh dumpxml vm-b; iscsiadm -m session -P 3',
+    };
+    for (const { ssh, plan } of this.machines.all) {
       await ssh.run('dmesg | tail -n 60; journalctl -b --no-pager | tail -n 60');
+      await ssh.run(looks[plan.role]);
     }
-    await hypervisor.run(
-      'xl list; xenstore-ls -f /local/domain/0/backend; iscsiadm -m session -P 3; tail -n 40 /var/log/xen/*.log',
-    );
-    await server.run('lvs -a -o +lv_tags; find /sys/kernel/config/target');
-    await this.pair.collectConsoles();
+    await this.machines.collectConsoles();
   }
 
   /** Ends everything that is to end; a failed lab leaves its logs. */
   async close(isFailed: boolean): Promise<void> {
     if (isFailed) {
       this.workdir.keep();
-      await this.collect().catch((error: unknown) => this.#options.log(`no logs of the machines: ${error}`));
+      await this.collect().catch((error: unknown) => this.log(`no logs of the machines: ${error}`));
     }
     if (this.#options.keep) {
-      await Promise.allSettled([...this.#agents.values()].map((agent) => agent.stop()));
+      await Promise.allSettled([...this.#agents.values()].map(async (agent) => await agent.stop()));
     }
-    await this.#pair?.close();
+    await this.#machines?.close();
     await this.#controller?.stop(10_000);
     await this.#controlPlane?.stop();
     await this.workdir.remove();
@@ -242,17 +281,22 @@ const started = <T>(part: T | undefined, name: string): T => {
   return part;
 };
 
-/** As an administrator does once; a pool that is there already, and empty, is made anew for the new cluster. */
-const makePool = async ({ server }: Pair): Promise<void> => {
-  await server.succeed(
-    `! vgs ${VG} >/dev/null 2>&1 || vgremove -q -f -y ${VG} && pvcreate -q -f -y /dev/vdc && vgcreate -q ${VG} /dev/vdc &&
-lvcreate -q -y --type thin-pool -Z y -l 90%FREE -n ${THIN_POOL} ${VG}`,
-  );
+/** As an administrator does once; pools that are there already, and empty, are made anew for the new cluster. */
+const makePools = async ({ ssh }: Machine): Promise<void> => {
+  const { thin, thick } = POOLS;
+  const group = ({ vg, disk }: { readonly vg: string; readonly disk: string }): string =>
+    `{ ! vgs ${vg} >/dev/null 2>&1 || vgremove -q -f -y ${vg}; } && pvcreate -q -f -y ${disk} && vgcreate -q ${vg} ${disk}`;
+  const pool = `lvcreate -q -y --type thin-pool -Z y -l 90%FREE -n ${thin.thinpool} ${thin.vg}`;
+  await ssh.succeed([group(thin), pool, group(thick)].join(' && '));
 };
 
-const volumeClass = {
+const volumeClass = (name: string, profile: string, more: object) => ({
   apiVersion: 'vbs.dev/v1alpha1',
   kind: 'VolumeClass',
-  metadata: { name: 'standard' },
-  spec: { default: true, description: 'Thin logical volumes', poolSelector: { profile: 'lvm-thin' } },
-};
+  metadata: { name },
+  spec: { poolSelector: { profile }, ...more },
+});
+
+const volumeClasses = [
+  volumeClass('thin', 'lvm-thin', { default: true, description: 'Thin logical volumes' }),
+];

@@ -5,11 +5,13 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Log, type RunningProcess, runCommand, startProcess } from '../process.ts';
+import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
+import { identityOf } from '../workdir.ts';
 import type { LabImage } from './image.ts';
+import { qmp } from './qmp.ts';
 import { publicKeyOf, Ssh } from './ssh.ts';
 
-export type MachineRole = 'volume-server' | 'hypervisor';
+export type MachineRole = 'volume-server' | 'xen' | 'libvirt';
 
 export interface MachinePlan {
   /** Host name, and the name of its files. */
@@ -18,64 +20,140 @@ export interface MachinePlan {
   /** In the network between the machines. */
   readonly address: string;
   readonly memoryMiB: number;
-  /** Absent: no data disk. */
-  readonly dataBytes?: number;
+  /** Sizes of its data disks, `/dev/vdc` and so on. */
+  readonly dataDisks: readonly number[];
   /** On 127.0.0.1, leading to its port 22. */
   readonly sshPort: number;
-  /** The network between the machines is UDP on 127.0.0.1: its own port and the other one's. */
-  readonly wire: { readonly own: number; readonly other: number };
+  /** The network between the machines is a multicast group on the loopback device: its port. */
+  readonly wirePort: number;
 }
 
 export interface MachineSurroundings {
   /** For disks, the console and the logs. */
   readonly dir: string;
+  /** For the logs of this run; another folder when the machines outlive it. */
+  readonly runDir: string;
   readonly image: LabImage;
   readonly runtimeDisk: string;
   readonly keyFile: string;
+  /** The machines outlive this process. */
+  readonly keep: boolean;
   readonly log: Log;
 }
 
 /** Dom0's share; the rest is for guests. */
 const DOM0_MEMORY = '1536M';
+const WIRE_GROUP = '230.76.66.83';
+const BOOT_LIMIT_MS = 600_000;
+const SHUTDOWN_LIMIT_MS = 300_000;
 
-/** Makes the disks of a machine that is to be started for the first time. */
-export const makeDisks = async (plan: MachinePlan, { dir, image }: MachineSurroundings): Promise<void> => {
+/** The disks of a machine that is to be started for the first time. */
+export const makeDisks = async (
+  plan: MachinePlan,
+  { dir, image }: Pick<MachineSurroundings, 'dir' | 'image'>,
+): Promise<void> => {
   const backing = ['-f', 'qcow2', '-F', 'raw', '-b', image.disk];
   await runCommand('qemu-img', ['create', '-q', ...backing, diskOf(dir, plan)]);
-  if (plan.dataBytes !== undefined) {
-    await writeFile(dataOf(dir, plan), '');
-    await truncate(dataOf(dir, plan), plan.dataBytes);
+  for (const [index, bytes] of plan.dataDisks.entries()) {
+    await writeFile(dataOf(dir, plan, index), '');
+    await truncate(dataOf(dir, plan, index), bytes);
   }
 };
 
-/** Starts the machine as a process of the work directory: it ends with us. */
-export const startMachine = async (
-  plan: MachinePlan,
-  around: MachineSurroundings,
-): Promise<RunningProcess> => {
-  const command = ['qemu-system-x86_64', ...(await qemuArgs(plan, around))] as const;
-  return await startProcess({ name: `${plan.name}.qemu`, command, dir: around.dir });
-};
+export class Machine {
+  readonly plan: MachinePlan;
+  readonly ssh: Ssh;
+  readonly #around: MachineSurroundings;
+  #process: RunningProcess | undefined;
+  /** "pid starttime" of its QEMU. */
+  #identity: string;
 
-/** Starts the machine so that it outlives us, for whoever reads its pid in the state file. */
-export const startKeptMachine = async (plan: MachinePlan, around: MachineSurroundings): Promise<number> => {
-  const output = openSync(qemuLogOf(around.dir, plan), 'a', 0o600);
-  const child = spawn('qemu-system-x86_64', await qemuArgs(plan, around), {
-    cwd: around.dir,
-    detached: true,
-    stdio: ['ignore', output, output],
-  });
+  constructor(plan: MachinePlan, around: MachineSurroundings, identity = '') {
+    this.plan = plan;
+    this.#around = around;
+    this.#identity = identity;
+    const { keyFile, runDir } = around;
+    this.ssh = new Ssh({ name: plan.name, port: plan.sshPort, keyFile, dir: runDir });
+  }
+
+  get name(): string {
+    return this.plan.name;
+  }
+  get identity(): string {
+    return this.#identity;
+  }
+
+  /** Switches it on, with the disks as they are; `connect` waits for it. */
+  async powerOn(): Promise<void> {
+    const command = ['qemu-system-x86_64', ...(await qemuArgs(this.plan, this.#around))] as const;
+    if (this.#around.keep) {
+      this.#identity = identityOf(await startKept(this.plan, this.#around, command)) ?? '';
+      return;
+    }
+    this.#process = await startProcess({
+      name: `${this.plan.name}.qemu`,
+      command,
+      dir: this.#around.dir,
+    });
+    this.#identity = identityOf(this.#process.pid) ?? '';
+  }
+
+  /** Returns when it answers by SSH. */
+  async connect(): Promise<void> {
+    await this.ssh.open(BOOT_LIMIT_MS, this.#process);
+  }
+
+  /** Pulls the plug: what its kernel had not written to its disks is lost. */
+  async powerOff(): Promise<void> {
+    process.kill(this.#pid(), 'SIGKILL');
+    await this.#ended(10_000);
+    await this.ssh.close();
+  }
+
+  /** An orderly restart, from inside. Returns when it answers again. */
+  async reboot(): Promise<void> {
+    await this.ssh.run('systemctl reboot');
+    await this.ssh.close();
+    await this.#ended(SHUTDOWN_LIMIT_MS);
+    await this.powerOn();
+    await this.connect();
+  }
+
+  /** The network between the machines; the one to the outside, with the API server, stays. */
+  async plugWire(isUp: boolean): Promise<void> {
+    await qmp(qmpOf(this.#around.dir, this.plan), 'set_link', { name: 'between', up: isUp });
+  }
+
+  #pid(): number {
+    return Number(this.#identity.split(' ')[0]);
+  }
+
+  async #ended(timeoutMs: number): Promise<void> {
+    await waitFor({ what: `${this.name} to be off`, timeoutMs }, async () => !isUp(this.#identity));
+  }
+}
+
+export const isUp = (identity: string): boolean =>
+  identity !== '' && identityOf(Number(identity.split(' ')[0])) === identity;
+
+/** As a process that outlives us. */
+const startKept = async (
+  plan: MachinePlan,
+  { dir }: MachineSurroundings,
+  [file, ...args]: readonly [string, ...string[]],
+): Promise<number> => {
+  const output = openSync(qemuLogOf(dir, plan), 'a', 0o600);
+  const child = spawn(file, args, { cwd: dir, detached: true, stdio: ['ignore', output, output] });
   closeSync(output);
   await once(child, 'spawn');
   child.unref();
   return child.pid ?? 0;
 };
 
-export const sshOf = (plan: MachinePlan, keyFile: string, dir: string): Ssh =>
-  new Ssh({ name: plan.name, port: plan.sshPort, keyFile, dir });
-
 const diskOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qcow2`);
-const dataOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.data`);
+const dataOf = (dir: string, { name }: MachinePlan, index: number): string =>
+  path.join(dir, `${name}.data${index}`);
+const qmpOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qmp`);
 export const consoleOf = (dir: string, { name }: MachinePlan): string =>
   path.join(dir, `${name}.console.log`);
 
@@ -89,19 +167,21 @@ const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise
     `file=${file},if=virtio,format=${format},cache=unsafe${more}`,
   ];
   const [first, second] = macsOf(plan);
-  const wire = `udp=127.0.0.1:${plan.wire.other},localaddr=127.0.0.1:${plan.wire.own}`;
+  const wire = `mcast=${WIRE_GROUP}:${plan.wirePort},localaddr=127.0.0.1`;
   return [
     // Xen's Dom0 crashes on the processor with all features that can be emulated (-cpu max).
     ...['-name', plan.name, '-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'Nehalem'],
     ...['-smp', '2', '-m', String(plan.memoryMiB), '-nodefaults', '-display', 'none', '-no-reboot'],
-    ...['-serial', `file:${consoleOf(dir, plan)}`],
+    // A boot more begins where the last one ended.
+    ...['-chardev', `file,id=console,path=${consoleOf(dir, plan)},append=on`, '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${qmpOf(dir, plan)},server=on,wait=off`],
     ...disk(diskOf(dir, plan), 'qcow2'),
     ...disk(runtimeDisk, 'raw', ',readonly=on'),
-    ...(plan.dataBytes === undefined ? [] : disk(dataOf(dir, plan), 'raw')),
+    ...plan.dataDisks.flatMap((_, index) => disk(dataOf(dir, plan, index), 'raw')),
     ...['-netdev', `user,id=outside,hostfwd=tcp:127.0.0.1:${plan.sshPort}-:22`],
     ...['-device', `virtio-net-pci,netdev=outside,mac=${first},romfile=`],
-    ...['-netdev', `socket,id=between,${wire}`],
-    ...['-device', `virtio-net-pci,netdev=between,mac=${second},romfile=`],
+    ...['-netdev', `socket,id=wire,${wire}`],
+    ...['-device', `virtio-net-pci,id=between,netdev=wire,mac=${second},romfile=`],
     ...(await bootArgs(plan, around)),
   ];
 };
@@ -117,7 +197,7 @@ const bootArgs = async (plan: MachinePlan, { image, keyFile }: MachineSurroundin
   const identity = `systemd.machine_id=${Buffer.from(name.padEnd(16, '-')).toString('hex').slice(0, 32)}`;
   const words = (console: string): string =>
     [`console=${console} quiet net.ifnames=0 mitigations=off panic=-1`, identity, ...own].join(' ');
-  if (role === 'volume-server') {
+  if (role !== 'xen') {
     return ['-kernel', image.kernel, '-initrd', image.initrd, '-append', words('ttyS0')];
   }
   // Xen's mitigations, XPTI above all, empty the emulated TLB at each system call of each domain.

@@ -26,6 +26,12 @@ export const imagePackages: readonly string[] = [
   'tgt',
   'open-iscsi',
   'xen-utils-4.17',
+  'libvirt-daemon-system',
+  'libvirt-clients',
+  'qemu-system-x86',
+  'e2fsprogs',
+  'fio',
+  'bonnie++',
 ];
 
 export const KERNEL_PACKAGE = 'linux-image-amd64';

@@ -61,6 +61,10 @@ export class Ssh {
     this.#common = ['-F', 'none', '-p', String(options.port), ...settings.flatMap((one) => ['-o', one])];
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
   /** Connects, again and again until the machine answers. `machine` ends the wait when it dies. */
   async open(timeoutMs: number, machine?: RunningProcess): Promise<void> {
     const { name, dir } = this.#options;

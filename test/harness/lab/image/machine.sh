@@ -19,11 +19,15 @@ mount -o ro /dev/vdb /opt/runtime
 
 case "$(word role)" in
 volume-server)
-  modprobe -a target_core_mod target_core_iblock iscsi_target_mod dm_thin_pool
+  modprobe -a target_core_mod target_core_iblock iscsi_target_mod dm_thin_pool dm_snapshot
   mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
   ;;
-hypervisor)
+xen)
   echo "InitiatorName=iqn.1993-08.org.debian:01:$(word host)" >/etc/iscsi/initiatorname.iscsi
   modprobe -a xen-evtchn xen-gntdev xen-privcmd xen-blkback iscsi_tcp
+  ;;
+libvirt)
+  echo "InitiatorName=iqn.1993-08.org.debian:01:$(word host)" >/etc/iscsi/initiatorname.iscsi
+  modprobe iscsi_tcp
   ;;
 esac

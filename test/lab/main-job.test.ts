@@ -1,0 +1,114 @@
+// The main job on the stacks VBS is made for: thin logical volumes, exported by LIO or by tgt, reached by open-iscsi, plugged into a
+// running guest of Xen or of libvirt; a snapshot while the guest writes, a copy of it that grows, a volume that moves to the other
+// hypervisor; and all taken back until nothing is left anywhere.
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Lab, LIO_SERVER, openLab, TGT_SERVER } from '../harness/lab/lab.ts';
+import { LIBVIRT_HOST, XEN_HOST } from '../harness/lab/machines.ts';
+import { attachmentRef, LabStory, MIB, snapshot, volume } from '../harness/lab/story.ts';
+import { loud } from '../harness/loud.ts';
+
+const log = (line: string) => process.stdout.write(`# ${line}\n`);
+const THEN = 'written in the guest';
+const LATER = 'written later';
+
+interface World {
+  lab?: Lab;
+  /** How many stories were told to their end. */
+  told: number;
+}
+
+const stories = suite<World>('LVM, LIO, tgt, open-iscsi, Xen and libvirt', { told: 0 });
+const STORIES = 2;
+
+stories.before(
+  loud(async (world) => {
+    world.lab = await openLab({ log, keep: process.env.VBS_LAB_KEEP === '1' });
+  }),
+);
+
+stories.after(loud(async ({ lab, told }) => await lab?.close(told < STORIES)));
+
+const storyOf = ({ lab }: World): LabStory => {
+  assert.ok(lab, 'the lab is up');
+  return new LabStory(lab);
+};
+
+stories(
+  'over LIO, in a guest of Xen: what was written is there again, and in a copy of that moment',
+  async (world) => {
+    const story = storyOf(world);
+    const guest = story.lab.guest('vm-a');
+    const hosts = [LIO_SERVER, XEN_HOST] as const;
+    assert.equal(await guest.disks(), [], 'the guest begins without disks');
+    await story.timed('create', hosts, async () => {
+      await story.apply(volume('db', { volumeServer: LIO_SERVER, size: '64Mi' }));
+      await story.ready('vbsvol/db');
+    });
+    const id = await story.idOf('db');
+    const [first = ''] = await story.timed('attach', hosts, async () => await story.plugIn(guest, 'db'));
+    assert.is(await guest.sizeBytes(first), 64 * MIB, 'the guest sees the size asked for');
+    assert.is(await guest.readMarker(first), '', 'a new volume is all zero');
+    await guest.writeMarker(first, THEN);
+    assert.is(await story.onLogicalVolume(LIO_SERVER, id), THEN, 'the bytes are on the logical volume');
+    await story.timed('snapshot, attached', hosts, async () => {
+      await story.apply(snapshot('then', 'db'));
+      await story.ready('vbssnap/then');
+    });
+    await guest.writeMarker(first, LATER);
+    await story.timed('restore', hosts, async () => {
+      await story.apply(volume('copy', { source: { snapshotRef: { name: 'then' } } }));
+      await story.ready('vbsvol/copy');
+    });
+    const [copy = ''] = await story.plugIn(guest, 'copy');
+    assert.is(await guest.readMarker(first), LATER, 'the original goes on');
+    assert.is(await guest.readMarker(copy), THEN, 'the copy is of the moment of its Snapshot');
+    await story.timed('grow in the guest', hosts, async () => await story.grow(guest, 'copy', copy, 96));
+    assert.is(await guest.readMarker(copy), THEN, 'what has grown holds what it held');
+    await story.timed('detach', hosts, async () => await story.unplug(guest, 'db', 'copy'));
+    assert.equal(await guest.disks(), []);
+    await story.timed(
+      'delete',
+      hosts,
+      async () => await story.delete('vbsvol/copy', 'vbssnap/then', 'vbsvol/db'),
+    );
+    await story.nothingLeft();
+    world.told += 1;
+  },
+);
+
+stories('over tgt, in a guest of libvirt: a file system, which moves to a guest of Xen', async (world) => {
+  const story = storyOf(world);
+  const there = story.lab.guest('vm-b');
+  const here = story.lab.guest('vm-a');
+  const hosts = [TGT_SERVER, LIBVIRT_HOST] as const;
+  await story.apply(volume('files', { volumeServer: TGT_SERVER }));
+  await story.ready('vbsvol/files');
+  const [disk = ''] = await story.timed('attach', hosts, async () => await story.plugIn(there, 'files'));
+  assert.is(await there.sizeBytes(disk), 64 * MIB);
+  const text = 'a line in a file';
+  await there.run(
+    `mke2fs /dev/${disk} >/dev/null && mkdir -p /mnt && mount -t ext2 /dev/${disk} /mnt && echo '${text}' >/mnt/file && umount /mnt`,
+  );
+  await story.timed('detach', hosts, async () => await story.unplug(there, 'files'));
+  const onXen = [TGT_SERVER, XEN_HOST] as const;
+  const [moved = ''] = await story.timed(
+    'attach on Xen',
+    onXen,
+    async () => await story.plugIn(here, 'files'),
+  );
+  assert.is(
+    (
+      await here.run(`mkdir -p /mnt && mount -t ext2 /dev/${moved} /mnt && cat /mnt/file && umount /mnt`)
+    ).trim(),
+    text,
+    'the file came along',
+  );
+  assert.is(await story.fieldOf(attachmentRef('files', 'vm-a'), '.status.hypervisor'), XEN_HOST);
+  await story.unplug(here, 'files');
+  await story.delete('vbsvol/files');
+  await story.nothingLeft();
+  world.told += 1;
+});
+
+stories.run();
