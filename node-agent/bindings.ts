@@ -1,6 +1,7 @@
 // Joins the configured profiles to the roles of this host.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { isSea } from 'node:sea';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { AgentConfig, RoleConfig } from './config.ts';
@@ -13,7 +14,8 @@ import { loadProfile, type Profile } from './profiles/load.ts';
 import { ProfileError } from './profiles/problems.ts';
 import type { RoleName } from './profiles/vocabulary.ts';
 
-const SHIPPED = path.join(import.meta.dirname, 'profiles', 'shipped');
+/** The package installs them where an administrator looks for configuration, and keeps his changes. */
+const SHIPPED = isSea() ? '/etc/vbs/profiles' : path.join(import.meta.dirname, 'profiles', 'shipped');
 
 export interface BindingDeps {
   readonly config: AgentConfig;

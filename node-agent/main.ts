@@ -1,6 +1,5 @@
 // The composition root of the agent: reads the configuration, builds its roles, holds the host's Lease, stops in order.
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -28,6 +27,7 @@ import { RoleError } from './roles/errors.ts';
 import { profiledPool } from './roles/profiled-pool.ts';
 import { serverRole } from './server-role.ts';
 import { makeDirectory, RecordStore } from './store.ts';
+import { VERSION } from './version.ts';
 
 const clock = systemClock;
 const files = hostFiles;
@@ -51,7 +51,7 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     const own = await RecordStore.open<string>(files, `${config.stateDir}/host`);
     const clusterID = await joinCluster({ api, config, own, log, signal }).catch(async (error) => {
       if (error instanceof WrongCluster) {
-        await tellProblem({ api, config, bootID, version: await ownVersion() }, error).catch((err) =>
+        await tellProblem({ api, config, bootID, version: VERSION }, error).catch((err) =>
           log.warn({ err }, 'Cannot tell the cluster that this host is not of it'),
         );
       }
@@ -68,7 +68,7 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
       chapOf: chapSource(api, config.host, await RecordStore.open<string>(files, `${config.stateDir}/keys`)),
       bootID,
       clusterID,
-      version: await ownVersion(),
+      version: VERSION,
     };
     const roles = [
       ...(config.volumeServer === undefined ? [] : [await serverRole(program, config.volumeServer, own)]),
@@ -261,13 +261,9 @@ async function lockHost(stateDir: string): Promise<() => void> {
   return () => server.close();
 }
 
-async function ownVersion(): Promise<string> {
-  const text = await readFile(path.join(import.meta.dirname, '..', 'package.json'), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
-}
-
 const USAGE = `usage: vbs-node-agent [run] --config FILE
        vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
+       vbs-node-agent --version
 `;
 
 /** On a person's order only: done at every start, it would turn a mount point whose disk is missing into an empty pool. */
@@ -283,6 +279,15 @@ async function preparePools(config: AgentConfig, log: Log, signal: AbortSignal):
   }
 }
 
+function parsedArguments() {
+  const options = { config: { type: 'string' }, version: { type: 'boolean' } } as const;
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch {
+    return { values: {}, positionals: ['help'] };
+  }
+}
+
 /** What only a person can cure before the agent can start. */
 const isForPeople = (error: unknown): error is Error =>
   error instanceof ConfigError ||
@@ -290,11 +295,12 @@ const isForPeople = (error: unknown): error is Error =>
   error instanceof RoleError ||
   error instanceof WrongCluster;
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: { config: { type: 'string' } },
-    allowPositionals: true,
-  });
+export async function main(): Promise<number> {
+  const { values, positionals } = parsedArguments();
+  if (values.version === true) {
+    process.stdout.write(`${VERSION}\n`);
+    return 0;
+  }
   const [command = 'run', ...more] = positionals;
   if (values.config === undefined || !['run', 'prepare-pools'].includes(command) || more.length > 0) {
     process.stderr.write(USAGE);

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { type Document, LineCounter, parseDocument } from 'yaml';
 import { checkProfile } from './check.ts';
 import type { ProfileFormat } from './format.ts';
@@ -29,9 +29,17 @@ const isRegex = (text: string): boolean => {
   }
 };
 
-const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true });
-ajv.addFormat('regex', isRegex);
-const fitsSchema = ajv.compile<ProfileFormat>(schema);
+let validate: ValidateFunction<ProfileFormat> | undefined;
+
+/** Compiled at first use: that takes as long as all the rest of what loading the agent does. */
+const validator = (): ValidateFunction<ProfileFormat> => {
+  if (validate === undefined) {
+    const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true });
+    ajv.addFormat('regex', isRegex);
+    validate = ajv.compile<ProfileFormat>(schema);
+  }
+  return validate;
+};
 
 const placeOf = ({ instancePath }: ErrorObject): Place =>
   instancePath
@@ -62,6 +70,7 @@ const schemaProblem = (error: ErrorObject): Problem => {
 };
 
 const problemsOf = (plain: unknown, role: RoleName): readonly Problem[] => {
+  const fitsSchema = validator();
   if (!fitsSchema(plain)) {
     return (fitsSchema.errors ?? []).filter(({ keyword }) => keyword !== 'if').map(schemaProblem);
   }
