@@ -1,9 +1,9 @@
-// node scripts/test.ts [--tier unit|integration|all|lab] [--keep] [--stop] [path filters]
+// node scripts/test.ts [--tier unit|integration|all|lab] [--all] [--keep] [--stop] [path filters]
 //
 // Runs each test file in a process of its own. Unit files run two at a time,
 // integration files (below test/integration) one after another. Files below test/lab run in
-// emulated machines, slowly, and are not among "all": --keep lets the machines stay up for the
-// next run, --stop ends them. What uvu lets pass
+// emulated machines, slowly, and are not among "all"; those in its folders only with --all, or when
+// they are named. --keep lets the machines stay up for the next run, --stop ends them. What uvu lets pass
 // silently is a failure here: no files, a file without .run(), a file without tests,
 // tests that a failing hook kept from running.
 
@@ -48,6 +48,7 @@ const { values, positionals } = parseArgs({
   options: {
     tier: { type: 'string', default: 'all' },
     dir: { type: 'string', default: path.join(root, 'test') },
+    all: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     stop: { type: 'boolean', default: false },
   },
@@ -71,6 +72,9 @@ const main = async (): Promise<void> => {
     const slow = files.filter((file) => file.tier === tier);
     if (slow.length > 0 && !stopped) {
       outcomes.push(...(await runSlow(tier, slow)));
+    }
+    if (slow.length > 0 && tier === 'lab' && !values.keep) {
+      await stopKept(log);
     }
   }
   const sum = (pick: (outcome: Outcome) => number): number =>
@@ -99,11 +103,15 @@ const findTestFiles = async (dir: string): Promise<TestFile[]> => {
       return { file: path.join(dir, entry), name: path.join(path.basename(dir), entry), tier: tierOf(entry) };
     })
     .filter(({ tier }) => (values.tier === 'all' ? tier !== 'lab' : values.tier === tier))
+    .filter(({ name, tier }) => tier !== 'lab' || isCore(name) || values.all || positionals.length > 0)
     .filter(
       ({ name }) =>
         positionals.length === 0 || positionals.some((wanted) => name.includes(wanted.replace(/^\.\//, ''))),
     );
 };
+
+/** In the lab's folder itself, and not in one below it. */
+const isCore = (name: string): boolean => path.basename(path.dirname(name)) === 'lab';
 
 const tierOf = (entry: string): Tier => {
   const folder = entry.split(path.sep)[0];
@@ -172,7 +180,8 @@ const execute = async ({ file, tier }: TestFile): Promise<{ output: string; end:
     env: {
       ...process.env,
       ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
-      ...(values.keep ? { VBS_LAB_KEEP: '1' } : {}),
+      // Its files share the machines, which are ended after the last one.
+      ...(tier === 'lab' ? { VBS_LAB_KEEP: '1' } : {}),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

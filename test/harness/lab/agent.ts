@@ -1,22 +1,22 @@
-// The agent in an emulated machine: its sources as they are in this checkout, run by the machine's systemd.
+// The agent in an emulated machine, as a user has it there: the Debian package of this checkout, started by the machine's systemd.
 
-import { execFile } from 'node:child_process';
-import path from 'node:path';
-import { promisify } from 'node:util';
+import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
-import { waitFor } from '../process.ts';
-import { RUNTIME } from './runtime-disk.ts';
+import { buildPackage } from '../../../scripts/package/package.ts';
+import type { Log } from '../process.ts';
 import type { Ssh } from './ssh.ts';
 
-const ROOT = path.resolve(import.meta.dirname, '../../..');
-const PLACE = '/opt/vbs';
 const CONFIG = '/etc/vbs/agent.yaml';
+const KUBECONFIG = '/etc/vbs/kubeconfig';
 const LOG_FILE = '/var/log/vbs-agent.log';
 export const STATE_DIR = '/var/lib/vbs';
 const UNIT = 'vbs-node-agent';
 const PREPARE_LIMIT_MS = 600_000;
-/** A shell's exit code when a signal ended its command. In emulation Node itself crashes now and then as it starts; systemd starts the agent again. */
-const SIGNALLED = 128;
+/** What it says goes to a file, which is read on from where it was read to. */
+const DROP_IN = `[Service]
+StandardOutput=append:${LOG_FILE}
+StandardError=append:${LOG_FILE}
+`;
 
 /** One step of a profile's verb, as the agent ran it. */
 export interface RanStep {
@@ -36,59 +36,46 @@ export class LabAgent {
     this.#ssh = ssh;
   }
 
-  /** Copies this checkout's agent into the machine and gives it an empty past. */
-  async install(config: object, kubeconfig: string): Promise<void> {
+  /** Installs the package of this checkout, over another one if need be, and gives the agent an empty past. It is not started. */
+  async install(config: object, kubeconfig: string, log: Log): Promise<void> {
     await this.stop();
-    await this.#ssh.succeed(`rm -rf ${PLACE} ${STATE_DIR} ${LOG_FILE} && mkdir -p ${PLACE}`);
+    await this.#ssh.succeed(`rm -rf ${STATE_DIR} ${LOG_FILE} ${KUBECONFIG}`);
     this.#readBytes = 0;
-    const options = { cwd: ROOT, encoding: 'buffer' as const, maxBuffer: 64 * 1024 ** 2 };
-    const owner = ['--owner=0', '--group=0', '--mode=go-w'];
-    const archive = ['-cz', ...owner, 'node-agent', 'api', 'runtime', 'package.json'];
-    const { stdout } = await promisify(execFile)('tar', archive, options);
-    await this.#ssh.succeed(`tar -xz -C ${PLACE} && ln -s ${RUNTIME.modules} ${PLACE}/node_modules`, {
-      stdin: stdout,
-    });
-    await this.#ssh.write('/etc/vbs/kubeconfig', kubeconfig);
-    await this.#ssh.write(
-      CONFIG,
-      stringify({ kubeconfig: '/etc/vbs/kubeconfig', stateDir: STATE_DIR, ...config }),
-    );
+    await this.installPackage(await buildPackage(log));
+    await this.#ssh.write(`/etc/systemd/system/${UNIT}.service.d/log.conf`, DROP_IN, '644');
+    await this.#ssh.write(KUBECONFIG, kubeconfig);
+    await this.#ssh.write(CONFIG, stringify({ kubeconfig: KUBECONFIG, stateDir: STATE_DIR, ...config }));
+    await this.#ssh.succeed('systemctl daemon-reload');
+  }
+
+  /** Without a question about the configuration, which is ours. */
+  async installPackage(file: string): Promise<void> {
+    const there = '/root/vbs-node-agent.deb';
+    await this.#ssh.write(there, await readFile(file));
+    await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`);
+  }
+
+  /** To the package of this checkout, while it runs. */
+  async upgrade(log: Log): Promise<void> {
+    await this.installPackage(await buildPackage(log));
   }
 
   async preparePools(): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
-      const { exitCode, stderr } = await this.#ssh.run(this.#command('prepare-pools'), {
-        timeoutMs: PREPARE_LIMIT_MS,
-      });
-      if (exitCode === 0) {
-        return;
-      }
-      if (exitCode < SIGNALLED || tries === 3) {
-        throw new Error(`prepare-pools: exit code ${exitCode}\n${stderr}`);
-      }
-    }
+    await this.#ssh.succeed(`${UNIT} prepare-pools --config ${CONFIG}`, { timeoutMs: PREPARE_LIMIT_MS });
   }
 
   async start(): Promise<void> {
-    const service = [
-      'KillMode=mixed',
-      'TimeoutStopSec=60',
-      'Restart=on-failure',
-      'RestartPreventExitStatus=2',
-    ];
-    const output = [`StandardOutput=append:${LOG_FILE}`, `StandardError=append:${LOG_FILE}`];
-    const properties = [...service, ...output].map((one) => `--property=${one}`).join(' ');
-    await this.#ssh.succeed(`systemd-run --quiet --unit=${UNIT} ${properties} ${this.#command('run')}`);
+    await this.#ssh.succeed(`systemctl start ${UNIT}`);
   }
 
   /** Asks the agent to end and waits for it; nothing happens when it does not run. */
   async stop(): Promise<void> {
-    await this.#ssh.run(`systemctl stop ${UNIT}`, { timeoutMs: 300_000 });
-    await waitFor({ what: `${UNIT} to end`, timeoutMs: 300_000, intervalMs: 500 }, async () => {
-      const { stdout } = await this.#ssh.run(`systemctl is-active ${UNIT}`);
-      return ['inactive', 'failed'].includes(stdout.trim());
-    });
-    await this.#ssh.run(`systemctl reset-failed ${UNIT}`);
+    await this.#ssh.run(`systemctl stop ${UNIT}`, { timeoutMs: 360_000 });
+  }
+
+  /** As after a crash: systemd starts it again. */
+  async kill(): Promise<void> {
+    await this.#ssh.succeed(`systemctl kill --kill-whom=main --signal=KILL ${UNIT}`);
   }
 
   /** What it ran since this was last asked. */
@@ -104,10 +91,6 @@ export class LabAgent {
 
   async log(): Promise<string> {
     return (await this.#ssh.run(`cat ${LOG_FILE}`)).stdout;
-  }
-
-  #command(command: 'run' | 'prepare-pools'): string {
-    return `${RUNTIME.node} --no-warnings ${PLACE}/node-agent/main.ts ${command} --config ${CONFIG}`;
   }
 }
 

@@ -199,7 +199,7 @@ const settle = async (root: string): Promise<void> => {
   const lvm = [
     'devices {',
     '  use_devicesfile = 0',
-    '  global_filter = [ "a|^/dev/vd[cd]$|", "r|.*|" ]',
+    '  global_filter = [ "a|^/dev/vd[bc]$|", "r|.*|" ]',
     '}',
     '',
   ];

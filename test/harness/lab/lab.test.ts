@@ -1,7 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RanStep } from './agent.ts';
-import { productionPackages } from './runtime-disk.ts';
 import { table } from './times.ts';
 
 const lab = suite('parts of the lab');
@@ -28,21 +27,6 @@ lab('the table of commands has the longest sum first and tells failures apart', 
     '   1 ×    5.00    5.00    5.00  xen-xl xl (detach)',
     '   3 ×    0.20    0.30    0.60  lio mkdir allow',
     '   1 ×    0.05    0.05    0.05  lio mkdir allow → absent',
-  ]);
-});
-
-lab('the machines get what is needed at run time, each package with all that lies within it', () => {
-  const packages = {
-    '': {},
-    'node_modules/execa': { version: '10.0.0' },
-    'node_modules/execa/node_modules/figures': { version: '6.0.0' },
-    'node_modules/@kubernetes/client-node': { version: '2.0.0' },
-    'node_modules/uvu': { version: '0.5.6', dev: true },
-    'node_modules/@some/native': { version: '1.0.0', optional: true },
-  };
-  assert.equal(productionPackages(JSON.stringify({ packages })), [
-    ['node_modules/execa', '10.0.0'],
-    ['node_modules/@kubernetes/client-node', '2.0.0'],
   ]);
 });
 

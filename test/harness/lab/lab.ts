@@ -22,8 +22,8 @@ export const HOSTS = [...SERVERS, ...HYPERVISORS] as const;
 export type HostName = (typeof HOSTS)[number];
 /** Thin volumes are in the thin pool of one volume group, thick ones in another. */
 export const POOLS = {
-  thin: { vg: 'vbs', thinpool: 'pool', disk: '/dev/vdc' },
-  thick: { vg: 'thick', disk: '/dev/vdd' },
+  thin: { vg: 'vbs', thinpool: 'pool', disk: '/dev/vdb' },
+  thick: { vg: 'thick', disk: '/dev/vdc' },
 } as const;
 const PORT = 3260;
 const TARGETS: Readonly<Record<(typeof SERVERS)[number], string>> = { 'server-1': 'lio', 'server-2': 'tgt' };
@@ -205,7 +205,8 @@ export class Lab {
   async #install(host: HostName, roles: object): Promise<LabAgent> {
     const agent = new LabAgent(this.machine(host).ssh);
     this.#agents.set(host, agent);
-    await agent.install({ host, ...AGENT_SETTINGS, ...roles }, await this.#kubeconfigOf(host));
+    const config = { host, ...AGENT_SETTINGS, ...roles };
+    await agent.install(config, await this.#kubeconfigOf(host), this.log);
     return agent;
   }
 

@@ -20,7 +20,7 @@ export interface MachinePlan {
   /** In the network between the machines. */
   readonly address: string;
   readonly memoryMiB: number;
-  /** Sizes of its data disks, `/dev/vdc` and so on. */
+  /** Sizes of its data disks, `/dev/vdb` and so on. */
   readonly dataDisks: readonly number[];
   /** On 127.0.0.1, leading to its port 22. */
   readonly sshPort: number;
@@ -34,7 +34,6 @@ export interface MachineSurroundings {
   /** For the logs of this run; another folder when the machines outlive it. */
   readonly runDir: string;
   readonly image: LabImage;
-  readonly runtimeDisk: string;
   readonly keyFile: string;
   /** The machines outlive this process. */
   readonly keep: boolean;
@@ -161,10 +160,10 @@ export const consoleOf = (dir: string, { name }: MachinePlan): string =>
 export const qemuLogOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qemu.log`);
 
 const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise<string[]> => {
-  const { dir, runtimeDisk } = around;
-  const disk = (file: string, format: string, more = ''): string[] => [
+  const { dir } = around;
+  const disk = (file: string, format: string): string[] => [
     '-drive',
-    `file=${file},if=virtio,format=${format},cache=unsafe${more}`,
+    `file=${file},if=virtio,format=${format},cache=unsafe`,
   ];
   const [first, second] = macsOf(plan);
   const wire = `mcast=${WIRE_GROUP}:${plan.wirePort},localaddr=127.0.0.1`;
@@ -176,7 +175,6 @@ const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise
     ...['-chardev', `file,id=console,path=${consoleOf(dir, plan)},append=on`, '-serial', 'chardev:console'],
     ...['-qmp', `unix:${qmpOf(dir, plan)},server=on,wait=off`],
     ...disk(diskOf(dir, plan), 'qcow2'),
-    ...disk(runtimeDisk, 'raw', ',readonly=on'),
     ...plan.dataDisks.flatMap((_, index) => disk(dataOf(dir, plan, index), 'raw')),
     ...['-netdev', `user,id=outside,hostfwd=tcp:127.0.0.1:${plan.sshPort}-:22`],
     ...['-device', `virtio-net-pci,netdev=outside,mac=${first},romfile=`],

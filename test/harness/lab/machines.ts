@@ -16,7 +16,6 @@ import {
   makeDisks,
   qemuLogOf,
 } from './machine.ts';
-import { ensureRuntimeDisk } from './runtime-disk.ts';
 import { makeKey } from './ssh.ts';
 
 const GIB = 1024 ** 3;
@@ -35,7 +34,6 @@ export interface MachinesOptions {
 /** What is remembered of machines that stay up. */
 interface Kept {
   readonly imageDisk: string;
-  readonly runtimeDisk: string;
   readonly plans: readonly MachinePlan[];
   /** "pid starttime", in the order of the plans. */
   readonly identities: readonly string[];
@@ -49,12 +47,11 @@ const userFile = (): string => path.join(keptDir(), 'user');
 /** Starts the machines, or finds the kept ones, and returns when all answer by SSH. */
 export const openMachines = async ({ dir, keep, log }: MachinesOptions): Promise<Machines> => {
   const image = await ensureLabImage(log);
-  const runtimeDisk = await ensureRuntimeDisk(log);
-  const around = { runDir: dir, image, runtimeDisk, keep, log };
+  const around = { runDir: dir, image, keep, log };
   if (!keep) {
     return await startAll({ ...around, dir, keyFile: await makeKey(dir) });
   }
-  const found = await findKept(image.disk, runtimeDisk);
+  const found = await findKept(image.disk);
   try {
     if (found !== undefined) {
       return await reuse(found, { ...around, dir: keptDir(), keyFile: path.join(keptDir(), 'ssh-key') });
@@ -121,14 +118,13 @@ const readKept = async (): Promise<Kept | undefined> => {
 };
 
 /** Machines that are up and made from the same files as new ones would be. */
-const findKept = async (imageDisk: string, runtimeDisk: string): Promise<Kept | undefined> => {
+const findKept = async (imageDisk: string): Promise<Kept | undefined> => {
   const kept = await readKept();
   const user = await readFile(userFile(), 'utf8').catch(() => '');
   if (user !== identityOf(process.pid) && isUp(user)) {
     throw new Error(`process ${user.split(' ')[0]} uses the machines that are kept up: wait for it`);
   }
-  const isSame = kept?.imageDisk === imageDisk && kept.runtimeDisk === runtimeDisk;
-  return isSame && kept.identities.every(isUp) ? kept : undefined;
+  return kept?.imageDisk === imageDisk && kept.identities.every(isUp) ? kept : undefined;
 };
 
 /** Ends machines that were kept up and removes their disks. */
@@ -172,11 +168,11 @@ export class Machines {
 
   /** For the next run, when they outlive this one. */
   async remember(): Promise<void> {
-    const { keep, image, runtimeDisk } = this.#around;
+    const { keep, image } = this.#around;
     if (keep) {
       const plans = this.all.map(({ plan }) => plan);
       const identities = this.all.map(({ identity }) => identity);
-      const kept: Kept = { imageDisk: image.disk, runtimeDisk, plans, identities };
+      const kept: Kept = { imageDisk: image.disk, plans, identities };
       await writeFile(stateFile(), JSON.stringify(kept, undefined, 2));
     }
   }

@@ -14,9 +14,6 @@ ip link set eth0 up
 ip address add "$(word address)/24" dev eth1
 ip link set eth1 up
 
-mkdir -p /opt/runtime
-mount -o ro /dev/vdb /opt/runtime
-
 case "$(word role)" in
 volume-server)
   modprobe -a target_core_mod target_core_iblock iscsi_target_mod dm_thin_pool dm_snapshot
