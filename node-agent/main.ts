@@ -22,6 +22,7 @@ import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
 import { belongTo, liveClusterID, readIdentity, WrongCluster } from './identity.ts';
 import { keepMetricsFile } from './metrics-file.ts';
+import { checkHost } from './preflight/command.ts';
 import { ProfileError } from './profiles/problems.ts';
 import type { Program, Role } from './program.ts';
 import { RoleError } from './roles/errors.ts';
@@ -267,6 +268,7 @@ async function ownVersion(): Promise<string> {
 }
 
 const USAGE = `usage: vbs-node-agent [run] --config FILE
+       vbs-node-agent check --config FILE           tells what of this host must be changed first; changes nothing
        vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
 `;
 
@@ -296,7 +298,11 @@ async function main(): Promise<number> {
     allowPositionals: true,
   });
   const [command = 'run', ...more] = positionals;
-  if (values.config === undefined || !['run', 'prepare-pools'].includes(command) || more.length > 0) {
+  if (
+    values.config === undefined ||
+    !['run', 'check', 'prepare-pools'].includes(command) ||
+    more.length > 0
+  ) {
     process.stderr.write(USAGE);
     return 2;
   }
@@ -307,6 +313,11 @@ async function main(): Promise<number> {
     if (command === 'prepare-pools') {
       await preparePools(config, log, signal);
       return 0;
+    }
+    if (command === 'check') {
+      const bindRole = binder({ config, files, log, metrics: new Metrics(), anyVersion: true });
+      const write = (line: string) => void process.stdout.write(`${line}\n`);
+      return await checkHost({ config, bindRole, write, signal });
     }
     await runAgent(config, log, signal);
     return 0;
