@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { isSea } from 'node:sea';
+import { ConfigError } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { AgentConfig, RoleConfig } from './config.ts';
@@ -24,12 +25,14 @@ export interface BindingDeps {
   readonly metrics: Metrics;
   /** What starts the tools; the host's own starter when absent. */
   readonly run?: RunCommand;
+  /** Binds also to a version which the profile says must not be used. */
+  readonly anyVersion?: true;
 }
 
 export type BindRole = (role: RoleName, config: RoleConfig) => Promise<BoundProfile>;
 
 /** Throws ProfileError with file and line for a profile that must not be used. */
-export function binder({ config, files, log, metrics, run: given }: BindingDeps): BindRole {
+export function binder({ config, files, log, metrics, run: given, anyVersion }: BindingDeps): BindRole {
   const locks = createLocks();
   const directory = path.join(config.stateDir, 'tmp');
   const run = given ?? createRunCommand(directory);
@@ -50,7 +53,9 @@ export function binder({ config, files, log, metrics, run: given }: BindingDeps)
         );
       },
     });
-    await refuseBadVersion(bound);
+    if (anyVersion !== true) {
+      await refuseBadVersion(bound);
+    }
     return bound;
   };
 }
@@ -78,7 +83,7 @@ async function findProfile(directories: readonly string[], name: string, role: R
       }
     }
   }
-  throw new Error(`there is no profile ${name}.yaml in ${directories.join(', ')}`);
+  throw new ConfigError(`there is no profile ${name}.yaml in ${directories.join(', ')}`);
 }
 
 /** What the host's status says of a profile in use; several pools are one row with one hash. */

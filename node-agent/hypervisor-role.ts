@@ -2,6 +2,7 @@
 import type { Attachment } from '../api/attachment.ts';
 import { keyOf } from '../api/object.ts';
 import { ATTACHMENTS } from '../api/resources.ts';
+import { ConfigError } from '../runtime/errors.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
@@ -10,6 +11,8 @@ import { connectionReconciler } from './connection/reconcile.ts';
 import type { HypervisorDeps } from './connection/visit.ts';
 import { keepCopies } from './copies.ts';
 import { hypervisorVisitor } from './host/hypervisor.ts';
+import { checksOf } from './preflight/checks.ts';
+import { hostCheckup } from './preflight/checkup.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import { agentQueue, type Program, type Role, roleOf } from './program.ts';
 import type { Initiator } from './roles/initiator.ts';
@@ -24,7 +27,7 @@ type HypervisorConfig = NonNullable<AgentConfig['hypervisor']>;
 export async function hypervisorRole(program: Program, config: HypervisorConfig): Promise<Role> {
   const { api, clock, log, metrics, files, bootID } = program;
   const { host, stateDir, iqnPrefix, resyncSeconds } = program.config;
-  const { vmm, initiator, bound } = await bindRoles(program, config);
+  const { vmm, initiator, bound } = await bindHypervisor(program, config);
   const attachments = new Reflector<Attachment>({
     api,
     clock,
@@ -55,6 +58,8 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     resizedAtMs: new Map(),
     seenBytes: new Map(),
   };
+  const subjects = bound.map(([, profile]) => ({ name: profile.name, bound: profile }));
+  const checkup = hostCheckup({ checks: checksOf(subjects, program.config), clock, log });
   return roleOf(program, {
     name: 'hypervisor',
     caches: [attachments],
@@ -69,7 +74,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
       {
         name: 'hypervisor',
         queue: hostQueue,
-        reconcile: hypervisorVisitor({ program, deps, queue, bound }),
+        reconcile: hypervisorVisitor({ program, deps, queue, bound, checkup }),
         concurrency: 1,
       },
     ],
@@ -82,8 +87,11 @@ interface BoundRoles {
   readonly bound: readonly (readonly [string, BoundProfile])[];
 }
 
-/** Throws when the VMM does not take what the initiator provides. */
-async function bindRoles(program: Program, config: HypervisorConfig): Promise<BoundRoles> {
+/** Throws ConfigError when the VMM does not take what the initiator provides. */
+export async function bindHypervisor(
+  program: Pick<Program, 'bindRole' | 'config'>,
+  config: HypervisorConfig,
+): Promise<BoundRoles> {
   const boundVmm = await program.bindRole('vmm', config.vmm);
   const boundInitiator = await program.bindRole('initiator', config.initiator);
   const vmm = profiledVmm(boundVmm);
@@ -92,7 +100,7 @@ async function bindRoles(program: Program, config: HypervisorConfig): Promise<Bo
       ? sessionInitiator(boundInitiator, { iqnPrefix: program.config.iqnPrefix })
       : vmmInitiator(boundInitiator);
   if (!vmm.accepts.includes(initiator.kind)) {
-    throw new Error(
+    throw new ConfigError(
       `profile ${boundVmm.name} does not take what profile ${boundInitiator.name} provides (${initiator.kind}); it takes ${vmm.accepts.join(', ')}`,
     );
   }

@@ -21,6 +21,7 @@ import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
 import { belongTo, liveClusterID, readIdentity, WrongCluster } from './identity.ts';
 import { keepMetricsFile } from './metrics-file.ts';
+import { checkHost } from './preflight/command.ts';
 import { ProfileError } from './profiles/problems.ts';
 import type { Program, Role } from './program.ts';
 import { RoleError } from './roles/errors.ts';
@@ -262,6 +263,7 @@ async function lockHost(stateDir: string): Promise<() => void> {
 }
 
 const USAGE = `usage: vbs-node-agent [run] --config FILE
+       vbs-node-agent check --config FILE           tells what of this host must be changed first; changes nothing
        vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
        vbs-node-agent --version
 `;
@@ -302,7 +304,11 @@ export async function main(): Promise<number> {
     return 0;
   }
   const [command = 'run', ...more] = positionals;
-  if (values.config === undefined || !['run', 'prepare-pools'].includes(command) || more.length > 0) {
+  if (
+    values.config === undefined ||
+    !['run', 'check', 'prepare-pools'].includes(command) ||
+    more.length > 0
+  ) {
     process.stderr.write(USAGE);
     return 2;
   }
@@ -313,6 +319,11 @@ export async function main(): Promise<number> {
     if (command === 'prepare-pools') {
       await preparePools(config, log, signal);
       return 0;
+    }
+    if (command === 'check') {
+      const bindRole = binder({ config, files, log, metrics: new Metrics(), anyVersion: true });
+      const write = (line: string) => void process.stdout.write(`${line}\n`);
+      return await checkHost({ config, bindRole, write, signal });
     }
     await runAgent(config, log, signal);
     return 0;

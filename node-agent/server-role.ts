@@ -13,6 +13,8 @@ import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
 import { refuseSetting, type TargetSetting } from './host/target-setting.ts';
 import { lookAt, openPools } from './pools.ts';
+import { checksOf } from './preflight/checks.ts';
+import { type Checkup, hostCheckup } from './preflight/checkup.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import { agentQueue, type LoopSetup, type Program, type Role, roleOf } from './program.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
@@ -92,9 +94,24 @@ export async function serverRole(
       remoteCopyQueue,
       copyFailures,
       telling,
+      checkup: checkupOf(program, [
+        ...pools.map(({ bound }) => bound),
+        boundTarget,
+        ...(boundReader === undefined ? [] : [boundReader]),
+      ]),
     }),
   });
 }
+
+const checkupOf = ({ config, clock, log }: Program, profiles: readonly BoundProfile[]): Checkup =>
+  hostCheckup({
+    checks: checksOf(
+      profiles.map((bound) => ({ name: bound.name, bound })),
+      config,
+    ),
+    clock,
+    log,
+  });
 
 interface Parts {
   readonly pools: Awaited<ReturnType<typeof openPools>>;
@@ -106,10 +123,11 @@ interface Parts {
   readonly remoteCopyQueue: WorkQueue;
   readonly copyFailures: Map<string, Problem>;
   readonly telling: Awaitable;
+  readonly checkup: Checkup;
 }
 
 function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
-  const { pools, boundTarget, boundReader, queue, hostQueue, copyFailures, telling } = parts;
+  const { pools, boundTarget, boundReader, queue, hostQueue, copyFailures, telling, checkup } = parts;
   const { volumes, snapshots } = deps;
   const copy = copyVisitor({
     deps,
@@ -136,6 +154,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
           pools,
           boundTarget,
           boundReader,
+          checkup,
           isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),
@@ -171,8 +190,8 @@ function addOnChange(
 }
 
 /** Throws ConfigError for an initiator that cannot read by itself. */
-async function bindReader(
-  program: Program,
+export async function bindReader(
+  program: Pick<Program, 'bindRole'>,
   config: ServerConfig['initiator'],
 ): Promise<BoundProfile | undefined> {
   const bound = config && (await program.bindRole('initiator', config));

@@ -11,6 +11,8 @@ export interface ReasonInfo {
   readonly stalls?: true;
   /** An ordinary wait for its turn: nothing is wrong, and its event is no warning. */
   readonly waits?: true;
+  /** About the settings of a host: it says nothing about what is on it. */
+  readonly setting?: true;
   /** A step which normally lasts no longer than so many milliseconds: untold until then, and no event. */
   readonly passesMs?: number;
 }

@@ -216,4 +216,36 @@ const host = {
   },
 } as const satisfies Record<string, ReasonInfo>;
 
-export const PROBLEMS = { ...server, ...hypervisor, ...host } as const;
+/** How the host is set up; see docs/preflight.md. Nothing new is put on it, and what is on it goes on. */
+const settings = {
+  HostUnsafe: {
+    by: both,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'A setting of the host puts data, or the disks of its VMs, in danger.',
+    remedy: 'change what the message names; `vbs-node-agent check` on the host tells more',
+    setting: true,
+  },
+  LvmSeesGuests: {
+    by: both,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The LVM of the host looks into the disks of guests, and would activate what it finds there.',
+    remedy: 'write the filter which the message shows; `vbs-node-agent check` on the host tells more',
+    setting: true,
+  },
+  AutomaticLogin: {
+    by: H,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'The host would log in to our targets by itself when it boots, whoever may use them by then.',
+    remedy: 'write what the message shows in the record which it names',
+    setting: true,
+  },
+  FaultyTool: {
+    by: both,
+    on: ['HostSafe', 'Ready'],
+    meaning: 'A tool has a fault that is known, or does not fit its own daemon.',
+    remedy: 'install the version which the message names, and restart what uses it',
+    setting: true,
+  },
+} as const satisfies Record<string, ReasonInfo>;
+
+export const PROBLEMS = { ...server, ...hypervisor, ...host, ...settings } as const;

@@ -2,6 +2,7 @@
 import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
 import type { AttachmentStatus } from '../../api/generated/v1alpha1.ts';
 import type { Hypervisor } from '../../api/hosts.ts';
+import { infoOf } from '../../api/reasons.ts';
 import { type Grant, grantFor, hasFinalizer, isDeleting, type Volume } from '../../api/volume.ts';
 import { findHypervisor, type HypervisorView, instanceOn } from '../binding.ts';
 
@@ -82,7 +83,8 @@ const MOST_INSTANCES = 1024;
 /** The host looked at its VMs and told of all of them: only then is a VM that is not listed not there. */
 function listsAll({ status }: Hypervisor): boolean {
   const { instances, problems = [] } = status?.agent ?? {};
-  return problems.length === 0 && instances !== undefined && instances.length < MOST_INSTANCES;
+  const isSeen = problems.every(({ reason }) => infoOf(reason)?.setting === true);
+  return isSeen && instances !== undefined && instances.length < MOST_INSTANCES;
 }
 
 /** A cold move: the bound hypervisor answers and no longer has the VM, and another one does. */

@@ -57,6 +57,11 @@ export class CommandError extends Error {
   }
 }
 
+/** No such command in the search path. */
+export class CommandNotFound extends CommandError {
+  override readonly name = 'CommandNotFound';
+}
+
 /**
  * The deadline passed (or, with `term`, the caller gave up) and the command still runs. Nobody may start a command of the same lock
  * class before `ended`, which resolves when the process is really gone and never rejects.
@@ -122,7 +127,10 @@ const finish = async (child: Child, command: Command): Promise<CommandOutput> =>
   const said = quote(redact(stderr.text, command.secrets));
   if (result.exitCode === undefined) {
     const why = result.signal === undefined ? `did not start (${result.code})` : `ended by ${result.signal}`;
-    throw new CommandError(command.file, said === '' ? why : `${why}: ${said}`);
+    const message = said === '' ? why : `${why}: ${said}`;
+    throw result.code === 'ENOENT'
+      ? new CommandNotFound(command.file, message)
+      : new CommandError(command.file, message);
   }
   if (stdout.overflowed || stderr.overflowed) {
     throw new CommandError(command.file, `said more than ${OUTPUT_LIMIT_BYTES} bytes`);

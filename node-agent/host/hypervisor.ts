@@ -8,6 +8,7 @@ import type { Reconcile } from '../../runtime/loop.ts';
 import type { WorkQueue } from '../../runtime/workqueue.ts';
 import { profileFacts } from '../bindings.ts';
 import { type HypervisorDeps, initiatorOf } from '../connection/visit.ts';
+import type { Checkup } from '../preflight/checkup.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
@@ -23,6 +24,7 @@ export interface HypervisorWork {
   readonly deps: HypervisorDeps;
   readonly queue: WorkQueue;
   readonly bound: readonly (readonly [string, BoundProfile])[];
+  readonly checkup: Checkup;
 }
 
 interface SeenDisks {
@@ -39,7 +41,7 @@ interface SeenHost extends SeenDisks {
 
 /** One visit of the host; its key says nothing. */
 export function hypervisorVisitor(work: HypervisorWork): Reconcile {
-  const { program, deps, bound } = work;
+  const { program, deps, bound, checkup } = work;
   const { api, config } = program;
   const reporter = new HostReporter<Hypervisor>();
   let profiles: readonly ProfileFact[] | undefined;
@@ -51,13 +53,14 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
     wake(work, woken, before !== undefined && !sameJson(before, seen));
     before = seen;
     const accounted = accountedFor(deps, seen);
+    const settings = await checkup.problems(signal);
     const factsAfter = (host: Hypervisor | undefined) =>
       hypervisorFacts({
         bootID: program.bootID,
         version: program.version,
         clusterID: program.clusterID,
         profiles: profiles ?? [],
-        problems: seen.problem === undefined ? [] : [seen.problem],
+        problems: [...(seen.problem === undefined ? [] : [seen.problem]), ...settings],
         initiator: initiatorOf(deps),
         ...(seen.instances === undefined ? {} : { instances: seen.instances }),
         unidentified: deps.vmm.unidentified(),

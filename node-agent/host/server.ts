@@ -7,6 +7,7 @@ import type { Reconcile } from '../../runtime/loop.ts';
 import { profileFacts } from '../bindings.ts';
 import { readersOf } from '../export/readers.ts';
 import type { OpenPool } from '../pools.ts';
+import type { Checkup } from '../preflight/checkup.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
@@ -24,6 +25,7 @@ export interface ServerWork {
   readonly boundTarget: BoundProfile;
   /** Of an initiator that can read; absent where nothing is copied from other servers. */
   readonly boundReader: BoundProfile | undefined;
+  readonly checkup: Checkup;
   readonly isSynced: () => boolean;
   /** Asks for a visit of a volume. */
   readonly wake: (volumeID: string) => void;
@@ -31,7 +33,7 @@ export interface ServerWork {
 
 /** One visit of the host; its key says nothing. */
 export function volumeServerVisitor(work: ServerWork): Reconcile {
-  const { program, deps, pools, boundTarget, boundReader } = work;
+  const { program, deps, pools, boundTarget, boundReader, checkup } = work;
   const reporter = new HostReporter<VolumeServer>();
   const bound = [
     ...pools.map((open) => ['pool', open.bound] as const),
@@ -52,6 +54,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
     }
     const { exports, problem } = await seeExports(deps);
     wakeUnserved(work, exports);
+    const settings = await checkup.problems(signal);
     const report = {
       api: program.api,
       resource: VOLUME_SERVERS,
@@ -63,7 +66,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           version: program.version,
           clusterID: program.clusterID,
           profiles: profiles ?? [],
-          problems: problem === undefined ? [] : [problem],
+          problems: [...(problem === undefined ? [] : [problem]), ...settings],
           portals: deps.target.portals(),
           remoteCopy: boundReader !== undefined,
           targetGrows: deps.target.can.resizeOnline,

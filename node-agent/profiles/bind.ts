@@ -12,7 +12,7 @@ import type { Profile } from './load.ts';
 import { type Row, RowsError } from './row.ts';
 import { readRows } from './rows.ts';
 import { type Settings, settle } from './settings.ts';
-import { runStep, type StepScope, shownArgv } from './steps.ts';
+import { fillTemplate, runStep, type StepScope, shownArgv } from './steps.ts';
 import { expandLets, render } from './template.ts';
 import { checkValue, ParameterError, type Values } from './values.ts';
 import { type Outcome, ROLES, type VerbShape } from './vocabulary.ts';
@@ -61,6 +61,15 @@ export interface Version {
   readonly bad?: string;
 }
 
+/** Parameters beside the settings. */
+type Texts = Readonly<Record<string, string>>;
+
+export interface StepAnswer {
+  readonly outcome: Outcome;
+  readonly rows: readonly Row[];
+  readonly said: string;
+}
+
 export interface BoundProfile {
   readonly name: string;
   readonly role: string;
@@ -76,6 +85,15 @@ export interface BoundProfile {
    * that must not reach a command, and CommandError when a command gave no answer.
    */
   call(verb: string, values: Values, signal: AbortSignal): Promise<CallResult>;
+  /**
+   * Runs a step of none of its verbs, which changes nothing. With rows that give none it is `absent`. Throws RowsError for what is not
+   * understood, and CommandError when a command gave no answer.
+   */
+  step(step: StepFormat, more: Texts, signal: AbortSignal): Promise<StepAnswer>;
+  /** A template with the settings filled in. */
+  text(template: string, more: Texts): string;
+  /** Where its commands run. */
+  readonly host: { readonly run: RunCommand; readonly files: Files };
   /** Undefined for a profile without a version verb. */
   version(signal: AbortSignal): Promise<Version | undefined>;
 }
@@ -225,6 +243,28 @@ const callVerb = async (
   }
 };
 
+const looseScope = ({ profile, settings }: Bound, more: Texts): StepScope => ({
+  format: profile.format,
+  values: new Map([...settings, ...Object.entries(more)]),
+  secrets: [],
+});
+
+const answerStep = async (
+  { options }: Bound,
+  step: StepFormat,
+  scope: StepScope,
+  signal: AbortSignal,
+): Promise<StepAnswer> => {
+  const world = { run: options.run, files: options.files, directory: options.directory ?? tmpdir() };
+  const result = await runStep(step, scope, world, signal);
+  const { outcome, said } = result;
+  if (outcome !== 'ok' || step.rows === undefined) {
+    return { outcome, rows: [], said };
+  }
+  const rows = asList(step.rows).flatMap((format) => readRows(format, result));
+  return { outcome: rows.length === 0 ? 'absent' : 'ok', rows, said };
+};
+
 /** Throws a ProfileError for settings that the profile does not have or that do not fit. */
 export const bind = (profile: Profile, options: BindOptions): BoundProfile => {
   const settings = settle(profile, options.params);
@@ -240,6 +280,9 @@ export const bind = (profile: Profile, options: BindOptions): BoundProfile => {
     setting: (name) => settings.get(name),
     has,
     call: (verb, values, signal) => callVerb(bound, verb, values, signal),
+    host: { run: options.run, files: options.files },
+    step: (step, more, signal) => answerStep(bound, step, looseScope(bound, more), signal),
+    text: (template, more) => fillTemplate(looseScope(bound, more), template),
     version: async (signal) => {
       if (!has('version')) {
         return undefined;

@@ -47,7 +47,7 @@ export const gives = ({ verbs }: ProfileFormat, verb: string, column: string): b
 const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
   join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];
 
-const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
+export const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
   const sources = SOURCES.filter((source) => format[source] !== undefined);
   const entries = ENTRY_COLUMNS[action] !== undefined;
   const right = entries

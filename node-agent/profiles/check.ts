@@ -1,5 +1,6 @@
 /** What the schema cannot say: verbs, parameters, columns and secrets of the role. Pure. */
 
+import { checkHostChecks } from './check-host.ts';
 import { checkRowsFormat, gives } from './check-rows.ts';
 import {
   ACTIONS,
@@ -297,6 +298,13 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   const types = typesOf(profile, anyVerb === undefined ? {} : { params: anyVerb });
   checkTemplate({ profile, types, problems }, ['lock'], profile.lock ?? '', false);
   checkVerbs(profile, role, problems);
+  const checkTypes = new Map([...typesOf(profile, {}), ['iqnPrefix', 'word']]);
+  const scope = { profile, types: checkTypes, problems };
+  checkHostChecks(profile, {
+    step: (place, step) => checkStep(scope, place, step),
+    template: (place, template) => checkTemplate(scope, place, template, false),
+    problems,
+  });
   checkIDs(profile, problems);
   checkGrowth(profile, problems);
   checkNeeded(profile, role, problems);

@@ -93,6 +93,47 @@ export interface SettingFormat {
   readonly description: string;
 }
 
+/** Checks which need more than data: see node-agent/preflight. */
+export const RULES = ['lvmLeavesVolumes', 'lvmLeavesIscsi'] as const;
+export type RuleName = (typeof RULES)[number];
+
+/** A `key = value` of a configuration file, or of each file that a pattern finds. */
+export interface KeptSetting {
+  readonly file: string | readonly string[];
+  readonly key: string;
+  /** What holds where the file does not name the key. Without it a file that does not is passed over. */
+  readonly default?: string;
+  /** One of both: what a good value looks like (a template of a regular expression), or the least that it may be. */
+  readonly match?: string;
+  readonly min?: number;
+}
+
+/** What the tool needs of its host. Exactly one of setting, steps, same, rule. */
+export interface CheckFormat {
+  /** What should be so, as a sentence. */
+  readonly check: string;
+  readonly why: string;
+  /** `fail` when absent: data would be in danger. */
+  readonly severity?: 'fail' | 'warn';
+  /** The reason of HostSafe. */
+  readonly reason?: 'HostUnsafe' | 'LvmSeesGuests' | 'AutomaticLogin' | 'FaultyTool';
+  /** The running agent sees it anyway, and at once: told by the command only. */
+  readonly live?: true;
+  readonly setting?: KeptSetting;
+  /** It passes with the first step that ends with one of `passes`; a step with rows that gives none is `absent`. */
+  readonly steps?: StepFormat | readonly StepFormat[];
+  readonly passes?: readonly Outcome[];
+  /** Two steps which must give the same rows. */
+  readonly same?: readonly StepFormat[];
+  readonly rule?: RuleName;
+  /** What is so instead, for steps and same. */
+  readonly wrong?: string;
+  /** Text for the file (that of the setting, or `file`), or a command for a person. */
+  readonly put?: string;
+  readonly file?: string;
+  readonly run?: string;
+}
+
 export interface ProfileFormat {
   readonly profile: 1;
   readonly role: RoleName;
@@ -108,6 +149,7 @@ export interface ProfileFormat {
   readonly run?: RunFormat;
   readonly outcomes?: readonly OutcomeRule[];
   readonly versions?: { readonly bad: readonly { readonly match: string; readonly why: string }[] };
+  readonly checks?: readonly CheckFormat[];
   readonly verbs: Readonly<Record<string, StepFormat | readonly StepFormat[]>>;
 }
 

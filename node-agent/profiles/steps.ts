@@ -56,6 +56,10 @@ const required = (fill: Fill, template: string): string => {
   return text;
 };
 
+/** Throws a TypeError for a value that is not set. */
+export const fillTemplate = (scope: StepScope, template: string): string =>
+  required(filler(scope, new Map()), template);
+
 const contentText = (content: Content, scope: StepScope, fill: Fill): string => {
   if (content.xml !== undefined) {
     return buildXml(content.xml, fill);

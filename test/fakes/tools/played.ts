@@ -8,6 +8,8 @@ import { type Outcome, ROLES, type RoleName } from '../../../node-agent/profiles
 
 const SHIPPED = path.join(import.meta.dirname, '../../../node-agent/profiles/shipped');
 
+import { memoryFiles } from '../memory-files.ts';
+
 /** A parameter of a verb as text; empty when it was not given. */
 export type Given = (parameter: string) => string;
 
@@ -22,6 +24,8 @@ export interface PlayedProfile {
   /** Told of every verb that is no look. */
   readonly onChange: () => void;
 }
+
+const notPlayed = (what: string): Promise<never> => Promise.reject(new TypeError(`${what} is not played`));
 
 /** Throws TypeError for a verb that the role does not have or the tool does not play. */
 export async function playedProfile({ role, name, tool, onChange }: PlayedProfile): Promise<BoundProfile> {
@@ -49,6 +53,9 @@ export async function playedProfile({ role, name, tool, onChange }: PlayedProfil
     setting: () => undefined,
     has: (verb) => tool[verb] !== undefined,
     call,
+    host: { run: () => notPlayed('the host'), files: memoryFiles() },
+    step: () => notPlayed('a step of no verb'),
+    text: (template) => template,
     version: async () => ({ version: 'played' }),
   };
 }

@@ -53,6 +53,7 @@ function setUp(vmm: {
     },
     queue: { add: () => {} },
     bound: [],
+    checkup: { problems: async () => [] },
   } as unknown as HypervisorWork;
   const visit = hypervisorVisitor(work);
   return async (): Promise<HypervisorAgent> => {

@@ -60,6 +60,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     },
     pools: [openPool('main', () => view), ...(lookAtOther ? [openPool('other', lookAtOther)] : [])],
     boundTarget: { name: 'tgtd', hash: 'x', version: async () => undefined },
+    checkup: { problems: async () => [] },
     isSynced: () => true,
     wake: () => {},
   } as unknown as ServerWork);
