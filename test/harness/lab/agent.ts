@@ -2,8 +2,6 @@
 
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
-import { buildPackage } from '../../../scripts/package/package.ts';
-import type { Log } from '../process.ts';
 import type { Ssh } from './ssh.ts';
 
 const CONFIG = '/etc/vbs/agent.yaml';
@@ -36,28 +34,23 @@ export class LabAgent {
     this.#ssh = ssh;
   }
 
-  /** Installs the package of this checkout, over another one if need be, and gives the agent an empty past. It is not started. */
-  async install(config: object, kubeconfig: string, log: Log): Promise<void> {
+  /** Installs the package, over another one if need be, and gives the agent an empty past. It is not started. */
+  async install(config: object, kubeconfig: string, file: string): Promise<void> {
     await this.stop();
     await this.#ssh.succeed(`rm -rf ${STATE_DIR} ${LOG_FILE} ${KUBECONFIG}`);
     this.#readBytes = 0;
-    await this.installPackage(await buildPackage(log));
+    await this.upgrade(file);
     await this.#ssh.write(`/etc/systemd/system/${UNIT}.service.d/log.conf`, DROP_IN, '644');
     await this.#ssh.write(KUBECONFIG, kubeconfig);
     await this.#ssh.write(CONFIG, stringify({ kubeconfig: KUBECONFIG, stateDir: STATE_DIR, ...config }));
     await this.#ssh.succeed('systemctl daemon-reload');
   }
 
-  /** Without a question about the configuration, which is ours. */
-  async installPackage(file: string): Promise<void> {
+  /** To this package, while it runs; without a question about the configuration, which is ours. */
+  async upgrade(file: string): Promise<void> {
     const there = '/root/vbs-node-agent.deb';
     await this.#ssh.write(there, await readFile(file));
     await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`);
-  }
-
-  /** To the package of this checkout, while it runs. */
-  async upgrade(log: Log): Promise<void> {
-    await this.installPackage(await buildPackage(log));
   }
 
   async preparePools(): Promise<void> {

@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace } from '../../../api/names.ts';
+import { buildPackage } from '../../../scripts/package/package.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane.ts';
 import { type Log, type RunningProcess, startProcess } from '../process.ts';
 import { installCluster } from '../system.ts';
@@ -73,6 +74,7 @@ export class Lab {
   #controlPlane: ControlPlane | undefined;
   #controller: RunningProcess | undefined;
   #machines: Machines | undefined;
+  #package: Promise<string> | undefined;
 
   constructor(workdir: Workdir, options: LabOptions) {
     this.workdir = workdir;
@@ -105,7 +107,8 @@ export class Lab {
   }
 
   async start(): Promise<void> {
-    const [controlPlane] = await Promise.all([this.#startCluster(), this.#startMachines()]);
+    const parts = [this.#startCluster(), this.#startMachines(), this.package()] as const;
+    const [controlPlane] = await Promise.all(parts);
     await Promise.all([
       this.startController(),
       ...SERVERS.map(async (host) => await this.#installServer(host)),
@@ -168,6 +171,12 @@ export class Lab {
     this.log(`guest ${name} is up`);
   }
 
+  /** The file of the agent's Debian package of this checkout. */
+  async package(): Promise<string> {
+    this.#package ??= buildPackage(this.log);
+    return await this.#package;
+  }
+
   async startController(): Promise<void> {
     const kubeconfig = await this.controlPlane.kubeconfigFor({
       namespace: 'vbs-system',
@@ -206,7 +215,7 @@ export class Lab {
     const agent = new LabAgent(this.machine(host).ssh);
     this.#agents.set(host, agent);
     const config = { host, ...AGENT_SETTINGS, ...roles };
-    await agent.install(config, await this.#kubeconfigOf(host), this.log);
+    await agent.install(config, await this.#kubeconfigOf(host), await this.package());
     return agent;
   }
 

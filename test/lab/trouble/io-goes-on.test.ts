@@ -75,7 +75,8 @@ story('all agents and the controller are killed', async (_, lab) => {
 });
 
 story('all agents are upgraded', async (_, lab) => {
-  await Promise.all(HOSTS.map(async (host) => await lab.agent(host).upgrade(lab.log)));
+  const file = await lab.package();
+  await Promise.all(HOSTS.map(async (host) => await lab.agent(host).upgrade(file)));
 });
 
 story('the volume server with LIO loses its power', async (_, lab) => await powerCut(lab, LIO_SERVER));
