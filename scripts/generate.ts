@@ -1,5 +1,5 @@
 // Makes what follows from crds/ (the types, the table of fields, the policies that keep hosts and controller to their own)
-// and the reference pages of what the programs say: conditions with their reasons, and metrics.
+// and the reference pages of what the programs say: conditions with their reasons, metrics, and what a host must be like.
 // `node scripts/generate.ts` writes them; with --check it only tells whether the committed ones are in step.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,6 +11,7 @@ import { conditionsPage } from './generate/conditions-page.ts';
 import { controllerPolicy } from './generate/controller-policy.ts';
 import { fieldTable } from './generate/field-table.ts';
 import { metricsPage } from './generate/metrics-page.ts';
+import { preflightPage } from './generate/preflight-page.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 
@@ -79,6 +80,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/fields.md', fieldTable(crds)],
     ['docs/reference/conditions.md', conditionsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
+    ['docs/preflight.md', await preflightPage()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
     ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],
   ]);

@@ -73,7 +73,11 @@ async function checkSetting(world: World, setting: KeptSetting, put: string): Pr
 const isAnswer = (step: StepFormat, { outcome }: StepAnswer): boolean =>
   actionOf(step) === 'exec' || outcome === 'ok' || outcome === 'absent';
 
-type Heard = { readonly kind: 'passes' | 'fails' | 'unclear'; readonly said: string };
+interface Heard {
+  /** `notHere`: a file says no, and a command may know better, as of a module that is not loaded. */
+  readonly kind: 'passes' | 'no' | 'notHere' | 'unclear';
+  readonly said: string;
+}
 
 async function ask(world: World, step: StepFormat, passes: CheckFormat['passes']): Promise<Heard> {
   const { bound, about, signal } = world;
@@ -82,17 +86,17 @@ async function ask(world: World, step: StepFormat, passes: CheckFormat['passes']
     if ((passes ?? ['ok']).includes(answer.outcome)) {
       return { kind: 'passes', said: '' };
     }
-    // That a file is not there is told by the check itself.
-    return isAnswer(step, answer)
-      ? { kind: 'fails', said: actionOf(step) === 'exec' ? answer.said : '' }
-      : { kind: 'unclear', said: answer.said };
+    if (!isAnswer(step, answer)) {
+      return { kind: 'unclear', said: answer.said };
+    }
+    return actionOf(step) === 'exec' ? { kind: 'no', said: answer.said } : { kind: 'notHere', said: '' };
   } catch (error) {
     signal.throwIfAborted();
     return { kind: 'unclear', said: error instanceof Error ? error.message : String(error) };
   }
 }
 
-/** Any one that passes will do; what could not be asked matters only when none does and none says no. */
+/** Any one that passes will do; what could not be asked matters only when none does and no command says no. */
 async function checkSteps(world: World, check: CheckFormat): Promise<Verdict> {
   const heard: Heard[] = [];
   for (const step of asList(check.steps)) {
@@ -102,11 +106,11 @@ async function checkSteps(world: World, check: CheckFormat): Promise<Verdict> {
     }
     heard.push(answer);
   }
-  const no = heard.find(({ kind }) => kind === 'fails');
+  const no = heard.find(({ kind }) => kind === 'no');
   const unclear = heard.find(({ kind }) => kind === 'unclear');
   return no === undefined && unclear !== undefined && check.live !== true
     ? { kind: 'unclear', why: unclear.said }
-    : wrongOf(world, check, no?.said || unclear?.said || '');
+    : wrongOf(world, check, no?.said ?? unclear?.said ?? '');
 }
 
 async function checkSame(world: World, check: CheckFormat): Promise<Verdict> {
@@ -129,7 +133,7 @@ async function wrongOf(world: World, check: CheckFormat, said: string): Promise<
   const remedy = await remedyOf(world, check);
   return {
     kind: 'wrong',
-    wrong: said === '' ? wrong : `${wrong}: ${said}`,
+    wrong: wrong.includes(said) ? wrong : `${wrong}: ${said}`,
     ...(remedy === undefined ? {} : { remedy }),
   };
 }

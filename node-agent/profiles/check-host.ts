@@ -64,8 +64,11 @@ export const checkHostChecks = ({ checks = [] }: ProfileFormat, scope: CheckScop
     const place: Place = ['checks', index];
     checkKind(check, place, scope);
     checkSetting(check, place, scope);
-    for (const step of [...asList(check.steps), ...(check.same ?? [])]) {
-      checkLook(scope, place, step);
+    for (const kind of ['steps', 'same'] as const) {
+      const steps = check[kind];
+      for (const [number, step] of asList(steps).entries()) {
+        checkLook(scope, [...place, kind, ...(Array.isArray(steps) ? [number] : [])], step);
+      }
     }
     for (const key of ['wrong', 'put', 'file', 'run'] as const) {
       scope.template([...place, key], check[key] ?? '');
