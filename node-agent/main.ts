@@ -16,6 +16,8 @@ import { installShutdown } from '../runtime/shutdown.ts';
 import { binder } from './bindings.ts';
 import { chapSource } from './chap.ts';
 import { type AgentConfig, loadAgentConfig } from './config.ts';
+import { enrollCommand } from './enrolment/command.ts';
+import { isEnrolled, keepTokenFresh, tokenFileIn } from './enrolment/renewal.ts';
 import { hostFiles } from './exec/files.ts';
 import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
@@ -46,6 +48,8 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     userAgent: 'vbs-node-agent',
     onRequest: (request) => metrics.requested(request),
   });
+  const ended = new AbortController();
+  const renewing = renewToken(api, config, log, ended.signal);
   try {
     const { bootID, holder } = await readIdentity(files, config);
     const own = await RecordStore.open<string>(files, `${config.stateDir}/host`);
@@ -84,8 +88,17 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     await runRoles(program, roles, holder, signal).finally(() => over.abort());
     await telling;
   } finally {
+    ended.abort();
+    await renewing;
     await api.close();
     unlock();
+  }
+}
+
+async function renewToken(api: Api, config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+  if (await isEnrolled(files, config).catch(() => false)) {
+    const tokenFile = tokenFileIn(config.stateDir);
+    await keepTokenFresh({ api, files, clock, log, host: config.host, tokenFile }, signal);
   }
 }
 
@@ -263,7 +276,12 @@ async function lockHost(stateDir: string): Promise<() => void> {
 
 const USAGE = `usage: vbs-node-agent [run] --config FILE
        vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
+       vbs-node-agent enroll --config FILE --server URL --ca-file FILE [--token-file FILE]
+                                                    gives this host its identity: reads a token made by an administrator
+                                                    (kubectl create token vbs-agent -n vbs-host-HOST) from FILE or standard
+                                                    input, and writes the kubeconfig named in the configuration
        vbs-node-agent --version
+       vbs-node-agent --help
 `;
 
 /** On a person's order only: done at every start, it would turn a mount point whose disk is missing into an empty pool. */
@@ -279,13 +297,37 @@ async function preparePools(config: AgentConfig, log: Log, signal: AbortSignal):
   }
 }
 
+const OPTIONS = {
+  config: { type: 'string' },
+  server: { type: 'string' },
+  'ca-file': { type: 'string' },
+  'token-file': { type: 'string' },
+  version: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
 function parsedArguments() {
-  const options = { config: { type: 'string' }, version: { type: 'boolean' } } as const;
   try {
-    return parseArgs({ options, allowPositionals: true });
+    return parseArgs({ options: OPTIONS, allowPositionals: true });
   } catch {
-    return { values: {}, positionals: ['help'] };
+    return undefined;
   }
+}
+
+type Values = NonNullable<ReturnType<typeof parsedArguments>>['values'];
+type Command = (config: AgentConfig, values: Values) => Promise<void>;
+
+/** Every command needs the configuration. */
+const COMMANDS: Readonly<Record<string, Command>> = {
+  run: (config) => acting(config, runAgent),
+  'prepare-pools': (config) => acting(config, preparePools),
+  enroll: (config, values) => enrollCommand(values, { config, files, clock }),
+};
+
+async function acting(config: AgentConfig, act: typeof runAgent): Promise<void> {
+  const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
+  const { signal } = installShutdown({ log });
+  await act(config, log, signal);
 }
 
 /** What only a person can cure before the agent can start. */
@@ -296,25 +338,19 @@ const isForPeople = (error: unknown): error is Error =>
   error instanceof WrongCluster;
 
 export async function main(): Promise<number> {
-  const { values, positionals } = parsedArguments();
-  if (values.version === true) {
-    process.stdout.write(`${VERSION}\n`);
+  const { values, positionals } = parsedArguments() ?? { values: {}, positionals: ['?'] };
+  if (values.version === true || values.help === true) {
+    process.stdout.write(values.version === true ? `${VERSION}\n` : USAGE);
     return 0;
   }
-  const [command = 'run', ...more] = positionals;
-  if (values.config === undefined || !['run', 'prepare-pools'].includes(command) || more.length > 0) {
+  const [name = 'run', ...more] = positionals;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (values.config === undefined || command === undefined || more.length > 0) {
     process.stderr.write(USAGE);
     return 2;
   }
   try {
-    const config = await loadAgentConfig(values.config);
-    const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
-    const { signal } = installShutdown({ log });
-    if (command === 'prepare-pools') {
-      await preparePools(config, log, signal);
-      return 0;
-    }
-    await runAgent(config, log, signal);
+    await command(await loadAgentConfig(values.config), values);
     return 0;
   } catch (error) {
     if (isForPeople(error)) {
