@@ -16,6 +16,8 @@ import { installShutdown } from '../runtime/shutdown.ts';
 import { binder } from './bindings.ts';
 import { chapSource } from './chap.ts';
 import { type AgentConfig, loadAgentConfig } from './config.ts';
+import { enrollCommand } from './enrolment/command.ts';
+import { isEnrolled, keepTokenFresh, tokenFileIn } from './enrolment/renewal.ts';
 import { hostFiles } from './exec/files.ts';
 import { tellProblem } from './host/refusal.ts';
 import { hypervisorRole } from './hypervisor-role.ts';
@@ -47,6 +49,8 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     userAgent: 'vbs-node-agent',
     onRequest: (request) => metrics.requested(request),
   });
+  const ended = new AbortController();
+  const renewing = renewToken(api, config, log, ended.signal);
   try {
     const { bootID, holder } = await readIdentity(files, config);
     const own = await RecordStore.open<string>(files, `${config.stateDir}/host`);
@@ -85,8 +89,17 @@ export async function runAgent(config: AgentConfig, log: Log, signal: AbortSigna
     await runRoles(program, roles, holder, signal).finally(() => over.abort());
     await telling;
   } finally {
+    ended.abort();
+    await renewing;
     await api.close();
     unlock();
+  }
+}
+
+async function renewToken(api: Api, config: AgentConfig, log: Log, signal: AbortSignal): Promise<void> {
+  if (await isEnrolled(files, config).catch(() => false)) {
+    const tokenFile = tokenFileIn(config.stateDir);
+    await keepTokenFresh({ api, files, clock, log, host: config.host, tokenFile }, signal);
   }
 }
 
@@ -265,7 +278,12 @@ async function lockHost(stateDir: string): Promise<() => void> {
 const USAGE = `usage: vbs-node-agent [run] --config FILE
        vbs-node-agent check --config FILE           tells what of this host must be changed first; changes nothing
        vbs-node-agent prepare-pools --config FILE   makes the empty places named in the configuration pools, once
+       vbs-node-agent enroll --config FILE --server URL --ca-file FILE [--token-file FILE]
+                                                    gives this host its identity: reads a token made by an administrator
+                                                    (kubectl create token vbs-agent -n vbs-host-HOST) from FILE or standard
+                                                    input, and writes the kubeconfig named in the configuration
        vbs-node-agent --version
+       vbs-node-agent --help
 `;
 
 /** On a person's order only: done at every start, it would turn a mount point whose disk is missing into an empty pool. */
@@ -281,13 +299,52 @@ async function preparePools(config: AgentConfig, log: Log, signal: AbortSignal):
   }
 }
 
+async function check(config: AgentConfig, log: Log, signal: AbortSignal): Promise<number> {
+  const bindRole = binder({ config, files, log, metrics: new Metrics(), anyVersion: true });
+  const write = (line: string) => void process.stdout.write(`${line}\n`);
+  return await checkHost({ config, bindRole, write, signal });
+}
+
+const OPTIONS = {
+  config: { type: 'string' },
+  server: { type: 'string' },
+  'ca-file': { type: 'string' },
+  'token-file': { type: 'string' },
+  version: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
 function parsedArguments() {
-  const options = { config: { type: 'string' }, version: { type: 'boolean' } } as const;
   try {
-    return parseArgs({ options, allowPositionals: true });
+    return parseArgs({ options: OPTIONS, allowPositionals: true });
   } catch {
-    return { values: {}, positionals: ['help'] };
+    return undefined;
   }
+}
+
+type Values = NonNullable<ReturnType<typeof parsedArguments>>['values'];
+/** Answers the exit code. */
+type Command = (config: AgentConfig, values: Values) => Promise<number>;
+
+/** Every command needs the configuration. */
+const COMMANDS: Readonly<Record<string, Command>> = {
+  run: (config) => acting(config, runAgent),
+  'prepare-pools': (config) => acting(config, preparePools),
+  check: (config) => acting(config, check),
+  enroll: async (config, values) => {
+    await enrollCommand(values, { config, files, clock });
+    return 0;
+  },
+};
+
+/** Answers the exit code, when it is another than 0. */
+type Act = (config: AgentConfig, log: Log, signal: AbortSignal) => Promise<unknown>;
+
+async function acting(config: AgentConfig, act: Act): Promise<number> {
+  const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
+  const { signal } = installShutdown({ log });
+  const exitCode = await act(config, log, signal);
+  return typeof exitCode === 'number' ? exitCode : 0;
 }
 
 /** What only a person can cure before the agent can start. */
@@ -298,35 +355,19 @@ const isForPeople = (error: unknown): error is Error =>
   error instanceof WrongCluster;
 
 export async function main(): Promise<number> {
-  const { values, positionals } = parsedArguments();
-  if (values.version === true) {
-    process.stdout.write(`${VERSION}\n`);
+  const { values, positionals } = parsedArguments() ?? { values: {}, positionals: ['?'] };
+  if (values.version === true || values.help === true) {
+    process.stdout.write(values.version === true ? `${VERSION}\n` : USAGE);
     return 0;
   }
-  const [command = 'run', ...more] = positionals;
-  if (
-    values.config === undefined ||
-    !['run', 'check', 'prepare-pools'].includes(command) ||
-    more.length > 0
-  ) {
+  const [name = 'run', ...more] = positionals;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (values.config === undefined || command === undefined || more.length > 0) {
     process.stderr.write(USAGE);
     return 2;
   }
   try {
-    const config = await loadAgentConfig(values.config);
-    const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
-    const { signal } = installShutdown({ log });
-    if (command === 'prepare-pools') {
-      await preparePools(config, log, signal);
-      return 0;
-    }
-    if (command === 'check') {
-      const bindRole = binder({ config, files, log, metrics: new Metrics(), anyVersion: true });
-      const write = (line: string) => void process.stdout.write(`${line}\n`);
-      return await checkHost({ config, bindRole, write, signal });
-    }
-    await runAgent(config, log, signal);
-    return 0;
+    return await command(await loadAgentConfig(values.config), values);
   } catch (error) {
     if (isForPeople(error)) {
       process.stderr.write(`vbs-node-agent: ${error.message}\n`);

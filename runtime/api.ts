@@ -14,7 +14,7 @@ export interface Api {
   get<T extends KubeObject>(resource: Resource, ref: Ref, options?: CallOptions): Promise<T | undefined>;
   /** One page; without `limit` everything. Without a namespace: all namespaces. */
   list<T extends KubeObject>(resource: Resource, query?: ListQuery, options?: CallOptions): Promise<Page<T>>;
-  create<T extends KubeObject>(resource: Resource, object: Draft<T>, options?: WriteOptions): Promise<T>;
+  create<T extends KubeObject>(resource: Resource, object: Draft<T>, options?: CreateOptions): Promise<T>;
   /**
    * A JSON merge patch. Put `metadata.resourceVersion` and `metadata.uid` into the body to make it a
    * compare-and-swap; `ApiError.isConflict` says that it lost.
@@ -44,6 +44,11 @@ export interface CallOptions {
 
 export interface WriteOptions extends CallOptions {
   readonly fieldManager?: string;
+}
+
+export interface CreateOptions extends WriteOptions {
+  /** Of the ServiceAccount of that name, which is there. */
+  readonly subresource?: 'token';
 }
 
 export interface PatchOptions extends CallOptions {
@@ -92,6 +97,8 @@ export interface WatchEvent<T extends KubeObject> {
 export interface ApiSettings {
   /** Absent: the service account of the pod we run in. */
   readonly kubeconfigPath?: string;
+  /** Instead of a file. */
+  readonly kubeconfigText?: string;
   readonly log: Log;
   readonly clock?: Clock;
   readonly userAgent?: string;
@@ -112,6 +119,7 @@ export function createApi(settings: ApiSettings): Api & { close(): Promise<void>
     clock,
     log: settings.log,
     ...(settings.kubeconfigPath === undefined ? {} : { kubeconfigPath: settings.kubeconfigPath }),
+    ...(settings.kubeconfigText === undefined ? {} : { kubeconfigText: settings.kubeconfigText }),
   });
   const door = new Door({
     credentials,
@@ -158,12 +166,23 @@ function writingVia(door: Door): Pick<Api, 'create' | 'patch' | 'remove'> {
     create: async <T extends KubeObject>(
       resource: Resource,
       object: Draft<T>,
-      options: WriteOptions = {},
+      options: CreateOptions = {},
     ) => {
-      const { fieldManager, signal } = options;
-      const path =
-        collectionPath(resource, namespaceFor(resource, object.metadata)) + queryOf({ fieldManager });
-      return (await door.send({ verb: 'create', method: 'POST', resource, path, body: object, signal })) as T;
+      const { fieldManager, subresource, signal } = options;
+      const place =
+        subresource === undefined
+          ? collectionPath(resource, namespaceFor(resource, object.metadata))
+          : `${objectPath(resource, object.metadata)}/${subresource}`;
+      const path = place + queryOf({ fieldManager });
+      return (await door.send({
+        verb: 'create',
+        method: 'POST',
+        resource,
+        path,
+        body: object,
+        subresource,
+        signal,
+      })) as T;
     },
     patch: async <T extends KubeObject>(
       resource: Resource,

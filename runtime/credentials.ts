@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import type { Clock } from './clock.ts';
 import { startDeadline } from './deadline.ts';
 import { ConfigError } from './errors.ts';
+import { tokenFileOf } from './kubeconfig.ts';
 import type { Log } from './log.ts';
 
 /** What a request needs to be let in. */
@@ -15,6 +17,8 @@ export interface Access {
 
 export interface CredentialsOptions {
   readonly kubeconfigPath?: string;
+  /** A kubeconfig which is in no file. */
+  readonly kubeconfigText?: string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -77,6 +81,10 @@ export class Credentials {
       throw new ConfigError(`${this.#source()} names no usable cluster; set its current-context and server`);
     }
     const { headers, tls } = await this.#obtain(config);
+    const token = await this.#tokenFromFile();
+    if (token !== undefined) {
+      headers.authorization = `Bearer ${token}`;
+    }
     const server = cluster.server.replace(/\/+$/, '');
     const identity = { tls, server, proxy: cluster.proxyUrl };
     const kept = isDeepStrictEqual(identity, this.#tls) ? this.#access?.dispatcher : undefined;
@@ -98,17 +106,41 @@ export class Credentials {
       return this.#config;
     }
     const config = new KubeConfig();
+    const { kubeconfigPath, kubeconfigText } = this.#options;
     try {
-      if (this.#options.kubeconfigPath === undefined) {
-        config.loadFromCluster();
+      if (kubeconfigText !== undefined) {
+        config.loadFromString(kubeconfigText);
+      } else if (kubeconfigPath !== undefined) {
+        config.loadFromFile(kubeconfigPath);
       } else {
-        config.loadFromFile(this.#options.kubeconfigPath);
+        config.loadFromCluster();
       }
     } catch (error) {
       throw new ConfigError(`${this.#source()} cannot be read: ${String(error)}`, { cause: error });
     }
     this.#config = config;
     return config;
+  }
+
+  /** What the library leaves out. It wins over everything else, as with kubectl. */
+  async #tokenFromFile(): Promise<string | undefined> {
+    const { kubeconfigPath } = this.#options;
+    if (kubeconfigPath === undefined) {
+      return undefined;
+    }
+    const file = tokenFileOf(await readFile(kubeconfigPath, 'utf8'), kubeconfigPath);
+    if (file === undefined) {
+      return undefined;
+    }
+    const token = await readFile(file, 'utf8').catch((error) => {
+      throw new ConfigError(`${file}, named in ${kubeconfigPath}, cannot be read: ${String(error)}`, {
+        cause: error,
+      });
+    });
+    if (token.trim() === '') {
+      throw new ConfigError(`${file}, named in ${kubeconfigPath}, is empty`);
+    }
+    return token.trim();
   }
 
   async #obtain(config: KubeConfig): Promise<Material> {
@@ -126,7 +158,9 @@ export class Credentials {
   }
 
   #source(): string {
-    return this.#options.kubeconfigPath ?? 'the service account of this pod';
+    const { kubeconfigPath, kubeconfigText } = this.#options;
+    const other = kubeconfigText === undefined ? 'the service account of this pod' : 'the given kubeconfig';
+    return kubeconfigPath ?? other;
   }
 }
 

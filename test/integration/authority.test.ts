@@ -432,7 +432,7 @@ const TRESPASSES: Readonly<Record<string, Call>> = {
   ...Object.fromEntries(
     [
       [hostNamespace(B), AGENT_ACCOUNT],
-      [hostNamespace(A), AGENT_ACCOUNT],
+      [hostNamespace(A), 'default'],
       ['vbs-system', 'vbs-controller'],
     ].map(([namespace, account]) => [
       `make a token of ${namespace}/${account}`,
@@ -575,6 +575,7 @@ const AT_HOME = [
   'coordination.k8s.io/leases: create get patch',
   'events.k8s.io/events: create get patch',
   'secrets: get',
+  'serviceaccounts/token/vbs-agent: create',
 ];
 const OF_THE_CONTROLLER = [
   'coordination.k8s.io/leases: get list watch',
@@ -644,7 +645,9 @@ test('another account in the namespace of a host is held to that host, whatever 
   isForbidden(await write(B), 'of another host', 'status.backend is written by the host which');
 });
 
-test('a host does its work: lease, events, its own secrets, the identity of the cluster', async ({ a }) => {
+test('a host does its work: lease, events, its own secrets and tokens, the identity of the cluster', async ({
+  a,
+}) => {
   const own = hostNamespace(A);
   const leases = `/apis/coordination.k8s.io/v1/namespaces/${own}/leases`;
   const events = `/apis/events.k8s.io/v1/namespaces/${own}/events`;
@@ -654,6 +657,9 @@ test('a host does its work: lease, events, its own secrets, the identity of the 
   isGranted(await a.call({ method: 'POST', path: events, body: event(own) }), 'an event');
   isGranted(await a.call({ method: 'GET', path: `/api/v1/namespaces/${own}/secrets/chap.s.h` }), 'secret');
   isGranted(await a.call({ method: 'GET', path: '/api/v1/namespaces/kube-system' }), 'cluster');
+  const token = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} };
+  const account = `/api/v1/namespaces/${own}/serviceaccounts/${AGENT_ACCOUNT}`;
+  isGranted(await a.call({ method: 'POST', path: `${account}/token`, body: token }), 'its next token');
   for (const server of ['volumes', 'attachments']) {
     const path = `${GROUP_PATH}/${server}?fieldSelector=status.server%3D${A}`;
     isGranted(await a.call({ method: 'GET', path }), server);

@@ -1,7 +1,11 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { KubeObject, Resource } from '../../api/object.ts';
+import { SERVICE_ACCOUNTS } from '../../api/resources.ts';
 import { type ApiSettings, createApi } from '../../runtime/api.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import type { RequestSeen } from '../../runtime/door.ts';
 import { ApiError, ConfigError } from '../../runtime/errors.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -210,6 +214,68 @@ test('a token that was replaced on disk is found after a 401', async () => {
     server.received.map(({ headers }) => headers.authorization),
     ['Bearer first', 'Bearer first', 'Bearer second'],
   );
+});
+
+/** Answers the file. */
+async function useTokenFile(): Promise<string> {
+  const kubeconfig = JSON.parse(await readFile(server.kubeconfigPath, 'utf8'));
+  kubeconfig.users[0].user = { tokenFile: 'token' };
+  await writeFile(server.kubeconfigPath, JSON.stringify(kubeconfig));
+  return path.join(path.dirname(server.kubeconfigPath), 'token');
+}
+
+const authorizations = () => server.received.map(({ headers }) => headers.authorization);
+
+test('a token in a file of its own, as kubectl knows it, is read again after a 401', async () => {
+  const api = anApi();
+  const tokenFile = await useTokenFile();
+  await writeFile(tokenFile, 'first in the file\n');
+  server.answers.push(ok(object), status(401), ok(object));
+  await api.get(MAPS, REF);
+  await writeFile(tokenFile, 'second in the file\n');
+  await api.get(MAPS, REF);
+  const [first, second] = ['Bearer first in the file', 'Bearer second in the file'];
+  assert.equal(authorizations(), [first, first, second]);
+});
+
+test('a token in a file of its own is read again within half a minute', async () => {
+  let passedMs = 0;
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + passedMs };
+  const api = anApi({ clock });
+  const tokenFile = await useTokenFile();
+  await writeFile(tokenFile, 'old');
+  server.answers.push(ok(object), ok(object));
+  await api.get(MAPS, REF);
+  await writeFile(tokenFile, 'new');
+  passedMs = 30_000;
+  await api.get(MAPS, REF);
+  assert.equal(authorizations(), ['Bearer old', 'Bearer new']);
+});
+
+test('a token file that is missing or empty is a configuration error', async () => {
+  const api = anApi();
+  const tokenFile = await useTokenFile();
+  for (const words of [
+    /token, named in .*kubeconfig, cannot be read/,
+    /token, named in .*kubeconfig, is empty/,
+  ]) {
+    const error = await api.get(MAPS, REF).catch((caught: unknown) => caught);
+    assert.instance(error, ConfigError);
+    assert.match((error as Error).message, words);
+    await writeFile(tokenFile, '\n');
+  }
+});
+
+test('a token of a ServiceAccount is made below it', async () => {
+  const api = anApi();
+  server.answers.push(ok(object));
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest' };
+  await api.create(
+    SERVICE_ACCOUNTS,
+    { ...request, metadata: { name: 'me', namespace: 'here' } },
+    { subresource: 'token' },
+  );
+  assert.is(server.received[0]?.url, '/api/v1/namespaces/here/serviceaccounts/me/token');
 });
 
 test('a kubeconfig that cannot be read is a configuration error', async () => {
