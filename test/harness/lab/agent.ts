@@ -1,6 +1,5 @@
 // The agent in an emulated machine, as a user has it there: the Debian package of this checkout, started by the machine's systemd.
 
-import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import type { Ssh } from './ssh.ts';
 
@@ -49,7 +48,7 @@ export class LabAgent {
   /** To this package, while it runs; without a question about the configuration, which is ours. */
   async upgrade(file: string): Promise<void> {
     const there = '/root/vbs-node-agent.deb';
-    await this.#ssh.write(there, await readFile(file));
+    await this.#ssh.copy(file, there);
     await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`);
   }
 

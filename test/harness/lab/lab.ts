@@ -15,6 +15,7 @@ import { LabGuest } from './guest.ts';
 import type { Machine, MachineRole } from './machine.ts';
 import { LIBVIRT_HOST, type Machines, openMachines, SERVERS, stopKept, XEN_HOST } from './machines.ts';
 import { remainsOnHypervisor, remainsOnServer } from './remains.ts';
+import { OUTSIDE } from './ssh.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 export const [LIO_SERVER, TGT_SERVER] = SERVERS;
@@ -36,8 +37,6 @@ const GUESTS = [
   { name: 'vm-a', uuid: '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10', host: XEN_HOST },
   { name: 'vm-b', uuid: '3d7c2a90-51fe-4b7e-8d27-6a0f5e9c1b42', host: LIBVIRT_HOST },
 ] as const;
-/** As which the machines reach this machine's 127.0.0.1: QEMU's user-mode network. */
-const OUTSIDE = '10.0.2.2';
 /** A look takes seconds here, and would take most of the machine every five seconds; a heartbeat waits for its turn. */
 const AGENT_SETTINGS = {
   logLevel: 'debug',
