@@ -28,6 +28,7 @@ import {
   NoSpace,
   NotDone,
   NotOurs,
+  PoolFaulty,
   PoolMissing,
   Unsupported,
 } from './errors.ts';
@@ -35,9 +36,11 @@ import type { Backing, BackingState, Owner, Pool, PoolView } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
 
-const refuseFull = (world: PoolWorld, { freeBytes }: PoolView, moreBytes: bigint): void => {
+const refuseFull = (world: PoolWorld, { freeBytes, fault }: PoolView, moreBytes: bigint): void => {
   if (moreBytes > freeBytes) {
-    throw new NoSpace(world.options.name, moreBytes, freeBytes);
+    throw fault !== undefined
+      ? new PoolFaulty(world.options.name, fault)
+      : new NoSpace(world.options.name, moreBytes, freeBytes);
   }
 };
 
@@ -161,15 +164,16 @@ const snapshot = async (world: PoolWorld, wanted: WantedSnapshot, signal: AbortS
   await expectProvisional(world, made, signal);
 };
 
+/** One with a store of its own is whole as it is: its size is not that of what it shows. */
 const resumeSnapshot = async (
-  { profile, ...world }: PoolWorld,
+  world: PoolWorld,
   { id, state }: Found,
   { sizeBytes }: Found,
   signal: AbortSignal,
 ): Promise<void> => {
-  if (state === 'provisional' && profile.has('resume')) {
-    const result = await profile.call('resume', { 'backing.id': id, size: sizeBytes }, signal);
-    await expectProvisional({ profile, ...world }, { id, sizeBytes, result, verb: 'snapshot' }, signal);
+  if (state === 'provisional' && world.profile.has('resume') && outlives(world)) {
+    const result = await world.profile.call('resume', { 'backing.id': id, size: sizeBytes }, signal);
+    await expectProvisional(world, { id, sizeBytes, result, verb: 'snapshot' }, signal);
   }
 };
 

@@ -364,6 +364,9 @@ export class FakeLvm {
       return refused('Snapshot origin volumes can be resized only while inactive: try lvchange -an.');
     }
     const more = extents - lv.extents.length;
+    if (more < 0) {
+      return refused('New size given (1 extents) not larger than existing size (2 extents)');
+    }
     if (more > this.#free.length) {
       return refused(
         `Insufficient free space: ${more} extents needed, but only ${this.#free.length} available`,

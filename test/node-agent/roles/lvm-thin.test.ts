@@ -14,6 +14,7 @@ import {
   NoSpace,
   NotDone,
   NotOurs,
+  PoolFaulty,
   PoolMissing,
   Unsupported,
 } from '../../../node-agent/roles/errors.ts';
@@ -103,7 +104,7 @@ test('a thin pool that is out of order takes nothing, and says why; what is in i
     const { fault, freeBytes, backings } = await pool.observe(signal);
     assert.match(fault ?? '', why);
     assert.equal([freeBytes, backings.length], [0n, 1]);
-    assert.instance(await failure(pool.create(OTHER, MIB, owner, signal)), NoSpace);
+    assert.instance(await failure(pool.create(OTHER, MIB, owner, signal)), PoolFaulty);
   }
 });
 
