@@ -135,6 +135,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
     reader: boundReader && profiledReader(boundReader),
     directory: `${program.config.stateDir}/tmp`,
     origins: new Map<string, Origin>(),
+    ready: new Set<string>(),
     waitingSinceMs: new Map<string, number>(),
     failures: copyFailures,
     wake: (id) => queue.add(id),

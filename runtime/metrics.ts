@@ -3,7 +3,7 @@ import type { RequestSeen } from './door.ts';
 import type { LoopMetrics, VisitOutcome } from './loop.ts';
 import type { ReflectorMetrics } from './reflector.ts';
 
-/** What a caller sees of a metric it asked for. Label values come from closed sets: never names, never UIDs. */
+/** What a caller sees of a metric it asked for. Label values come from closed sets, or a host's own configuration: never names of objects, never UIDs. */
 export interface MetricSpec<Label extends string> {
   readonly name: string;
   readonly help: string;
@@ -35,6 +35,16 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
   readonly #synced;
   readonly #leader;
   readonly #commands;
+  readonly #poolBytes = this.gauge({
+    name: 'vbs_pool_bytes',
+    help: 'Bytes of a pool of this volume server: total, and free, which is what new volumes may still take (agents).',
+    labels: ['pool', 'kind'],
+  });
+  readonly #poolFaulty = this.gauge({
+    name: 'vbs_pool_faulty',
+    help: '1 while a pool cannot be seen or is out of order, else 0; why is in the VolumeServer (agents).',
+    labels: ['pool'],
+  });
   readonly #queueDepths = new Map<string, () => number>();
   readonly #watchAges = new Map<string, () => number>();
 
@@ -180,6 +190,18 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
 
   commanded(labels: LabelValues<'tool' | 'verb' | 'outcome'>, durationMs: number): void {
     this.#commands.observe(labels, durationMs / 1000);
+  }
+
+  /** Of a pool of the agent's configuration; without bytes while it cannot be seen. */
+  pooled(pool: string, bytes: Readonly<Record<'total' | 'free', bigint>> | undefined, faulty: boolean): void {
+    this.#poolFaulty.set({ pool }, faulty ? 1 : 0);
+    for (const kind of ['total', 'free'] as const) {
+      if (bytes === undefined) {
+        this.#poolBytes.remove({ pool, kind });
+      } else {
+        this.#poolBytes.set({ pool, kind }, Number(bytes[kind]));
+      }
+    }
   }
 
   /** All metrics by name, those of the process apart. */

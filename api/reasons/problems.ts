@@ -17,6 +17,21 @@ const server = {
     remedy: 'bring it back to the pool under its volumeID, or delete the Volume',
     stalls: true,
   },
+  DataLost: {
+    by: S,
+    on: DATA,
+    meaning:
+      'The data is there and worth nothing any more: the store of a copy-on-write Snapshot has overflowed, or it was parted from its Volume.',
+    remedy: 'delete the Snapshot; it is never good again',
+    stalls: true,
+  },
+  PoolFaulty: {
+    by: S,
+    on: DATA,
+    meaning:
+      'The pool is there and out of order, so nothing more is put into it. Its VolumeServer tells it of the pool as well (status.agent.pools).',
+    remedy: 'see the message: a disk is missing, or a thin pool is full, failed or must be checked',
+  },
   PoolMissing: {
     by: S,
     on: [...DATA, 'Exported'],

@@ -9,6 +9,7 @@ import {
   backendOf,
   hasFinalizer,
   isDeleting,
+  isEnding,
   isProvisioned,
   pinsOf,
   type Snapshot,
@@ -53,8 +54,17 @@ export function planSnapshot(world: SnapshotWorld): SnapshotPlan {
   return isDeleting(snapshot) ? planRemoval(world) : planPlacement(world);
 }
 
-function planRemoval({ snapshot, lost }: SnapshotWorld): SnapshotPlan {
-  if (pinsOf(snapshot).length > 0) {
+/** It goes with its Volume, as far as is known: nothing of it can be put aside. The order would be final, so it is not given. */
+export const cannotBeRetained = ({ snapshot, lost, can }: SnapshotWorld): boolean =>
+  snapshot.spec.deletionPolicy === 'Retain' &&
+  isProvisioned(snapshot) &&
+  !isEnding(snapshot.status?.order) &&
+  !lost &&
+  can?.includes('SnapshotsOutlive') !== true;
+
+function planRemoval(world: SnapshotWorld): SnapshotPlan {
+  const { snapshot, lost } = world;
+  if (pinsOf(snapshot).length > 0 || cannotBeRetained(world)) {
     return settled;
   }
   const ending = planEnding(snapshot, lost);

@@ -14,7 +14,7 @@ import {
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { ending, retainedAs } from '../ending.ts';
 import { isAskedInTime, pinners } from '../pins.ts';
-import type { SnapshotWorld } from './plan.ts';
+import { cannotBeRetained, type SnapshotWorld } from './plan.ts';
 
 const serverOf = ({ snapshot, servers }: SnapshotWorld): FactSource | undefined =>
   factSource(snapshot.status?.server, servers);
@@ -94,10 +94,15 @@ function healthy(world: SnapshotWorld): Claim {
 const lostWith = ({ status }: Snapshot): string =>
   `volume server ${status?.server} is lost (spec.lost), and the data with it; delete the Snapshot`;
 
-function deleting(snapshot: Snapshot): Omit<Claim, 'type'> {
+function deleting(world: SnapshotWorld): Omit<Claim, 'type'> {
+  const { snapshot, can } = world;
   const status = 'False';
   if (pinsOf(snapshot).length > 0) {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(snapshot)}, made from this snapshot` };
+  }
+  if (can !== undefined && cannotBeRetained(world)) {
+    const message = `a Snapshot in pool ${snapshot.status?.pool} goes with its Volume and cannot be retained; set spec.deletionPolicy: Delete`;
+    return { status, reason: 'Unsupported', message };
   }
   const problem = backendOf(snapshot)?.problem;
   return problem === undefined ? { status, ...ending(snapshot) } : { status, ...told(problem) };
@@ -107,7 +112,7 @@ export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {
   const { snapshot } = world;
   const stages = [created(world), healthy(world)];
   if (isDeleting(snapshot)) {
-    return summarized(stages, deleting(snapshot));
+    return summarized(stages, deleting(world));
   }
   const behind = stages.find(({ status }) => status !== 'True');
   const { status, reason, message } = behind ?? yes('Ready', 'Created', stages[0]?.message ?? '');

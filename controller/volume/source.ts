@@ -54,6 +54,10 @@ export function sourceOf(
   if (source === undefined) {
     return waiting('SourceNotReady', `${kind} ${name} is not ready yet`);
   }
+  const problem = isPinned ? undefined : backendOf(found)?.problem;
+  if (problem !== undefined) {
+    return waiting('SourceNotReady', `${kind} ${name} cannot be copied: ${problem.message}`);
+  }
   const wanted = wantedBytes(volume);
   // What the source itself asked for was rounded up, too.
   if (wanted !== undefined && roundUp(wanted, extentBytes) < BigInt(source.sizeBytes)) {

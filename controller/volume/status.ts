@@ -69,7 +69,8 @@ function provisioned(world: VolumeWorld): Claim {
 function making(world: VolumeWorld): Claim {
   const { source, backend, server } = world.volume.status ?? {};
   if (source === undefined) {
-    return no('Provisioned', 'Provisioning', `${server} makes the backing store`);
+    const zeroed = backend?.progress === undefined ? '' : `; ${backend.progress} % of it is zeroed`;
+    return no('Provisioned', 'Provisioning', `${server} makes the backing store${zeroed}`);
   }
   const { kind, name } = source;
   if (kind === 'Retained') {

@@ -51,6 +51,8 @@ export interface Files {
   copyRange(from: string, to: string, range: CopiedRange, signal: AbortSignal): Promise<string>;
   /** SHA-256 (hex) of a range of a file or block device. EINVAL where it ends before the range does. */
   hashRange(path: string, range: ByteRange, signal: AbortSignal): Promise<string>;
+  /** Whether every byte of a range of a file or block device is zero. EINVAL where it ends before the range does. */
+  isZero(path: string, range: ByteRange, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface ByteRange {
@@ -258,6 +260,19 @@ const hashRange = async (path: string, range: ByteRange, signal: AbortSignal): P
   return hash.digest('hex');
 };
 
+const isZero = async (path: string, range: ByteRange, signal: AbortSignal): Promise<boolean> => {
+  let found = true;
+  const handle = await fs.open(path, 'r');
+  try {
+    await eachBlock({ handle, path }, range, signal, async (block) => {
+      found &&= block.equals(ZEROES.subarray(0, block.length));
+    });
+  } finally {
+    await handle.close();
+  }
+  return found;
+};
+
 const ZEROES = Buffer.alloc(BLOCK_BYTES);
 
 const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
@@ -336,4 +351,5 @@ export const hostFiles: Files = {
   space,
   copyRange,
   hashRange,
+  isZero,
 };

@@ -72,7 +72,7 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
 
 interface Exportable {
   readonly backing?: Backing;
-  /** Why the pool could not be seen: shutting a target needs no pool, opening one does. */
+  /** Why there is nothing to open: the pool could not be seen (shutting a target needs none), or it is growing. */
   readonly unseen?: Problem;
 }
 
@@ -84,6 +84,10 @@ async function backingOf(visit: ServerVisit): Promise<Exportable> {
   }
   try {
     const { backing } = await seeBacking(visit, pool);
+    if (backing?.state === 'growing') {
+      const message = 'the volume is growing; it is exported when its new space is zeroed';
+      return { unseen: { reason: 'Busy', message } };
+    }
     return backing?.state === 'complete' && backing.foreign !== true ? { backing } : {};
   } catch (error) {
     const problem = problemOf(error);

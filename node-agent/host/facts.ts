@@ -79,6 +79,7 @@ function poolFact({ name, profile, view, can, problem }: SeenPool, scene: Server
     freeBytes: steady(view, told?.freeBytes).toString(),
     extentBytes: view.extentBytes.toString(),
     can: abilities(can, scene),
+    ...(problem === undefined ? {} : { problem }),
   };
 }
 
@@ -108,7 +109,7 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
 }
 
 /** What some object should account for. */
-const isLive = (state: BackingState): boolean => state === 'provisional' || state === 'complete';
+const isLive = (state: BackingState): boolean => state !== 'dying' && state !== 'retained';
 
 /** Provably of this cluster, and accounted for by nothing: reported, never removed. Or removed in vain. */
 function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): Leftover[] {

@@ -45,6 +45,9 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const seen = await Promise.all(pools.map(seePool));
+    for (const pool of seen) {
+      measure(program, pool);
+    }
     const freeing = freeDying(work, seen, signal).then((result) => {
       unfreed = result.unfreed;
       return result.freed;
@@ -99,10 +102,22 @@ const hasGrant = (memory: ServerMemory): boolean =>
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+function measure({ metrics }: Program, { name, view, problem }: SeenPool): void {
+  const bytes = view && { total: view.totalBytes, free: view.freeBytes };
+  metrics.pooled(name, bytes, problem !== undefined);
+}
+
+const poolFault = (pool: string, fault: string): Problem => ({
+  reason: 'PoolFaulty',
+  message: `pool ${pool}: ${fault}`,
+});
+
 /** Whatever goes wrong with one pool is its own problem: the others, and the host, are reported all the same. */
 async function seePool({ config, pool: { can }, look }: OpenPool): Promise<SeenPool> {
   try {
-    return { name: config.name, profile: config.profile, view: await look(), can, problem: undefined };
+    const view = await look();
+    const problem = view.fault === undefined ? undefined : poolFault(config.name, view.fault);
+    return { name: config.name, profile: config.profile, view, can, problem };
   } catch (error) {
     const problem = problemOf(error) ?? { reason: 'CannotLook', message: messageOf(error).slice(0, 900) };
     return { name: config.name, profile: config.profile, view: undefined, can, problem };

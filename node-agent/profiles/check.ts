@@ -237,6 +237,22 @@ const checkTogether = (profile: ProfileFormat, role: RoleShape, problems: Proble
   }
 };
 
+const checkInstead = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
+  for (const [verb, replaced] of Object.entries(role.instead ?? {})) {
+    const has = profile.verbs[verb] !== undefined;
+    for (const one of replaced.filter((name) => has === (profile.verbs[name] !== undefined))) {
+      problems.push(
+        has
+          ? { place: ['verbs', one], message: `${verb} stands in its place` }
+          : {
+              place: ['verbs'],
+              message: `the role ${profile.role} needs the verb ${one}, or ${verb} in its place`,
+            },
+      );
+    }
+  }
+};
+
 const checkCan = (profile: ProfileFormat, role: RoleShape, problems: Problem[]): void => {
   for (const [key, value] of Object.entries(profile.can ?? {})) {
     const type = Object.hasOwn(role.can, key) ? role.can[key] : undefined;
@@ -309,5 +325,6 @@ export const checkProfile = (profile: ProfileFormat): readonly Problem[] => {
   checkGrowth(profile, problems);
   checkNeeded(profile, role, problems);
   checkTogether(profile, role, problems);
+  checkInstead(profile, role, problems);
   return problems;
 };

@@ -43,6 +43,8 @@ export interface RoleShape {
   readonly needs?: Readonly<Record<'block' | 'iscsi', readonly string[]>>;
   /** Optional verbs of which a profile has all or none. */
   readonly together?: readonly (readonly string[])[];
+  /** A verb, and those in whose place it stands: a profile has it, or all of them. */
+  readonly instead?: Readonly<Record<string, readonly string[]>>;
   /** Top-level keys that only some roles have. */
   readonly keys: readonly ('accepts' | 'provides' | 'devices')[];
 }
@@ -68,9 +70,22 @@ const disk = {
   'disk.readOnly': 'integer',
 } as const;
 
+const poolRow = {
+  need: ['total'],
+  may: ['identity', 'problem', 'fault', 'free', 'usedPercent', 'metadataPercent', 'extent'],
+} as const;
+const backingRow = {
+  need: ['id', 'state', 'size', 'path'],
+  may: ['allocated', 'allocatedPercent', 'clean', 'source', 'fault', 'cluster', 'namespace', 'name'],
+} as const;
+
 const pool: RoleShape = {
   keys: [],
-  together: [['retain', 'adopt']],
+  together: [
+    ['retain', 'adopt'],
+    ['zero', 'grown', 'retireGrowing'],
+  ],
+  instead: { look: ['identity', 'capacity', 'volumes'] },
   can: {
     growOnline: 'boolean',
     snapshotAttached: 'boolean',
@@ -81,22 +96,26 @@ const pool: RoleShape = {
     version,
     contents: { look: true, answers: ['absent'], rows: { '': { need: ['name'] } } },
     prepare: { params: { 'pool.identity': 'uuid' } },
-    identity: { look: true, answers: ['absent'], rows: { '': { need: [], may: ['identity', 'problem'] } } },
+    look: {
+      optional: true,
+      look: true,
+      answers: ['absent'],
+      rows: { pool: poolRow, volume: backingRow },
+    },
+    identity: {
+      optional: true,
+      look: true,
+      answers: ['absent'],
+      rows: { '': { need: [], may: ['identity', 'problem'] } },
+    },
     capacity: {
+      optional: true,
       look: true,
       rows: {
-        '': { need: ['total'], may: ['free', 'usedPercent', 'metadataPercent', 'extent'] },
+        '': { need: poolRow.need, may: ['fault', 'free', 'usedPercent', 'metadataPercent', 'extent'] },
       },
     },
-    volumes: {
-      look: true,
-      rows: {
-        '': {
-          need: ['id', 'state', 'size', 'path'],
-          may: ['allocated', 'allocatedPercent', 'cluster', 'namespace', 'name'],
-        },
-      },
-    },
+    volumes: { optional: true, look: true, rows: { '': backingRow } },
     tags: {
       optional: true,
       look: true,
@@ -118,6 +137,7 @@ const pool: RoleShape = {
       params: {
         ...backing,
         'source.id': 'backingID',
+        room: 'bytes',
         'owner.cluster': 'uuid',
         'owner.namespace': 'word',
         'owner.name': 'word',
@@ -141,7 +161,13 @@ const pool: RoleShape = {
       },
     },
     free: { params: backing },
-    grow: { params: { ...backing, size: 'bytes' } },
+    grow: { params: { ...backing, size: 'bytes', clean: 'bytes' } },
+    zero: {
+      optional: true,
+      params: { ...backing, 'backing.path': 'path', offset: 'bytes', length: 'bytes' },
+    },
+    grown: { optional: true, params: { ...backing, clean: 'bytes' } },
+    retireGrowing: { optional: true, params: { ...backing, clean: 'bytes' } },
   },
 };
 

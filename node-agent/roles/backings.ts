@@ -1,5 +1,6 @@
 /** What a pool holds: the looks of the pool role. */
 
+import { roundUp } from '../../api/quantity.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
 import { percentOf, wholeOf } from './cells.ts';
@@ -19,6 +20,7 @@ export interface PoolOptions {
 const STATES: readonly string[] = [
   'provisional',
   'complete',
+  'growing',
   'dying',
   'retained',
 ] satisfies readonly BackingState[];
@@ -37,13 +39,12 @@ export interface PoolWorld {
   readonly extentBytes: bigint;
 }
 
-export const identify = async ({ profile, options }: PoolWorld, signal: AbortSignal): Promise<string> => {
-  const { outcome, rows } = await profile.call('identity', {}, signal);
-  const { identity = '', problem = '' } = rows[0] ?? {};
+/** The identity that a look at the pool itself told. Throws Unsupported, PoolMissing. */
+const recognised = ({ options }: PoolWorld, { identity = '', problem = '' }: Row): string => {
   if (problem !== '') {
     throw new Unsupported(`pool ${options.name}`, problem);
   }
-  if (outcome === 'absent' || identity === '') {
+  if (identity === '') {
     throw new PoolMissing(
       options.name,
       'its place holds no pool; is its file system mounted, or its volume group there?',
@@ -55,6 +56,17 @@ export const identify = async ({ profile, options }: PoolWorld, signal: AbortSig
   }
   return identity;
 };
+
+/** What the pool's place tells of the pool in it, recognised or not; empty for none. */
+export const placeOf = async ({ profile }: PoolWorld, signal: AbortSignal): Promise<Row> => {
+  const atOnce = profile.has('look');
+  const { outcome, rows } = await profile.call(atOnce ? 'look' : 'identity', {}, signal);
+  const row = atOnce ? rows.find(({ kind }) => kind === 'pool') : rows[0];
+  return outcome === 'absent' ? {} : (row ?? {});
+};
+
+export const identify = async (world: PoolWorld, signal: AbortSignal): Promise<string> =>
+  recognised(world, await placeOf(world, signal));
 
 /** A row with `cluster`, `namespace` and `name`. Empty also when they cannot be read: one spoilt file must not hide other volumes. */
 const tagsOf = async ({ profile }: PoolWorld, row: Row, signal: AbortSignal): Promise<Row> => {
@@ -88,6 +100,28 @@ const allocatedOf = (row: Row, sizeBytes: bigint): Pick<Found, 'leastBytes' | 'm
   return { leastBytes: bytes, mostBytes: bytes };
 };
 
+/** In a pool whose snapshots go with their volume, one without its volume is none, nor one that could overflow. */
+const isHalf = ({ profile }: PoolWorld, row: Row): boolean => {
+  const { id = '', source = '', state, allocated } = row;
+  if (!profile.has('snapshot') || profile.can.snapshotsOutlive === true || !id.startsWith('snap')) {
+    return false;
+  }
+  const canOverflow = () => allocated !== undefined && wholeOf(row, 'allocated') <= wholeOf(row, 'size');
+  return source === '' || (state === 'provisional' && canOverflow());
+};
+
+const NOT_A_SNAPSHOT = 'it is no snapshot of any volume any more';
+
+const lifeOf = (row: Row, half: boolean): Pick<Backing, 'cleanBytes' | 'sourceID' | 'half' | 'fault'> => {
+  const { state, source = '', fault = half && state !== 'provisional' ? NOT_A_SNAPSHOT : '' } = row;
+  return {
+    ...(state === 'growing' ? { cleanBytes: wholeOf(row, 'clean') } : {}),
+    ...(source === '' ? {} : { sourceID: source }),
+    ...(half ? { half } : {}),
+    ...(fault === '' ? {} : { fault }),
+  };
+};
+
 const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise<Found> => {
   const { id = '', state, path = '' } = row;
   if (!isState(state)) {
@@ -95,41 +129,114 @@ const foundOf = async (world: PoolWorld, row: Row, signal: AbortSignal): Promise
   }
   const tags = await tagsOf(world, row, signal);
   const clusterID = tags.cluster;
-  const sizeBytes = wholeOf(row, 'size');
+  const half = isHalf(world, row);
+  const sizeBytes = half && row.size === '' ? 0n : wholeOf(row, 'size');
   return {
     id,
     state,
     sizeBytes,
     path,
     ...allocatedOf(row, sizeBytes),
+    ...lifeOf(row, half),
     ...(clusterID === undefined ? {} : { clusterID }),
     ...ownerOf(tags),
     ...(clusterID === world.options.clusterID ? {} : { foreign: true }),
   };
 };
 
-/** Everything with our name pattern, in the pool that was `before` there: its disk may go in between. */
-const lookAt = async (
+/** One look at the pool. */
+interface Sight {
+  readonly identity: string;
+  /** Of everything with our name pattern. */
+  readonly rows: readonly Row[];
+  /** How much room there is; undefined when it was not asked for. */
+  readonly capacity: Row | undefined;
+}
+
+const seeAtOnce = async (world: PoolWorld, signal: AbortSignal): Promise<Sight> => {
+  const { outcome, rows } = await world.profile.call('look', {}, signal);
+  const pool = outcome === 'absent' ? undefined : rows.find(({ kind }) => kind === 'pool');
+  return {
+    identity: recognised(world, pool ?? {}),
+    rows: rows.filter(({ kind }) => kind === 'volume'),
+    capacity: pool,
+  };
+};
+
+/** In the pool that was before there: its disk may go in between. */
+const seeInSteps = async (
   world: PoolWorld,
-  before: string,
+  { withCapacity }: { readonly withCapacity: boolean },
   signal: AbortSignal,
-  only?: string,
-): Promise<readonly Found[]> => {
-  const { rows } = await world.profile.call('volumes', {}, signal);
-  const wanted = rows.filter(({ id }) => only === undefined || id === only);
+): Promise<{ readonly sight: Sight; readonly confirm: () => Promise<void> }> => {
+  const { profile, options } = world;
+  const identity = await identify(world, signal);
+  const capacity = withCapacity ? (await profile.call('capacity', {}, signal)).rows[0] : undefined;
+  const { rows } = await profile.call('volumes', {}, signal);
+  const confirm = async () => {
+    if ((await identify(world, signal)) !== identity) {
+      throw new PoolMissing(options.name, 'another pool took its place');
+    }
+  };
+  return { sight: { identity, rows, capacity }, confirm };
+};
+
+const foundIn = async (world: PoolWorld, rows: readonly Row[], signal: AbortSignal): Promise<Found[]> => {
   const found: Found[] = [];
-  for (const row of wanted) {
+  for (const row of rows) {
     found.push(await foundOf(world, row, signal));
-  }
-  if ((await identify(world, signal)) !== before) {
-    throw new PoolMissing(world.options.name, 'another pool took its place');
   }
   return found;
 };
 
-/** The one backing of a volume. Throws NotOurs, and Mismatch when it is there in two states. */
-export const find = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<Found | undefined> => {
-  const found = await lookAt(world, await identify(world, signal), signal, id);
+const viewIn = (world: PoolWorld, { identity, capacity = {} }: Sight, found: readonly Found[]): PoolView => ({
+  name: world.options.name,
+  identity,
+  totalBytes: wholeOf(capacity, 'total'),
+  freeBytes: freeOf(world, capacity, found),
+  extentBytes: capacity.extent === undefined ? world.extentBytes : wholeOf(capacity, 'extent'),
+  backings: found.map(({ leastBytes: _, mostBytes: __, ...backing }) => backing),
+  ...(capacity.fault === undefined ? {} : { fault: capacity.fault }),
+});
+
+export const observe = async (world: PoolWorld, signal: AbortSignal): Promise<PoolView> => {
+  if (world.profile.has('look')) {
+    const sight = await seeAtOnce(world, signal);
+    return viewIn(world, sight, await foundIn(world, sight.rows, signal));
+  }
+  const { sight, confirm } = await seeInSteps(world, { withCapacity: true }, signal);
+  const found = await foundIn(world, sight.rows, signal);
+  await confirm();
+  return viewIn(world, sight, found);
+};
+
+/** What was seen when one backing was looked for. */
+export interface Glance {
+  readonly backing: Found | undefined;
+  /** What goes with it. */
+  readonly dependants: readonly Row[];
+  /** The whole pool: of the same look, where one look tells everything. */
+  readonly view: () => Promise<PoolView>;
+}
+
+/** Looks for the one backing of a volume. Throws NotOurs, and Mismatch when it is there in two states. */
+export const glance = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<Glance> => {
+  const isMine = (row: Row) => row.id === id;
+  const atOnce = world.profile.has('look');
+  const { sight, confirm } = atOnce
+    ? { sight: await seeAtOnce(world, signal), confirm: async () => undefined }
+    : await seeInSteps(world, { withCapacity: false }, signal);
+  const found = await foundIn(world, sight.rows.filter(isMine), signal);
+  await confirm();
+  return {
+    backing: theOne(found, id),
+    dependants: sight.rows.filter(({ source }) => source === id),
+    view: async () =>
+      atOnce ? viewIn(world, sight, await foundIn(world, sight.rows, signal)) : await observe(world, signal),
+  };
+};
+
+const theOne = (found: readonly Found[], id: string): Found | undefined => {
   const [first] = found;
   if (found.length > 1) {
     throw new Mismatch(id, 'one backing', found.map(({ path }) => path).join(' and '));
@@ -140,6 +247,9 @@ export const find = async (world: PoolWorld, id: string, signal: AbortSignal): P
   }
   return first;
 };
+
+export const find = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<Found | undefined> =>
+  (await glance(world, id, signal)).backing;
 
 const sum = (numbers: readonly bigint[]): bigint => numbers.reduce((total, one) => total + one, 0n);
 
@@ -169,18 +279,26 @@ export const claimedByAdoption = (source: Found, id: string): readonly bigint[] 
   return [owedBy(volume) - owedBy(source), claimOf(volume) - claimOf(source)].filter((more) => more > 0n);
 };
 
-/** A pool whose own records are that full takes no more: without room for them it stops all its volumes (lvmthin(7)). */
-const METADATA_LIMIT_PERCENT = 80n;
+/**
+ * A pool that is that full takes no more. Without room for its own records it stops all its volumes, and without room for data those
+ * which write (lvmthin(7)): others may take from it as well, and nobody counts what they were promised.
+ */
+const LIMITS_PERCENT = { usedPercent: 80n, metadataPercent: 70n } as const;
 
-const isOutOfMetadata = ({ metadataPercent }: Row): boolean =>
-  metadataPercent !== undefined &&
-  percentOf({ metadataPercent }, 'metadataPercent', 100n).upper >= METADATA_LIMIT_PERCENT;
+const isNearlyFull = (capacity: Row): boolean =>
+  (['usedPercent', 'metadataPercent'] as const).some(
+    (column) =>
+      capacity[column] !== undefined && percentOf(capacity, column, 100n).upper >= LIMITS_PERCENT[column],
+  );
 
 /**
  * What a pool may still promise. The shared blocks of copies are counted with each of them by all tools, so where there are copies
  * the promises themselves are added up as well. Never overcommitted, never negative.
  */
 const freeOf = (world: PoolWorld, capacity: Row, found: readonly Found[]): bigint => {
+  if (capacity.fault !== undefined) {
+    return 0n;
+  }
   const total = wholeOf(capacity, 'total');
   const free =
     capacity.usedPercent === undefined
@@ -189,23 +307,19 @@ const freeOf = (world: PoolWorld, capacity: Row, found: readonly Found[]): bigin
   const limits = [
     free - sum(found.map(owedBy)),
     world.profile.has('snapshot') ? total - sum(found.map(claimOf)) : total,
-    isOutOfMetadata(capacity) ? 0n : total,
+    isNearlyFull(capacity) ? 0n : total,
   ];
   const least = limits.reduce((lowest, one) => (one < lowest ? one : lowest));
   return least > 0n ? least : 0n;
 };
 
-export const observe = async (world: PoolWorld, signal: AbortSignal): Promise<PoolView> => {
-  const identity = await identify(world, signal);
-  const { rows } = await world.profile.call('capacity', {}, signal);
-  const capacity = rows[0] ?? {};
-  const found = await lookAt(world, identity, signal);
-  return {
-    name: world.options.name,
-    identity,
-    totalBytes: wholeOf(capacity, 'total'),
-    freeBytes: freeOf(world, capacity, found),
-    extentBytes: capacity.extent === undefined ? world.extentBytes : wholeOf(capacity, 'extent'),
-    backings: found.map(({ leastBytes: _, mostBytes: __, ...backing }) => backing),
-  };
-};
+/**
+ * As much as a copy-on-write store may come to take: all of the volume, and a record of each piece. Any more is of no use: LVM takes
+ * less by itself where its pieces are larger (lvcreate(8), --chunksize). A store that holds all of it can never overflow.
+ */
+export const storeFor = (sizeBytes: bigint, extentBytes: bigint): bigint =>
+  roundUp(sizeBytes + sizeBytes / BYTES_PER_RECORD_BYTE + 4n * LARGEST_PIECE_BYTES, extentBytes);
+
+/** Pieces of 4 KiB, the smallest, have records of 16 bytes. */
+const BYTES_PER_RECORD_BYTE = 256n;
+const LARGEST_PIECE_BYTES = 512n * 1024n;

@@ -9,6 +9,7 @@ export type RoleReason = Extract<
   Reason,
   | 'NoSpace'
   | 'PoolMissing'
+  | 'PoolFaulty'
   | 'NotOurs'
   | 'Mismatch'
   | 'DeviceInUse'
@@ -54,6 +55,17 @@ export class PoolMissing extends RoleError {
   readonly pool: string;
   constructor(pool: string, why: string, options?: ErrorOptions) {
     super(`pool ${pool}: ${why}`, options);
+    this.pool = pool;
+  }
+}
+
+/** The pool is there and out of order: nothing more is put into it. */
+export class PoolFaulty extends RoleError {
+  override readonly name = 'PoolFaulty';
+  readonly reason = 'PoolFaulty';
+  readonly pool: string;
+  constructor(pool: string, why: string) {
+    super(`pool ${pool}: ${why}`);
     this.pool = pool;
   }
 }

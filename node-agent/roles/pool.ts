@@ -1,10 +1,11 @@
 /**
- * The pool role: where the bytes of volumes live on a volume server. A volume has one of four names there, and the name
- * is the state: provisional (being made), complete (the final name *means* complete), dying (being removed) and retained (whole,
- * and no object's any more: it is neither exported nor freed).
+ * The pool role: where the bytes of volumes live on a volume server. A volume has one of five names there, and the name
+ * is the state: provisional (being made), complete (the final name *means* complete), growing (not exported meanwhile: behind its
+ * data are bytes of others), dying (being removed) and retained (whole, and no object's any more: it is neither exported nor freed).
  */
+import type { ByteRange } from '../exec/files.ts';
 
-export type BackingState = 'provisional' | 'complete' | 'dying' | 'retained';
+export type BackingState = 'provisional' | 'complete' | 'growing' | 'dying' | 'retained';
 
 export interface Backing {
   /** A volumeID or a snapshotID. */
@@ -19,6 +20,14 @@ export interface Backing {
   readonly owner?: { readonly namespace: string; readonly name: string };
   /** True when it carries our name pattern and not our clusterID (or none): never touch it. */
   readonly foreign?: boolean;
+  /** Of a growing one: its data, from the start on. What lies behind may be others' old bytes. */
+  readonly cleanBytes?: bigint;
+  /** What it shares blocks with, and goes with. */
+  readonly sourceID?: string;
+  /** A snapshot that a command which was cut short left without its source: it holds nothing, and is made anew. */
+  readonly half?: true;
+  /** Why its data is lost, for good. */
+  readonly fault?: string;
 }
 
 export interface PoolView {
@@ -31,6 +40,8 @@ export interface PoolView {
   /** Sizes are whole multiples of this. */
   readonly extentBytes: bigint;
   readonly backings: readonly Backing[];
+  /** What is wrong with the pool itself: nothing is free in it. */
+  readonly fault?: string;
 }
 
 export interface Owner {
@@ -51,6 +62,8 @@ export interface PoolCan {
   readonly snapshotsOutlive: boolean;
   /** A volume of which there are snapshots does not grow. */
   readonly snapshotsHoldSize: boolean;
+  /** New space holds what others left there: `zero` is called for all of it before it is anybody's. */
+  readonly zeroes: boolean;
 }
 
 /**
@@ -68,11 +81,14 @@ export interface Pool {
    */
   prepare(signal: AbortSignal): Promise<string>;
   observe(signal: AbortSignal): Promise<PoolView>;
-  /** Provisional name, size rounded up to the extent, reads as zeroes. No-op when provisional or complete. Throws NoSpace. */
+  /**
+   * Provisional name, size rounded up to the extent; reads as zeroes, but with `can.zeroes`. No-op when provisional (but it can be
+   * read and written afterwards) or complete. Throws NoSpace.
+   */
   create(id: string, sizeBytes: bigint, owner: Owner, signal: AbortSignal): Promise<void>;
   /**
    * A copy-on-write copy of a complete backing under the provisional name, of the same size. No-op when provisional or complete.
-   * Throws Unsupported where `can.copyOnWrite` is false, BackingNotFound for the source, NoSpace.
+   * Throws Unsupported where `can.copyOnWrite` is false, BackingNotFound for the source, Busy while that grows, NoSpace.
    */
   snapshot(id: string, sourceID: string, owner: Owner, signal: AbortSignal): Promise<void>;
   /** Checks the size (Mismatch when it is less than asked), makes it durable, renames to the final name. No-op when complete. */
@@ -85,10 +101,23 @@ export interface Pool {
    * Unsupported. What stands beside the old name is left for `free` of the old ID.
    */
   adopt(id: string, sourceID: string, owner: Owner, signal: AbortSignal): Promise<void>;
-  /** Renames the complete or provisional backing to the dying name. No-op when dying or absent. Refuses (NotDone) a retained one. */
+  /**
+   * Renames the complete, growing or provisional backing to the dying name. No-op when dying or absent. Refuses (NotDone) a retained
+   * one, and (Busy) one that others go with.
+   */
   retire(id: string, signal: AbortSignal): Promise<void>;
-  /** Removes the dying backing and its tags. Refuses (NotDone) any other state. No-op when absent. */
+  /** Removes the dying backing and its tags. Refuses (NotDone) any other state, (Busy) what others go with. No-op when absent. */
   free(id: string, signal: AbortSignal): Promise<void>;
-  /** Grows a complete backing to the size, rounded up; never shrinks. Throws NoSpace, BackingNotFound. */
+  /**
+   * Grows a complete backing to the size, rounded up; never shrinks. Throws NoSpace, BackingNotFound. With `can.zeroes` it is growing
+   * from then on, until it was zeroed and `grown`; call it for what is not exported.
+   */
   grow(id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void>;
+  /** Gives a growing backing, all of which is clean, its final name again. No-op when complete. Throws BackingNotFound. */
+  grown(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Makes a range of a provisional backing, or of a growing one behind its data, zero and durable; others need not wait for it. Throws
+   * BackingNotFound, Mismatch for a range that is not there, Busy for a device that somebody has open.
+   */
+  zero(id: string, range: ByteRange, signal: AbortSignal): Promise<void>;
 }

@@ -2,16 +2,23 @@
 
 import { randomUUID } from 'node:crypto';
 import { roundUp } from '../../api/quantity.ts';
+import type { ByteRange } from '../exec/files.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
+import type { Values } from '../profiles/values.ts';
 import {
   claimedByAdoption,
   claimOf,
+  type Found,
   find,
+  type Glance,
+  glance,
   identify,
   observe,
   type PoolOptions,
   type PoolWorld,
+  placeOf,
+  storeFor,
 } from './backings.ts';
 import {
   BackingNotFound,
@@ -21,6 +28,7 @@ import {
   NoSpace,
   NotDone,
   NotOurs,
+  PoolFaulty,
   PoolMissing,
   Unsupported,
 } from './errors.ts';
@@ -28,9 +36,11 @@ import type { Backing, BackingState, Owner, Pool, PoolView } from './pool.ts';
 
 const DEFAULT_EXTENT_BYTES = 1024n * 1024n;
 
-const refuseFull = (world: PoolWorld, { freeBytes }: PoolView, moreBytes: bigint): void => {
+const refuseFull = (world: PoolWorld, { freeBytes, fault }: PoolView, moreBytes: bigint): void => {
   if (moreBytes > freeBytes) {
-    throw new NoSpace(world.options.name, moreBytes, freeBytes);
+    throw fault !== undefined
+      ? new PoolFaulty(world.options.name, fault)
+      : new NoSpace(world.options.name, moreBytes, freeBytes);
   }
 };
 
@@ -63,12 +73,13 @@ const create = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const { id, owner } = wanted;
-  const before = await find(world, id, signal);
-  if (before?.state === 'complete') {
+  const seen = await glance(world, id, signal);
+  const before = seen.backing;
+  if (before?.state === 'complete' || before?.state === 'growing') {
     return;
   }
   refuseOccupied(id, before);
-  const view = await observe(world, signal);
+  const view = await seen.view();
   const size = roundUp(wanted.sizeBytes, view.extentBytes);
   if (before !== undefined && before.sizeBytes > size) {
     throw new Mismatch(id, `${size} bytes`, `${before.sizeBytes} bytes`);
@@ -102,48 +113,85 @@ const expectProvisional = async (
     throw new NoSpace(world.options.name, sizeBytes);
   }
   const after = await find(world, id, signal);
-  if (result.outcome !== 'ok' || after?.state !== 'provisional' || after.sizeBytes < sizeBytes) {
+  const isThere = after?.state === 'provisional' && after.half !== true && after.sizeBytes >= sizeBytes;
+  if (result.outcome !== 'ok' || !isThere) {
     throw explain(id, verb, result);
   }
 };
 
-const snapshot = async (
-  world: PoolWorld,
-  wanted: { id: string; sourceID: string; owner: Owner },
-  signal: AbortSignal,
-): Promise<void> => {
+interface WantedSnapshot {
+  readonly id: string;
+  readonly sourceID: string;
+  readonly owner: Owner;
+}
+
+const outlives = ({ profile }: PoolWorld): boolean => profile.can.snapshotsOutlive === true;
+
+/** What a copy may come to take: what is shared must have a place when it no longer is. */
+const roomFor = async (world: PoolWorld, source: Found, id: string, { view }: Glance): Promise<bigint> => {
+  const pool = await view();
+  const room = outlives(world) ? claimOf({ ...source, id }) : storeFor(source.sizeBytes, pool.extentBytes);
+  refuseFull(world, pool, room);
+  return room;
+};
+
+const snapshot = async (world: PoolWorld, wanted: WantedSnapshot, signal: AbortSignal): Promise<void> => {
   const { id, sourceID, owner } = wanted;
   const { profile, options } = world;
   if (!profile.has('snapshot')) {
     throw new Unsupported(id, `pool ${options.name} (${profile.name}) makes no copy-on-write copies`);
   }
   const source = await find(world, sourceID, signal);
+  if (source?.state === 'growing') {
+    throw new Busy(sourceID, 'it is growing');
+  }
   if (source?.state !== 'complete') {
     throw new BackingNotFound(sourceID, options.name, 'complete');
   }
-  const before = await find(world, id, signal);
+  const seen = await glance(world, id, signal);
+  const before = seen.backing;
   refuseOccupied(id, before);
-  if (before?.state === 'provisional' && profile.has('resume')) {
-    const result = await profile.call('resume', { 'backing.id': id, size: source.sizeBytes }, signal);
-    await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
-  }
-  if (before !== undefined) {
+  if (before?.half) {
+    await makeRoom(world, id, signal);
+  } else if (before !== undefined) {
+    await resumeSnapshot(world, before, source, signal);
     return;
   }
-  // What was shared must have a place when it no longer is.
-  refuseFull(world, await observe(world, signal), claimOf({ ...source, id }));
-  const values = { 'backing.id': id, 'source.id': sourceID, ...tagsOf(owner) };
+  const room = await roomFor(world, source, id, seen);
+  const values = { 'backing.id': id, 'source.id': sourceID, room, ...tagsOf(owner) };
   const result = await profile.call('snapshot', values, signal);
-  await expectProvisional(world, { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' }, signal);
+  const made = { id, sizeBytes: source.sizeBytes, result, verb: 'snapshot' };
+  await expectProvisional(world, made, signal);
 };
+
+/** One with a store of its own is whole as it is: its size is not that of what it shows. */
+const resumeSnapshot = async (
+  world: PoolWorld,
+  { id, state }: Found,
+  { sizeBytes }: Found,
+  signal: AbortSignal,
+): Promise<void> => {
+  if (state === 'provisional' && world.profile.has('resume') && outlives(world)) {
+    const result = await world.profile.call('resume', { 'backing.id': id, size: sizeBytes }, signal);
+    await expectProvisional(world, { id, sizeBytes, result, verb: 'snapshot' }, signal);
+  }
+};
+
+interface Turn {
+  readonly id: string;
+  readonly verb: string;
+  readonly state: BackingState;
+  readonly wanted?: string;
+  readonly values?: Values;
+}
 
 /** Gives a backing the name of another state. */
 const turn = async (
   world: PoolWorld,
-  { id, verb, state, wanted = verb }: { id: string; verb: string; state: BackingState; wanted?: string },
+  { id, verb, state, wanted = verb, values = { 'backing.id': id } }: Turn,
   signal: AbortSignal,
 ): Promise<void> => {
-  const result = await world.profile.call(verb, { 'backing.id': id }, signal);
+  const result = await world.profile.call(verb, values, signal);
   const after = await find(world, id, signal);
   if (result.outcome !== 'ok' || after?.state !== state) {
     throw explain(id, wanted, result);
@@ -157,7 +205,8 @@ const complete = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const before = await find(world, id, signal);
-  if (before === undefined || before.state === 'dying' || before.state === 'retained') {
+  const isWhole = before?.state === 'complete' || (before?.state === 'provisional' && !before.half);
+  if (before === undefined || !isWhole) {
     throw new BackingNotFound(id, world.options.name, 'provisional');
   }
   if (before.sizeBytes < sizeBytes) {
@@ -169,9 +218,13 @@ const complete = async (
   await turn(world, { id, verb: 'complete', state: 'complete' }, signal);
 };
 
-const expectKeeping = ({ profile, options }: PoolWorld, id: string): void => {
+const expectKeeping = (world: PoolWorld, id: string): void => {
+  const { profile, options } = world;
   if (!profile.has('retain') || !profile.has('adopt')) {
     throw new Unsupported(id, `pool ${options.name} (${profile.name}) retains no data of deleted objects`);
+  }
+  if (id.startsWith('snap') && profile.has('snapshot') && !outlives(world)) {
+    throw new Unsupported(id, `a snapshot in pool ${options.name} (${profile.name}) goes with its volume`);
   }
 };
 
@@ -193,19 +246,20 @@ const adopt = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const { id, sourceID, owner } = wanted;
-  expectKeeping(world, id);
+  expectKeeping(world, sourceID);
   const before = await find(world, id, signal);
   refuseOccupied(id, before);
   if (before !== undefined) {
     return;
   }
-  const source = await find(world, sourceID, signal);
+  const seen = await glance(world, sourceID, signal);
+  const source = seen.backing;
   if (source?.state !== 'retained') {
     throw new BackingNotFound(sourceID, world.options.name, 'retained');
   }
   const claims = claimedByAdoption(source, id);
   if (claims.length > 0) {
-    const view = await observe(world, signal);
+    const view = await seen.view();
     for (const moreBytes of claims) {
       refuseFull(world, view, moreBytes);
     }
@@ -226,23 +280,42 @@ const adopt = async (
   );
 };
 
+const refuseDependedOn = (id: string, dependants: Glance['dependants']): void => {
+  const [first] = dependants;
+  if (first !== undefined) {
+    throw new Busy(id, `${first.id} shares its blocks, and would go with it`);
+  }
+};
+
 const retire = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
-  const before = await find(world, id, signal);
+  const seen = await glance(world, id, signal);
+  const before = seen.backing;
   if (before === undefined || before.state === 'dying') {
     return;
   }
   if (before.state === 'retained') {
     throw new NotDone(id, 'retire', 'its data is retained: only a Volume that adopted it can remove it');
   }
+  refuseDependedOn(
+    id,
+    seen.dependants.filter(({ state }) => state !== 'dying'),
+  );
+  if (before.cleanBytes !== undefined) {
+    const values = { 'backing.id': id, clean: before.cleanBytes };
+    await turn(world, { id, verb: 'retireGrowing', state: 'dying', wanted: 'retire', values }, signal);
+    return;
+  }
   const verb = before.state === 'complete' ? 'retire' : 'retireProvisional';
   await turn(world, { id, verb, state: 'dying', wanted: 'retire' }, signal);
 };
 
 const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
-  const before = await find(world, id, signal);
+  const seen = await glance(world, id, signal);
+  const before = seen.backing;
   if (before !== undefined && before.state !== 'dying') {
     throw new NotDone(id, 'free', `it is ${before.state}: retire it first`);
   }
+  refuseDependedOn(id, seen.dependants);
   const result = await world.profile.call('free', { 'backing.id': id }, signal);
   const after = await find(world, id, signal);
   if (after !== undefined || (result.outcome !== 'ok' && result.outcome !== 'absent')) {
@@ -251,17 +324,20 @@ const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<
 };
 
 const grow = async (world: PoolWorld, id: string, sizeBytes: bigint, signal: AbortSignal): Promise<void> => {
-  const before = await find(world, id, signal);
-  if (before?.state !== 'complete') {
+  const seen = await glance(world, id, signal);
+  const before = seen.backing;
+  if (before?.state !== 'complete' && before?.state !== 'growing') {
     throw new BackingNotFound(id, world.options.name, 'complete');
   }
-  const view = await observe(world, signal);
+  const view = await seen.view();
   const size = roundUp(sizeBytes, view.extentBytes);
   if (before.sizeBytes >= size) {
     return;
   }
   refuseFull(world, view, size - before.sizeBytes);
-  const result = await world.profile.call('grow', { 'backing.id': id, size }, signal);
+  refuseDependedOn(id, seen.dependants);
+  const clean = before.cleanBytes ?? before.sizeBytes;
+  const result = await world.profile.call('grow', { 'backing.id': id, size, clean }, signal);
   if (result.outcome === 'full') {
     throw new NoSpace(world.options.name, size - before.sizeBytes);
   }
@@ -271,12 +347,65 @@ const grow = async (world: PoolWorld, id: string, sizeBytes: bigint, signal: Abo
   }
 };
 
+const grown = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
+  const before = await find(world, id, signal);
+  if (before?.state === 'complete') {
+    return;
+  }
+  if (before?.cleanBytes === undefined) {
+    throw new BackingNotFound(id, world.options.name, 'growing');
+  }
+  const values = { 'backing.id': id, clean: before.cleanBytes };
+  await turn(world, { id, verb: 'grown', state: 'complete', values }, signal);
+};
+
+/** Where nothing is anybody's data. */
+const expectUnused = ({ id, state, cleanBytes = 0n, sizeBytes, path }: Found, range: ByteRange): void => {
+  const { offset, length } = range;
+  const isUnused = state === 'provisional' || state === 'growing';
+  if (!isUnused || offset < cleanBytes || offset + length > sizeBytes) {
+    throw new Mismatch(
+      `${path} of ${id}`,
+      `unused bytes from ${offset} to ${offset + length}`,
+      `${state}, ${sizeBytes} bytes`,
+    );
+  }
+};
+
+/** Only the look takes its turn: meanwhile the pool goes on. The device is opened for nobody else, whatever becomes of its name. */
+const zero = async (
+  world: PoolWorld,
+  {
+    id,
+    range,
+    inTurn,
+  }: { id: string; range: ByteRange; inTurn: (work: () => Promise<void>) => Promise<void> },
+  signal: AbortSignal,
+): Promise<void> => {
+  let path = '';
+  await inTurn(async () => {
+    const found = await find(world, id, signal);
+    if (found === undefined) {
+      throw new BackingNotFound(id, world.options.name, 'provisional');
+    }
+    expectUnused(found, range);
+    path = found.path;
+  });
+  const result = await world.profile.call(
+    'zero',
+    { 'backing.id': id, 'backing.path': path, ...range },
+    signal,
+  );
+  if (result.outcome !== 'ok') {
+    throw explain(id, 'zero', result);
+  }
+};
+
 const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { name } = world.options;
   const identity = world.options.identity?.() ?? randomUUID();
-  const { outcome, rows } = await world.profile.call('identity', {}, signal);
-  const isMarked = outcome !== 'absent' && (rows[0]?.identity ?? '') !== '';
-  if (!isMarked && (rows[0]?.problem ?? '') === '') {
+  const place = await placeOf(world, signal);
+  if ((place.identity ?? '') === '' && (place.problem ?? '') === '') {
     const contents = await world.profile.call('contents', {}, signal);
     if (contents.outcome === 'absent') {
       throw new PoolMissing(name, 'its place does not exist');
@@ -305,6 +434,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
       snapshotAttached: profile.can.snapshotAttached === true,
       snapshotsOutlive: profile.can.snapshotsOutlive === true,
       snapshotsHoldSize: profile.can.snapshotsHoldSize === true,
+      zeroes: profile.has('zero'),
     },
     prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
     // In turn as well: a volume whose owner's file goes in the middle of a look would be shown as foreign.
@@ -320,5 +450,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
     retire: (id, signal) => inTurn(signal, () => retire(world, id, signal)),
     free: (id, signal) => inTurn(signal, () => free(world, id, signal)),
     grow: (id, sizeBytes, signal) => inTurn(signal, () => grow(world, id, sizeBytes, signal)),
+    grown: (id, signal) => inTurn(signal, () => grown(world, id, signal)),
+    zero: (id, range, signal) => zero(world, { id, range, inTurn: (work) => inTurn(signal, work) }, signal),
   };
 };

@@ -1,21 +1,25 @@
-// Copies the bytes of a volume or snapshot from its source, a chunk a visit, in a queue of its own: the visits that look after
-// targets never wait for it. Each chunk is read back and compared before it counts, and what counts is on this host's disk, so
-// that a crash costs one chunk.
+// Copies the bytes of a volume or snapshot from its source, and zeroes space that holds what others left, a chunk a visit, in a queue of
+// its own: the visits that look after targets never wait for it. Each chunk is read back and compared before it counts, and what
+// counts is on this host's disk, so that a crash costs one chunk.
 import { sameJson } from '../../api/equal.ts';
-import { idOf, type Source, type Stored } from '../../api/volume.ts';
+import type { Source, Stored } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { type ByteRange, errorCode, type Files } from '../exec/files.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
+import type { Backing } from '../roles/pool.ts';
 import type { Reader } from '../roles/reader.ts';
+import { type Filling, fillingOf, isFilled, percentOf, withDone } from './filling.ts';
 import type { ServerMemory } from './memory.ts';
 import { backingOf, type Origin, openOrigin } from './origin.ts';
 import type { Problem } from './plan.ts';
-import { type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
+import { poolFor, type ServerDeps, type ServerVisit, storedOf } from './visit.ts';
 
 const CHUNK_BYTES = 64n * 1024n * 1024n;
 /** From another server: what a visit has the time for, also over a slow network. */
 const REMOTE_CHUNK_BYTES = 16n * 1024n * 1024n;
+/** The more at once, the less the commands around it weigh where the disk zeroes by itself. */
+const ZERO_CHUNK_BYTES = 256n * 1024n * 1024n;
 const RETRY_MS = 5_000;
 /** How soon to look whether the other server has opened its target, and for how long that is nothing to speak of. */
 const OPENING_MS = 500;
@@ -23,12 +27,14 @@ const OPENING_LIMIT_MS = 10_000;
 
 export interface CopyWork {
   readonly deps: ServerDeps;
-  readonly files: Pick<Files, 'copyRange' | 'hashRange' | 'unlink'>;
+  readonly files: Pick<Files, 'copyRange' | 'hashRange' | 'isZero' | 'unlink'>;
   readonly reader: Reader | undefined;
   /** For what is on its way. */
   readonly directory: string;
   /** By ID of the copy: opened by this process, which has seen the pin. */
   readonly origins: Map<string, Origin>;
+  /** IDs of provisional backings which this process has seen to that they can be written to: a killed command may leave one inactive. */
+  readonly ready: Set<string>;
   /** By ID of the copy: since when the other server has not opened its target. */
   readonly waitingSinceMs: Map<string, number>;
   /** Kept for the other visits to tell. */
@@ -45,24 +51,24 @@ export function copyVisitor(work: CopyWork): Reconcile {
     const job = jobOf(visit);
     if (job === undefined) {
       failures.delete(id);
-      work.origins.delete(id);
-      work.waitingSinceMs.delete(id);
+      forget(work, id);
       return {};
     }
     try {
-      const done = await copyChunk(work, visit, job);
-      if (done === undefined) {
+      const written = await writeChunk(work, visit, job);
+      if (written === 'not open') {
         return notOpen(work, id, job);
       }
       failures.delete(id);
-      return counted(work, job, done);
+      return counted(work, id, written);
     } catch (error) {
       const problem = problemOf(error);
       if (problem === undefined) {
         throw error;
       }
-      log.warn({ volumeID: id, err: error }, 'A chunk could not be copied');
+      log.warn({ volumeID: id, err: error }, 'A chunk could not be written');
       work.origins.delete(id);
+      work.ready.delete(id);
       failures.set(id, fromWhere(visit, job, problem));
       wake(id);
       return { requeueAfterMs: RETRY_MS };
@@ -70,9 +76,15 @@ export function copyVisitor(work: CopyWork): Reconcile {
   };
 }
 
+function forget({ origins, ready, waitingSinceMs }: CopyWork, id: string): void {
+  origins.delete(id);
+  ready.delete(id);
+  waitingSinceMs.delete(id);
+}
+
 /** A problem says where it lies, since this host is not alone in it. */
 function fromWhere({ deps }: ServerVisit, { source }: Job, { reason, message }: Problem): Problem {
-  return source.server === deps.host
+  return source === undefined || source.server === deps.host
     ? { reason, message }
     : { reason, message: `copying from ${source.server}: ${message}`.slice(0, 1_000) };
 }
@@ -87,86 +99,172 @@ function notOpen({ deps, failures, waitingSinceMs, wake }: CopyWork, id: string,
   }
   failures.set(id, {
     reason: 'WaitingForSource',
-    message: `${source.server} has not opened ${source.kind} ${source.name} to this server yet; see whether its agent and its target daemon run`,
+    message: `${source?.server} has not opened ${source?.kind} ${source?.name} to this server yet; see whether its agent and its target daemon run`,
   });
   wake(id);
   return { requeueAfterMs: RETRY_MS };
 }
 
+interface Written {
+  readonly before: Filling | undefined;
+  readonly now: Filling | undefined;
+}
+
 /** After a chunk: the next one, or the end. */
-function counted({ origins, wake }: CopyWork, job: Job, done: bigint): Result {
-  const { stored, source } = job;
-  const isWhole = done >= BigInt(source.sizeBytes);
+function counted(work: CopyWork, id: string, { before, now }: Written): Result {
+  const isWhole = now === undefined || isFilled(now);
   if (isWhole) {
-    origins.delete(idOf(stored) ?? '');
+    forget(work, id);
   }
-  if (isWhole || isNews(job, done)) {
-    wake(idOf(stored) ?? '');
+  if (isWhole || before === undefined || percentOf(before) !== percentOf(now)) {
+    work.wake(id);
   }
   return isWhole ? {} : { requeueAfterMs: 0 };
 }
 
 interface Job {
   readonly stored: Stored;
-  readonly source: Source;
+  /** Undefined: all that is written is zero. */
+  readonly source: Source | undefined;
   readonly memory: ServerMemory;
-  readonly copiedBytes: bigint;
 }
 
-/** Undefined: nothing is to be copied (any more). */
+/** Undefined: nothing is to be written (any more). */
 function jobOf(visit: ServerVisit): Job | undefined {
   const stored = storedOf(visit);
-  const source = stored?.status?.source;
   const memory = visit.deps.memories.get(visit.volumeID);
-  const copy = memory?.copy;
-  if (stored === undefined || source === undefined || memory === undefined || copy?.how !== 'Copy') {
+  if (stored === undefined || memory === undefined) {
     return undefined;
   }
-  const isWanted = stored.status?.order === 'Keep' && copy.sourceID === source.id && !memory.everProvisioned;
-  return isWanted ? { stored, source, memory, copiedBytes: BigInt(copy.copiedBytes) } : undefined;
-}
-
-const percent = (bytes: bigint, of: bigint): bigint => (bytes * 20n) / of;
-
-const isNews = ({ copiedBytes, source }: Job, now: bigint): boolean =>
-  percent(copiedBytes, BigInt(source.sizeBytes)) !== percent(now, BigInt(source.sizeBytes));
-
-/**
- * Answers how many bytes count now; undefined when the source cannot be read yet. Throws Mismatch when what was written does not
- * read back.
- */
-async function copyChunk(work: CopyWork, visit: ServerVisit, job: Job): Promise<bigint | undefined> {
-  const { deps, files } = work;
-  const { stored, source, memory, copiedBytes } = job;
-  const { signal, volumeID } = visit;
-  const left = BigInt(source.sizeBytes) - copiedBytes;
-  if (left <= 0n) {
-    return copiedBytes;
+  const { order, source } = stored.status ?? {};
+  if (memory.everProvisioned) {
+    return order === 'Remove' ? undefined : { stored, source: undefined, memory };
   }
-  const origin = await originOf(work, visit, job);
-  if (origin === undefined) {
-    return undefined;
-  }
-  const to = await backingOf(visit, stored.status?.pool ?? '', idOf(stored) ?? '', 'provisional');
-  const most = source.server === deps.host ? CHUNK_BYTES : REMOTE_CHUNK_BYTES;
-  const range = { offset: copiedBytes, length: left < most ? left : most };
-  const { wanted, found } = await copied({ files, origin, to: to.path, range }, signal);
-  if (found !== wanted) {
-    throw new Mismatch(`${to.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
-  }
-  const done = copiedBytes + range.length;
   const { copy } = memory;
-  const now = deps.memories.get(volumeID);
-  // Meanwhile the backing may have gone, and all that was copied into it.
-  if (copy !== undefined && sameJson(now?.copy, copy) && now !== undefined) {
-    await deps.memories.put(volumeID, { ...now, copy: { ...copy, copiedBytes: done.toString() } });
+  if (order !== 'Keep') {
+    return undefined;
   }
-  return done;
+  if (copy?.how === 'Zero') {
+    return { stored, source: undefined, memory };
+  }
+  return copy?.how === 'Copy' && source !== undefined && copy.sourceID === source.id
+    ? { stored, source, memory }
+    : undefined;
 }
 
-async function originOf(work: CopyWork, visit: ServerVisit, job: Job): Promise<Origin | undefined> {
+/** Throws Mismatch when there is no backing to be written to, or what was written does not read back. */
+async function writeChunk(work: CopyWork, visit: ServerVisit, job: Job): Promise<Written | 'not open'> {
+  const { stored, memory, source } = job;
+  const backing = await backingFor(visit, job);
+  const zeroes = poolFor(visit, stored)?.can.zeroes === true;
+  const before = backing && fillingOf({ memory, backing, source, zeroes });
+  if (backing === undefined || before === undefined || isFilled(before)) {
+    return { before, now: before };
+  }
+  const range = await (before.doneBytes < before.copiedUntil
+    ? copyNext(work, visit, { job, backing, filling: before })
+    : zeroNext(work, visit, { job, backing, filling: before }));
+  if (range === undefined) {
+    return 'not open';
+  }
+  const now = { ...before, doneBytes: range.offset + range.length };
+  await remember(visit, job, now);
+  return { before, now };
+}
+
+/** A whole volume that does not grow (any more) has none. */
+async function backingFor(visit: ServerVisit, { stored, memory }: Job): Promise<Backing | undefined> {
+  const pool = stored.status?.pool ?? '';
+  if (!memory.everProvisioned) {
+    return backingOf(visit, pool, visit.volumeID, 'provisional');
+  }
+  const { backings } = await visit.deps.lookAtPool(pool);
+  return backings.find(
+    ({ id, state, foreign }) => id === visit.volumeID && state === 'growing' && foreign !== true,
+  );
+}
+
+async function remember({ deps, volumeID }: ServerVisit, { memory }: Job, filling: Filling): Promise<void> {
+  const now = deps.memories.get(volumeID);
+  // Meanwhile the backing may have gone, and all that was written to it.
+  const isSame = now !== undefined && sameJson(now.copy, memory.copy) && sameJson(now.growth, memory.growth);
+  if (isSame) {
+    await deps.memories.put(volumeID, withDone(now, filling, filling.doneBytes));
+  }
+}
+
+interface Next {
+  readonly job: Job;
+  readonly backing: Backing;
+  readonly filling: Filling;
+}
+
+const nextRange = (doneBytes: bigint, until: bigint, most: bigint): ByteRange => {
+  const left = until - doneBytes;
+  return { offset: doneBytes, length: left < most ? left : most };
+};
+
+/** Undefined when the source cannot be read yet. */
+async function copyNext(
+  work: CopyWork,
+  visit: ServerVisit,
+  { job: { stored, source }, backing, filling: { doneBytes, copiedUntil } }: Next,
+): Promise<ByteRange | undefined> {
+  const origin = source && (await originOf(work, visit, { stored, source }));
+  if (source === undefined || origin === undefined) {
+    return undefined;
+  }
+  await makeReady(work, visit, stored, backing);
+  const most = source.server === visit.deps.host ? CHUNK_BYTES : REMOTE_CHUNK_BYTES;
+  const range = nextRange(doneBytes, copiedUntil, most);
+  const { wanted, found } = await copied(
+    { files: work.files, origin, to: backing.path, range },
+    visit.signal,
+  );
+  if (found !== wanted) {
+    throw new Mismatch(`${backing.path} from byte ${range.offset} on`, `SHA-256 ${wanted}`, found);
+  }
+  return range;
+}
+
+async function zeroNext(
+  work: CopyWork,
+  visit: ServerVisit,
+  { job: { stored }, backing, filling: { doneBytes, wholeBytes } }: Next,
+): Promise<ByteRange> {
+  const { signal, volumeID } = visit;
+  await makeReady(work, visit, stored, backing);
+  const range = nextRange(doneBytes, wholeBytes, ZERO_CHUNK_BYTES);
+  await poolFor(visit, stored)?.zero(volumeID, range, signal);
+  const isZero = await work.files
+    .isZero(backing.path, range, signal)
+    .catch((error) => copyFailed(range, error));
+  if (!isZero) {
+    throw new Mismatch(`${backing.path} from byte ${range.offset} on`, 'zeroes', 'other bytes');
+  }
+  return range;
+}
+
+async function makeReady(
+  { ready }: CopyWork,
+  visit: ServerVisit,
+  { metadata: { namespace = '', name }, status }: Stored,
+  { id, state, sizeBytes }: Backing,
+): Promise<void> {
+  if (state === 'provisional' && !ready.has(id)) {
+    const owner = { clusterID: visit.deps.clusterID, namespace, name };
+    await visit.deps.pools.get(status?.pool ?? '')?.create(id, sizeBytes, owner, visit.signal);
+    ready.add(id);
+  }
+}
+
+async function originOf(
+  work: CopyWork,
+  visit: ServerVisit,
+  copying: Parameters<typeof openOrigin>[2],
+): Promise<Origin | undefined> {
   const id = visit.volumeID;
-  const origin = work.origins.get(id) ?? (await openOrigin(work, visit, job));
+  const origin = work.origins.get(id) ?? (await openOrigin(work, visit, copying));
   if (origin !== undefined) {
     work.origins.set(id, origin);
     work.waitingSinceMs.delete(id);
@@ -190,12 +288,16 @@ async function copied(
     const wanted = await origin.copyTo(to, range, signal);
     return { wanted, found: await files.hashRange(to, range, signal) };
   } catch (error) {
-    if (errorCode(error) === undefined) {
-      throw error;
-    }
-    throw new ReportedProblem(
-      'CopyFailed',
-      `from byte ${range.offset} on: ${(error as Error).message}`.slice(0, 900),
-    );
+    return copyFailed(range, error);
   }
+}
+
+function copyFailed({ offset }: ByteRange, error: unknown): never {
+  if (errorCode(error) === undefined) {
+    throw error;
+  }
+  throw new ReportedProblem(
+    'CopyFailed',
+    `from byte ${offset} on: ${(error as Error).message}`.slice(0, 900),
+  );
 }

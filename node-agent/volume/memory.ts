@@ -4,14 +4,22 @@ import type { Grant } from '../../api/volume.ts';
 
 /** How the data of a volume or snapshot is made from its source, remembered before it is begun. */
 export interface CopyMemory {
+  /** Empty where there is none. */
   readonly sourceID: string;
   /**
-   * CopyOnWrite: the pool makes the copy in a moment. Copy: byte by byte, checked chunk by chunk. Adopt: retained data gets another
-   * name, so that a provisional backing is the whole data, and all there is of it.
+   * CopyOnWrite: the pool makes the copy in a moment. Copy: byte by byte, checked chunk by chunk. Zero: a blank volume in a pool whose
+   * space holds what others left, chunk by chunk as well. Adopt: retained data gets another name, so that a provisional backing is the
+   * whole data, and all there is of it.
    */
-  readonly how: 'CopyOnWrite' | 'Copy' | 'Adopt';
-  /** Copied, checked and durable, from the start on; decimal. */
+  readonly how: 'CopyOnWrite' | 'Copy' | 'Zero' | 'Adopt';
+  /** Copied or zeroed, checked and durable, from the start on; decimal. */
   readonly copiedBytes: string;
+}
+
+/** How far the space behind the data of a volume is zeroed by which it grows; decimal. */
+export interface GrowthMemory {
+  readonly fromBytes: string;
+  readonly zeroedUntil: string;
 }
 
 export interface ServerMemory {
@@ -23,6 +31,9 @@ export interface ServerMemory {
   /** The placement for which there was no room before anything was made: never make it for that one. */
   readonly refusedEpoch?: number;
   readonly copy?: CopyMemory;
+  readonly growth?: GrowthMemory;
+  /** Why its data is lost: said for ever, since what is not active any more tells nothing. */
+  readonly fault?: string;
   /** The highest revision of the grants ever applied. */
   readonly revision: number;
   /** The grants of that revision, to rebuild targets from while the API is away. */

@@ -47,7 +47,7 @@ export async function openOrigin(
   };
 }
 
-/** Throws Mismatch when it is not there in that state: the visits of the data see to that. */
+/** Throws Mismatch when it is not there in that state (the visits of the data see to that), and DataLost. */
 export async function backingOf(
   { deps }: ServerVisit,
   pool: string,
@@ -58,6 +58,9 @@ export async function backingOf(
   const found = view.backings.find((backing) => backing.id === id && backing.state === state);
   if (found === undefined || found.foreign === true) {
     throw new Mismatch(`pool ${pool}`, `${id}, ${state}`, 'none of ours');
+  }
+  if (found.fault !== undefined) {
+    throw new ReportedProblem('DataLost', `${id}: ${found.fault}`);
   }
   return found;
 }

@@ -4,6 +4,7 @@
 //           ──snapshot─►    │ copy      (the final name means complete)   (order: Remove only)
 //                           │                              └──retain──► retained (order: Retain only)
 //   retained, of another ID ┴──adopt──► provisional, and whole
+//   complete ──grow──► growing ──zero──► ──grown──► complete   (only where new space holds what others left; else it just grows)
 //   no room before anything was made ──► refused, for ever, for this placement
 import { roundUp } from '../../api/quantity.ts';
 import type { Reason } from '../../api/reasons.ts';
@@ -21,6 +22,7 @@ import {
   wantedBytes,
 } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
+import { type Filling, fillingOf, isFilled, percentOf } from './filling.ts';
 import type { CopyMemory, ServerMemory } from './memory.ts';
 
 export interface BackingWorld {
@@ -41,6 +43,10 @@ export interface BackingWorld {
   readonly growsOnline: boolean;
   /** The pool lets no volume grow of which there are snapshots. */
   readonly snapshotsHoldSize: boolean;
+  /** Copies which the pool makes in a moment stay whole when their source goes. */
+  readonly snapshotsOutlive: boolean;
+  /** New space in the pool holds what others left there. */
+  readonly zeroes: boolean;
   /** What there is to say of a target that is open to other servers. */
   readonly shared?: Backend['export'];
   readonly bootID: string;
@@ -61,6 +67,10 @@ export type BackingStep =
   /** For ever, for this placement: written before it is told. */
   | { readonly kind: 'remember-refusal'; readonly epoch: number }
   | { readonly kind: 'grow'; readonly sizeBytes: bigint }
+  /** All the space by which it grew is zero. */
+  | { readonly kind: 'grown' }
+  /** Its data is lost: written before it is told. */
+  | { readonly kind: 'remember-fault'; readonly fault: string }
   /** A provisional backing of which nobody knows what it holds. */
   | { readonly kind: 'discard' }
   /** Irreversible: only after a live GET with the same UID, ID and order. */
@@ -77,8 +87,11 @@ export type BackingPlan =
   | { readonly kind: 'take'; readonly step: BackingStep }
   /** Nothing to do; the fact is what there is to say. Undefined: not ours to speak about. */
   | { readonly kind: 'report'; readonly fact: Backend | undefined }
-  /** Bytes are to be copied in the background, meanwhile the fact is what there is to say. */
-  | { readonly kind: 'copy'; readonly source: Source; readonly fact: Backend | undefined };
+  /**
+   * Bytes are to be copied or zeroed in the background, meanwhile the fact is what there is to say. Without a source to copy from they
+   * are zeroes.
+   */
+  | { readonly kind: 'copy'; readonly source: Source | undefined; readonly fact: Backend | undefined };
 
 const take = (step: BackingStep): BackingPlan => ({ kind: 'take', step });
 
@@ -110,7 +123,7 @@ const absent = (world: BackingWorld): BackingPlan =>
 /** What is retained is no object's any more: no order of an object removes it. */
 function planRemoval(world: BackingWorld): BackingPlan {
   const state = world.backing?.state;
-  return state === 'complete' || state === 'provisional'
+  return state === 'complete' || state === 'growing' || state === 'provisional'
     ? take({ kind: 'retire', ...adoptedFrom(world) })
     : absent(world);
 }
@@ -123,6 +136,9 @@ function planRetention(world: BackingWorld): BackingPlan {
   }
   if (backing?.state === 'complete') {
     return take({ kind: 'retain' });
+  }
+  if (backing?.state === 'growing') {
+    return planGrowing(world, backing);
   }
   const { source } = stored.status ?? {};
   return backing?.state === 'provisional' && source?.kind === 'Retained'
@@ -137,11 +153,11 @@ function planPresence(world: BackingWorld): BackingPlan {
     return report(world, {});
   }
   const sizeBytes = roundUp(wanted, extentBytes);
-  if (backing?.state === 'complete') {
+  if (backing?.state === 'complete' || backing?.state === 'growing') {
     if (memory?.everProvisioned !== true) {
       return take({ kind: 'remember-provisioned' });
     }
-    return planGrowth(world, backing, sizeBytes);
+    return planWhole(world, backing, sizeBytes);
   }
   if (backing?.state === 'retained') {
     const message = `the data of ${idOf(stored)} is retained in pool ${stored.status?.pool}, and no object's any more; adopt it in a new Volume (spec.source.existing)`;
@@ -159,6 +175,18 @@ function planPresence(world: BackingWorld): BackingPlan {
     return planAdoption(world, source);
   }
   return source === undefined ? planBlank(world, sizeBytes) : planCopy(world, source, sizeBytes);
+}
+
+function planWhole(world: BackingWorld, backing: Backing, sizeBytes: bigint): BackingPlan {
+  const fault = world.memory?.fault;
+  if (fault === undefined && backing.fault !== undefined) {
+    return take({ kind: 'remember-fault', fault: backing.fault });
+  }
+  if (fault !== undefined) {
+    const problem: Problem = { reason: 'DataLost', message: `${backing.id}: ${fault}` };
+    return report(world, { sizeBytes: backing.sizeBytes, problem });
+  }
+  return backing.state === 'growing' ? planGrowing(world, backing) : planGrowth(world, backing, sizeBytes);
 }
 
 /** For a volume with this source nothing else ever makes a provisional backing: it is the data, also when our disk has forgotten. */
@@ -193,9 +221,25 @@ function planGrowth(world: BackingWorld, backing: Backing, sizeBytes: bigint): B
   if (moreBytes <= 0n || !mayGrow(world)) {
     return report(world, { sizeBytes: backing.sizeBytes });
   }
+  if (world.zeroes && pinsOf(world.stored).length > 0) {
+    const message = 'its data is being copied, and it grows after that';
+    return report(world, { sizeBytes: backing.sizeBytes, growth: { reason: 'Resizing', message } });
+  }
   return world.freeBytes >= moreBytes
     ? take({ kind: 'grow', sizeBytes })
     : report(world, { sizeBytes: backing.sizeBytes, growth: noSpace(world.stored, moreBytes) });
+}
+
+/** What lies behind its data is nobody's before it is zero, and its size is that of its data until then. */
+function planGrowing(world: BackingWorld, backing: Backing): BackingPlan {
+  const { memory, zeroes } = world;
+  const filling = fillingOf({ memory, backing, source: undefined, zeroes });
+  if (filling === undefined || isFilled(filling)) {
+    return take({ kind: 'grown' });
+  }
+  const message = `${percentOf(filling)} % of the new space is zeroed`;
+  const fact = factOf(world, { sizeBytes: filling.fromBytes, growth: { reason: 'Resizing', message } });
+  return { kind: 'copy', source: undefined, fact };
 }
 
 function mayGrow({ stored, exported, growsOnline, snapshotsHoldSize }: BackingWorld): boolean {
@@ -223,15 +267,39 @@ function withRoom(world: BackingWorld, sizeBytes: bigint, step: BackingStep): Ba
     : take({ kind: 'remember-refusal', epoch: stored.status?.placement?.epoch ?? 0 });
 }
 
+const zeroing = { sourceID: '', how: 'Zero', copiedBytes: '0' } as const;
+
 function planBlank(world: BackingWorld, sizeBytes: bigint): BackingPlan {
-  const { backing } = world;
-  return backing?.state === 'provisional' && backing.sizeBytes >= sizeBytes
+  const { backing, memory, zeroes } = world;
+  const { copy } = memory ?? {};
+  if (backing === undefined && copy?.how === 'Zero' && copy.copiedBytes !== '0') {
+    // What was zeroed in a backing that is gone says nothing of the next one.
+    return take({ kind: 'remember-copy', copy: zeroing });
+  }
+  if (backing?.state !== 'provisional' || backing.sizeBytes < sizeBytes) {
+    return withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
+  }
+  if (zeroes && copy?.how !== 'Zero') {
+    return take({ kind: 'remember-copy', copy: zeroing });
+  }
+  const filling = fillingOf({ memory, backing, source: undefined, zeroes });
+  return zeroes && filling !== undefined
+    ? planFilling(world, filling, { source: undefined, sizeBytes })
+    : take({ kind: 'complete', sizeBytes });
+}
+
+function planFilling(
+  world: BackingWorld,
+  filling: Filling,
+  { source, sizeBytes }: { readonly source: Source | undefined; readonly sizeBytes: bigint },
+): BackingPlan {
+  return isFilled(filling)
     ? take({ kind: 'complete', sizeBytes })
-    : withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
+    : { kind: 'copy', source, fact: copyingFact(world, filling) };
 }
 
 function planCopy(world: BackingWorld, source: Source, sizeBytes: bigint): BackingPlan {
-  const { stored, memory, backing, copyOnWrite } = world;
+  const { stored, memory, backing, copyOnWrite, snapshotsOutlive } = world;
   const copy = memory?.copy;
   if (copy?.sourceID === source.id) {
     return copy.how === 'CopyOnWrite'
@@ -242,17 +310,23 @@ function planCopy(world: BackingWorld, source: Source, sizeBytes: bigint): Backi
     return take({ kind: 'discard' });
   }
   const isBeside = source.server === stored.status?.server && source.pool === stored.status?.pool;
-  const how = copyOnWrite && isBeside ? 'CopyOnWrite' : 'Copy';
+  // A Snapshot holds its Volume for as long as it shares with it; a Volume is one by itself.
+  const mayShare = isSnapshot(stored) || snapshotsOutlive;
+  const how = copyOnWrite && isBeside && mayShare ? 'CopyOnWrite' : 'Copy';
   const step = { kind: 'remember-copy', copy: { sourceID: source.id, how, copiedBytes: '0' } } as const;
   // What is shared takes no room: the pool itself knows how much it wants.
   return how === 'CopyOnWrite' ? take(step) : withRoom(world, sizeBytes, step);
 }
 
 /** Whole as soon as it is there, in its source's size; it grows when it is complete. */
-const planCopyOnWrite = ({ backing }: BackingWorld, source: Source): BackingPlan =>
-  backing?.state === 'provisional'
+function planCopyOnWrite({ backing }: BackingWorld, source: Source): BackingPlan {
+  if (backing?.state !== 'provisional' || backing.half) {
+    return take({ kind: 'snapshot', sourceID: source.id });
+  }
+  return backing.fault === undefined
     ? take({ kind: 'complete', sizeBytes: BigInt(source.sizeBytes) })
-    : take({ kind: 'snapshot', sourceID: source.id });
+    : take({ kind: 'discard' });
+}
 
 interface ByteCopy {
   readonly source: Source;
@@ -261,7 +335,7 @@ interface ByteCopy {
 }
 
 function planByteCopy(world: BackingWorld, { source, copy, sizeBytes }: ByteCopy): BackingPlan {
-  const { backing } = world;
+  const { backing, memory, zeroes } = world;
   if (backing === undefined && copy.copiedBytes !== '0') {
     // What was copied into a backing that is gone is gone with it.
     return take({ kind: 'remember-copy', copy: { ...copy, copiedBytes: '0' } });
@@ -269,19 +343,18 @@ function planByteCopy(world: BackingWorld, { source, copy, sizeBytes }: ByteCopy
   if (backing?.state !== 'provisional' || backing.sizeBytes < sizeBytes) {
     return withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
   }
-  return BigInt(copy.copiedBytes) >= BigInt(source.sizeBytes)
-    ? take({ kind: 'complete', sizeBytes })
-    : { kind: 'copy', source, fact: copyingFact(world, percentOf(copy, source)) };
+  const filling = fillingOf({ memory, backing, source, zeroes });
+  return filling === undefined
+    ? take({ kind: 'discard' })
+    : planFilling(world, filling, { source, sizeBytes });
 }
 
 /** Silence, until there is something to say: most copies are made before anybody reads of them. */
-const copyingFact = (world: BackingWorld, progress: number | undefined): Backend | undefined =>
-  progress === undefined && backendOf(world.stored) === undefined ? undefined : factOf(world, { progress });
-
-/** Told in steps of five: each is a write. */
-function percentOf({ copiedBytes }: CopyMemory, { sizeBytes }: Source): number | undefined {
-  const percent = Number((BigInt(copiedBytes) * 20n) / BigInt(sizeBytes)) * 5;
-  return percent === 0 ? undefined : percent;
+function copyingFact(world: BackingWorld, filling: Filling): Backend | undefined {
+  const progress = percentOf(filling) === 0 ? undefined : percentOf(filling);
+  return progress === undefined && backendOf(world.stored) === undefined
+    ? undefined
+    : factOf(world, { progress });
 }
 
 interface Seen {

@@ -17,7 +17,14 @@ import { visitTarget } from '../export/reconcile.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import type { Backing, Pool, PoolView } from '../roles/pool.ts';
 import { emptyServerMemory, type ServerMemory } from './memory.ts';
-import { type BackingStep, type BackingWorld, factOf, type Problem, planBacking } from './plan.ts';
+import {
+  type BackingPlan,
+  type BackingStep,
+  type BackingWorld,
+  factOf,
+  type Problem,
+  planBacking,
+} from './plan.ts';
 import {
   type Progress,
   poolFor,
@@ -92,15 +99,13 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       exported: target !== undefined,
       growsOnline: growsOnline(visit, stored),
       snapshotsHoldSize: can?.snapshotsHoldSize === true,
+      snapshotsOutlive: can?.snapshotsOutlive === true,
+      zeroes: can?.zeroes === true,
       shared: sharedAs(stored, target, deps.target.portals()),
       now: deps.now().toISOString(),
     });
     if (plan.kind === 'copy') {
-      const problem = deps.copyFailures.get(volumeID);
-      if (problem === undefined) {
-        deps.copyLater(volumeID, plan.source.server !== deps.host);
-      }
-      return await writeFact(visit, stored, problem === undefined ? plan.fact : factOf(known, { problem }));
+      return await fill(visit, known, plan);
     }
     if (plan.kind === 'report') {
       const isNews = plan.fact?.absentAt !== undefined && backendOf(stored)?.absentAt === undefined;
@@ -114,6 +119,24 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
   } catch (error) {
     return failed(visit, stored, { error, fact: (problem) => factOf(known, { problem }) });
   }
+}
+
+type Known = Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>;
+
+/** In the background. Data that does not come to grow is in order as it is. */
+async function fill(
+  visit: ServerVisit,
+  known: Known,
+  { source, fact }: Extract<BackingPlan, { readonly kind: 'copy' }>,
+): Promise<Progress> {
+  const { deps, volumeID } = visit;
+  const problem = deps.copyFailures.get(volumeID);
+  if (problem === undefined) {
+    deps.copyLater(volumeID, source !== undefined && source.server !== deps.host);
+    return writeFact(visit, known.stored, fact);
+  }
+  const isGrowing = fact?.growth !== undefined;
+  return writeFact(visit, known.stored, factOf(known, isGrowing ? { growth: problem } : { problem }));
 }
 
 /**
@@ -136,8 +159,6 @@ function growsOnline(visit: ServerVisit, stored: Stored): boolean {
     grants.every(({ attachments: uids, epoch }) => uids.every((uid) => canThere(uid, epoch)))
   );
 }
-
-type Known = Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>;
 
 async function carryOut(visit: ServerVisit, known: Known, step: BackingStep): Promise<Progress> {
   visit.log.info({ volumeID: visit.volumeID, step: step.kind }, 'Changing the backing store');
@@ -212,6 +233,12 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
     case 'complete':
       await tidyAdopted(pool, step.adoptedID, signal);
       await pool?.complete(volumeID, step.sizeBytes, signal);
+      return;
+    case 'grown':
+      await pool?.grown(volumeID, signal);
+      return;
+    case 'remember-fault':
+      await remember({ fault: step.fault });
       return;
     case 'remember-provisioned':
       await remember({ everProvisioned: true });

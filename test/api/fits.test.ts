@@ -62,6 +62,7 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     snapshotAttached: true,
     snapshotsOutlive: true,
     snapshotsHoldSize: true,
+    zeroes: true,
   };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };
   const scene = {

@@ -1,39 +1,67 @@
-// One volume group with one thin pool, in memory, that answers lvs, lvcreate and the others as LVM 2.03.16 does: 5 for every error, the
-// meaning in the words alone, valid JSON also when it failed.
-import type { Command, CommandOutput, RunCommand } from '../../node-agent/exec/command.ts';
+// One volume group, in memory, that answers lvs, lvcreate and the others as LVM 2.03.16 does: 5 for every error, the meaning in the
+// words alone, valid JSON also when it failed. Thin volumes are names and sizes; ordinary ones have their place on a disk, of which
+// every mebibyte holds a word, and holds "old" before anybody writes to it.
+import {
+  type Command,
+  CommandError,
+  type CommandOutput,
+  type RunCommand,
+} from '../../node-agent/exec/command.ts';
 
 export interface FakeLv {
-  readonly name: string;
+  name: string;
   bytes: number;
-  /** Percent of its size that has blocks of the pool; undefined while it is inactive. */
+  /** Thin: percent of its size that has blocks of the pool; undefined while it is inactive. */
   percent: number | undefined;
   readonly tags: string[];
+  /** The thin pool; empty for an ordinary volume. */
   readonly pool: string;
   open: boolean;
-  /** It has a thick snapshot. */
+  /** It has a thick snapshot; of an ordinary one that is seen by itself. */
   thickOrigin: boolean;
+  active: boolean;
+  /** Ordinary: its extents on the disk. */
+  readonly extents: number[];
+  /** A thick snapshot: of what, as it was, and what of that is in its store. */
+  origin: FakeLv | undefined;
+  readonly frozen: readonly string[];
+  readonly stored: Set<number>;
+  overflowed: boolean;
 }
 
-const EXTENT = 4 * 1024 * 1024;
+const MIB = 1024 * 1024;
+const EXTENT = 4 * MIB;
+const BLOCKS = EXTENT / MIB;
 export const VG = 'vbs';
 export const THIN_POOL = 'thin0';
 
 const done = (stdout = ''): CommandOutput => ({ exitCode: 0, stdout, stderr: '' });
 const refused = (words: string): CommandOutput => ({ exitCode: 5, stdout: '', stderr: `  ${words}\n` });
+const misused = (words: string): CommandOutput => ({ exitCode: 3, stdout: '', stderr: `  ${words}\n` });
+
+const extentsOf = (text: string): number => Math.ceil(Number.parseInt(text, 10) / EXTENT);
 
 export class FakeLvm {
   lvs: FakeLv[] = [];
   /** False: the volume group is not there. */
   present = true;
+  /** False: it has no thin pool. */
+  thin = true;
   poolBytes = 64 * EXTENT;
   poolTags: string[] = [];
   poolPercent = '0.00';
   metadataPercent = '11.04';
   poolAttr = 'twi-aotz--';
+  vgExtents = 64;
+  vgTags: string[] = [];
+  vgAttr = 'wz--n-';
+  readonly disk = new Map<number, string>();
   /** Printed into the midst of each report. */
   note = '';
   /** Called before each command; may change the world or throw. */
   before: (command: string, args: readonly string[]) => void = () => undefined;
+  /** True: this command is killed when it has done as much as leaves the worst behind. */
+  isKilled: (command: string) => boolean = () => false;
   commands: string[] = [];
   argvs: (readonly string[])[] = [];
 
@@ -41,10 +69,12 @@ export class FakeLvm {
     this.before(file, args);
     this.commands.push(file);
     this.argvs.push(args);
-    if (args[0] !== '--config' || args[1]?.includes('scan_lvs=0') !== true) {
-      return { exitCode: 3, stdout: '', stderr: '  no --config\n' };
+    const killed = this.isKilled(file);
+    const output = this.#carryOut(file, args, killed);
+    if (killed) {
+      throw new CommandError(file, 'ended by SIGKILL');
     }
-    return this.#answer(file, args.slice(2));
+    return output;
   };
 
   lv(name: string): FakeLv | undefined {
@@ -60,81 +90,181 @@ export class FakeLvm {
       pool: THIN_POOL,
       open: false,
       thickOrigin: false,
+      active: true,
+      extents: [],
+      origin: undefined,
+      frozen: [],
+      stored: new Set<number>(),
+      overflowed: false,
       ...more,
     };
     this.lvs.push(lv);
     return lv;
   }
 
-  #answer(file: string, args: readonly string[]): CommandOutput {
+  /** An ordinary volume, on the first extents that are free. */
+  addThick(name: string, extents: number, more: Partial<FakeLv> = {}): FakeLv {
+    const lv = this.add(name, { pool: '', bytes: 0, ...more });
+    this.#allocate(lv, extents);
+    return lv;
+  }
+
+  /** What whoever opens it would read, mebibyte by mebibyte. */
+  read(name: string): readonly string[] {
+    const lv = this.lv(name);
+    if (lv === undefined || lv.overflowed) {
+      throw Object.assign(new Error(`EIO: ${name}`), { code: 'EIO' });
+    }
+    return lv.origin === undefined ? this.#blocksOf(lv).map((at) => this.disk.get(at) ?? 'old') : lv.frozen;
+  }
+
+  write(name: string, block: number, word: string): void {
+    const lv = this.lv(name);
+    const at = lv && this.#blocksOf(lv)[block];
+    if (lv === undefined || at === undefined) {
+      throw Object.assign(new Error(`EINVAL: ${name}`), { code: 'EINVAL' });
+    }
+    this.disk.set(at, word);
+    for (const snapshot of this.#snapshotsOf(lv)) {
+      snapshot.stored.add(block);
+      // Its store also has to hold a header, and records.
+      snapshot.overflowed ||= snapshot.stored.size * MIB >= snapshot.bytes;
+    }
+  }
+
+  #blocksOf = ({ extents }: FakeLv): readonly number[] =>
+    extents.flatMap((extent) => Array.from({ length: BLOCKS }, (_, index) => extent * BLOCKS + index));
+
+  #snapshotsOf = (lv: FakeLv): readonly FakeLv[] => this.lvs.filter(({ origin }) => origin === lv);
+
+  get #free(): readonly number[] {
+    const used = new Set(this.lvs.flatMap(({ extents }) => extents));
+    return Array.from({ length: this.vgExtents }, (_, index) => index).filter((index) => !used.has(index));
+  }
+
+  #allocate(lv: FakeLv, extents: number): void {
+    lv.extents.push(...this.#free.slice(0, extents));
+    lv.bytes = lv.extents.length * EXTENT;
+  }
+
+  #carryOut(file: string, args: readonly string[], killed: boolean): CommandOutput {
+    if (file === 'blkdiscard') {
+      return this.#zero(args, killed);
+    }
+    const rest = file === 'lvm' ? args.slice(1) : args;
+    if (rest[0] !== '--config' || rest[1]?.includes('scan_lvs=0') !== true) {
+      return misused('no --config');
+    }
+    return this.#answer(file, rest.slice(2), killed);
+  }
+
+  #zero(args: readonly string[], killed: boolean): CommandOutput {
+    const path = args.at(-1) ?? '';
+    const lv = this.lv(path.replace(`/dev/${VG}/`, ''));
+    const failed = (words: string) => ({ exitCode: 1, stdout: '', stderr: `blkdiscard: ${words}\n` });
+    if (lv === undefined || !lv.active) {
+      return failed(`cannot open ${path}: No such file or directory`);
+    }
+    if (lv.open) {
+      return failed(`cannot open ${path}: Device or resource busy`);
+    }
+    const option = (name: string) => Number(args[args.indexOf(name) + 1]) / MIB;
+    const from = option('--offset');
+    const blocks = this.#blocksOf(lv).slice(from, from + option('--length'));
+    for (const at of killed ? blocks.slice(0, blocks.length / 2) : blocks) {
+      this.disk.set(at, '');
+    }
+    return done();
+  }
+
+  #answer(file: string, args: readonly string[], killed: boolean): CommandOutput {
     const last = args.at(-1) ?? '';
     if (!this.present) {
       const failed = refused(`Volume group "${VG}" not found\n  Cannot process volume group ${VG}`);
-      return file === 'lvs' ? { ...failed, stdout: this.#report([]) } : failed;
+      return ['lvs', 'lvm'].includes(file) ? { ...failed, stdout: this.#report({ lv: [] }) } : failed;
     }
     const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
     switch (file) {
       case 'lvs':
         return this.#lvs(args, last);
+      case 'lvm':
+        return this.#fullReport(args);
       case 'lvcreate':
-        return this.#create(args, last, option);
+        return args.includes('--thinpool') || this.#isThinSnapshot(args, last)
+          ? this.#createThin(args, last, option)
+          : this.#createThick(args, last, killed);
       case 'lvrename':
         return this.#rename(args.at(-2) ?? '', last);
       case 'lvchange':
         return this.#change(args, last, option);
-      case 'lvextend': {
-        const lv = this.lv(last.replace(`${VG}/`, ''));
-        if (lv === undefined) {
-          return refused(`Failed to find logical volume "${last}"`);
-        }
-        const bytes = Math.ceil(Number.parseInt(option('--size'), 10) / EXTENT) * EXTENT;
-        if (bytes === lv.bytes) {
-          return refused('New size (1 extents) matches existing size (1 extents).');
-        }
-        lv.bytes = bytes;
+      case 'vgchange':
+        this.vgTags.push(option('--addtag'));
         return done();
-      }
-      case 'lvremove': {
-        const lv = this.lv(last.replace(`${VG}/`, ''));
-        if (lv === undefined) {
-          return refused(`Failed to find logical volume "${last}"`);
-        }
-        if (lv.open) {
-          return refused(`Logical volume ${last} in use.`);
-        }
-        this.lvs = this.lvs.filter((one) => one !== lv);
-        return done();
-      }
+      case 'lvextend':
+        return this.#extend(last, extentsOf(option('--size')));
+      case 'lvremove':
+        return this.#remove(last);
       default:
-        return { exitCode: 3, stdout: '', stderr: '  No such command.\n' };
+        return misused('No such command.');
     }
   }
 
-  #report(rows: readonly object[]): string {
-    const lines = rows.map((row) => `                  ${JSON.stringify(row)}`).join(',\n');
-    return `  {\n      "report": [\n          {\n${this.note}              "lv": [\n${lines}\n              ]\n          }\n      ]\n  }\n`;
+  #isThinSnapshot = (args: readonly string[], last: string): boolean =>
+    args.includes('--snapshot') && this.lv(last.replace(`${VG}/`, ''))?.pool !== '';
+
+  #report(lists: Readonly<Record<string, readonly object[]>>): string {
+    const listed = Object.entries(lists).map(([name, rows]) => {
+      const lines = rows.map((row) => `                  ${JSON.stringify(row)}`).join(',\n');
+      return `              "${name}": [\n${lines}\n              ]`;
+    });
+    const body = listed.join('\n              ,\n');
+    return `  {\n      "report": [\n          {\n${this.note}${body}\n          }\n      ]\n  }\n`;
   }
 
   #lvs(args: readonly string[], last: string): CommandOutput {
-    const wanted = (args[args.indexOf('-o') + 1] ?? 'lv_name').split(',');
-    const pick = (all: Readonly<Record<string, string>>) =>
-      Object.fromEntries(wanted.map((name) => [name, all[name] ?? '']));
+    const pick = picker(args[args.indexOf('-o') + 1] ?? 'lv_name');
     const name = last.startsWith(`${VG}/`) ? last.slice(VG.length + 1) : undefined;
     if (name === undefined) {
-      const selected = this.lvs.filter(({ pool }) => args.includes(`pool_lv="${pool}"`));
-      return done(this.#report(selected.map((lv) => pick(shown(lv)))));
+      const rows = this.#selected(args.includes('-S') ? args[args.indexOf('-S') + 1] : undefined);
+      return done(this.#report({ lv: rows.map(pick) }));
     }
     const lv = this.lv(name);
-    if (lv === undefined && name !== THIN_POOL) {
-      return { ...refused(`Failed to find logical volume "${last}"`), stdout: this.#report([]) };
+    if (lv === undefined && !(this.thin && name === THIN_POOL)) {
+      return { ...refused(`Failed to find logical volume "${last}"`), stdout: this.#report({ lv: [] }) };
     }
     if (args.includes('--noheadings')) {
-      return done(`  ${lv === undefined ? this.poolAttr : attr(lv)}\n`);
+      return done(`  ${lv === undefined ? this.poolAttr : this.#attr(lv)}\n`);
     }
-    return done(this.#report([pick(lv === undefined ? this.#shownPool() : shown(lv))]));
+    return done(this.#report({ lv: [pick(lv === undefined ? this.#shownPool() : this.#shown(lv))] }));
   }
 
-  #shownPool(): Readonly<Record<string, string>> {
+  #selected(selection: string | undefined): readonly Shown[] {
+    const wanted = (column: string, value: string) =>
+      selection === undefined || selection.includes(`${column}="${value}"`);
+    const pool = this.thin && wanted('lv_name', THIN_POOL) ? [this.#shownPool()] : [];
+    return [...pool, ...this.lvs.filter((lv) => wanted('pool_lv', lv.pool)).map((lv) => this.#shown(lv))];
+  }
+
+  #fullReport(args: readonly string[]): CommandOutput {
+    const columns = (report: string) => args[args.indexOf(report) + 2] ?? '';
+    const vg = {
+      vg_attr: this.vgAttr,
+      vg_tags: this.vgTags.join(','),
+      vg_size: String(this.vgExtents * EXTENT),
+      vg_free: String(this.#free.length * EXTENT),
+      vg_extent_size: String(EXTENT),
+    };
+    return done(
+      this.#report({
+        vg: [picker(columns('vg'))(vg)],
+        pv: [{ pv_name: '/dev/vdb', vg_name: VG }],
+        lv: this.#selected(undefined).map(picker(columns('lv'))),
+        seg: [],
+      }),
+    );
+  }
+
+  #shownPool(): Shown {
     return {
       lv_name: THIN_POOL,
       lv_size: String(this.poolBytes),
@@ -146,11 +276,36 @@ export class FakeLvm {
     };
   }
 
-  #create(args: readonly string[], last: string, option: (name: string) => string): CommandOutput {
+  #attr(lv: FakeLv): string {
+    const { percent, open, thickOrigin, pool, active, origin, overflowed } = lv;
+    if (pool !== '') {
+      return `${thickOrigin ? 'o' : 'V'}wi-${percent === undefined ? '-' : 'a'}${open ? 'o' : '-'}tz--`;
+    }
+    const isOrigin = this.#snapshotsOf(lv).length > 0;
+    const kind = isOrigin ? 'o' : origin === undefined ? '-' : 's';
+    const state = active ? (overflowed ? 'I' : 'a') : '-';
+    return `${kind}wi-${state}${open ? 'o' : '-'}${kind === '-' ? '-' : 's'}---`;
+  }
+
+  #shown(lv: FakeLv): Shown {
+    const isOrigin = this.#snapshotsOf(lv).length > 0;
+    return {
+      lv_name: lv.name,
+      lv_size: String(lv.bytes),
+      lv_path: `/dev/${VG}/${lv.name}`,
+      lv_attr: this.#attr(lv),
+      lv_tags: lv.tags.join(','),
+      data_percent: lv.pool === '' || lv.percent === undefined ? '' : lv.percent.toFixed(2),
+      origin: lv.origin?.name ?? '',
+      origin_size: lv.origin === undefined ? (isOrigin ? String(lv.bytes) : '') : String(lv.origin.bytes),
+    };
+  }
+
+  #createThin(args: readonly string[], last: string, option: (name: string) => string): CommandOutput {
     const name = option('--name');
-    const tags = args.flatMap((arg, at) => (arg === '--addtag' ? [args[at + 1] ?? ''] : []));
+    const tags = tagsIn(args);
     if (args.includes('--zero')) {
-      return { exitCode: 3, stdout: '', stderr: '  --zero is supported only with thin pool creation.\n' };
+      return misused('--zero is supported only with thin pool creation.');
     }
     if (this.lv(name) !== undefined) {
       return refused(`Logical Volume "${name}" already exists in volume group "${VG}"`);
@@ -163,8 +318,74 @@ export class FakeLvm {
       this.add(name, { bytes: origin.bytes, percent: origin.percent, tags });
       return done();
     }
-    const bytes = Math.ceil(Number.parseInt(option('--virtualsize'), 10) / EXTENT) * EXTENT;
+    const bytes = extentsOf(option('--virtualsize')) * EXTENT;
     this.add(name, { bytes, tags, pool: option('--thinpool') });
+    return done();
+  }
+
+  /** A snapshot begins as an ordinary volume: killed in between, it stays one, with its name and tags. */
+  #createThick(args: readonly string[], last: string, killed: boolean): CommandOutput {
+    const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
+    const name = option('--name');
+    if (this.lv(name) !== undefined) {
+      return refused(`Logical Volume "${name}" already exists in volume group "${VG}"`);
+    }
+    const origin = args.includes('--snapshot') ? this.lv(last.replace(`${VG}/`, '')) : undefined;
+    if (args.includes('--snapshot') && origin === undefined) {
+      return refused(`Failed to find logical volume "${last}"`);
+    }
+    const useful = origin === undefined ? Number.POSITIVE_INFINITY : origin.extents.length + 1;
+    const extents = Math.min(extentsOf(option('--size')), useful);
+    if (extents > this.#free.length) {
+      return refused(
+        `Volume group "${VG}" has insufficient free space (${this.#free.length} extents): ${extents} required.`,
+      );
+    }
+    const more = { tags: tagsIn(args), active: !killed, origin: killed ? undefined : origin };
+    const frozen = origin === undefined ? [] : this.read(origin.name);
+    this.addThick(name, extents, { ...more, frozen });
+    return done();
+  }
+
+  #extend(last: string, extents: number): CommandOutput {
+    const lv = this.lv(last.replace(`${VG}/`, ''));
+    if (lv === undefined) {
+      return refused(`Failed to find logical volume "${last}"`);
+    }
+    const bytes = extents * EXTENT;
+    if (bytes === lv.bytes) {
+      return refused('New size (1 extents) matches existing size (1 extents).');
+    }
+    if (lv.pool !== '') {
+      lv.bytes = bytes;
+      return done();
+    }
+    if (this.#snapshotsOf(lv).length > 0 && lv.active) {
+      return refused('Snapshot origin volumes can be resized only while inactive: try lvchange -an.');
+    }
+    const more = extents - lv.extents.length;
+    if (more < 0) {
+      return refused('New size given (1 extents) not larger than existing size (2 extents)');
+    }
+    if (more > this.#free.length) {
+      return refused(
+        `Insufficient free space: ${more} extents needed, but only ${this.#free.length} available`,
+      );
+    }
+    this.#allocate(lv, more);
+    return done();
+  }
+
+  /** It takes all thick snapshots of a volume along. */
+  #remove(last: string): CommandOutput {
+    const lv = this.lv(last.replace(`${VG}/`, ''));
+    if (lv === undefined) {
+      return refused(`Failed to find logical volume "${last}"`);
+    }
+    if (lv.open) {
+      return refused(`Logical volume ${last} in use.`);
+    }
+    this.lvs = this.lvs.filter((one) => one !== lv && one.origin !== lv);
     return done();
   }
 
@@ -176,7 +397,7 @@ export class FakeLvm {
     if (this.lv(to) !== undefined) {
       return refused(`Logical Volume "${to}" already exists in volume group "${VG}"`);
     }
-    this.lvs = this.lvs.map((one) => (one === lv ? { ...lv, name: to } : one));
+    lv.name = to;
     return done();
   }
 
@@ -200,18 +421,15 @@ export class FakeLvm {
       return refused(`Failed to find logical volume "${last}"`);
     }
     lv.percent ??= 0;
+    lv.active = true;
     return done();
   }
 }
 
-const attr = ({ percent, open, thickOrigin }: FakeLv): string =>
-  `${thickOrigin ? 'o' : 'V'}wi-${percent === undefined ? '-' : 'a'}${open ? 'o' : '-'}tz--`;
+type Shown = Readonly<Record<string, string>>;
 
-const shown = (lv: FakeLv): Readonly<Record<string, string>> => ({
-  lv_name: lv.name,
-  lv_size: String(lv.bytes),
-  lv_path: `/dev/${VG}/${lv.name}`,
-  lv_attr: attr(lv),
-  lv_tags: lv.tags.join(','),
-  data_percent: lv.percent === undefined ? '' : lv.percent.toFixed(2),
-});
+const picker = (columns: string) => (all: Shown) =>
+  Object.fromEntries(columns.split(',').map((name) => [name, all[name] ?? '']));
+
+const tagsIn = (args: readonly string[]): string[] =>
+  args.flatMap((arg, at) => (arg === '--addtag' ? [args[at + 1] ?? ''] : []));

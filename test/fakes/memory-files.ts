@@ -57,6 +57,7 @@ export function memoryFiles(): Files {
     rename: unplayed('rename'),
     copyRange: unplayed('copyRange'),
     hashRange: unplayed('hashRange'),
+    isZero: unplayed('isZero'),
     extend: unplayed('extend'),
     sync: unplayed('sync'),
     stat: unplayed('stat'),

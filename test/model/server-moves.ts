@@ -107,6 +107,8 @@ function decisions(state: State, rules: Rules): Move[] {
       exported: target !== undefined,
       growsOnline: false,
       snapshotsHoldSize: false,
+      snapshotsOutlive: true,
+      zeroes: false,
       bootID,
       now: 'T',
     });
@@ -160,6 +162,8 @@ function snapshotDecisions(state: State, rules: Rules): Move[] {
     exported: false,
     growsOnline: false,
     snapshotsHoldSize: false,
+    snapshotsOutlive: true,
+    zeroes: false,
     bootID: `b${state.serverBoot}`,
     now: 'T',
   });
@@ -275,6 +279,8 @@ function doBacking(state: State, step: BackingStep): State {
       return { ...state, serverMemory: spell({ ...memory, everProvisioned: true }) };
     }
     case 'grow':
+    case 'grown':
+    case 'remember-fault':
     case 'remember-copy':
     case 'adopt':
     case 'snapshot':

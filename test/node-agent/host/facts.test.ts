@@ -27,6 +27,7 @@ const can = {
   snapshotAttached: false,
   snapshotsOutlive: true,
   snapshotsHoldSize: false,
+  zeroes: false,
 };
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
   ...host,

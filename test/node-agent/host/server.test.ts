@@ -5,6 +5,7 @@ import { type ServerWork, volumeServerVisitor } from '../../../node-agent/host/s
 import { Busy } from '../../../node-agent/roles/errors.ts';
 import type { Backing } from '../../../node-agent/roles/pool.ts';
 import { emptyServerMemory, type ServerMemory } from '../../../node-agent/volume/memory.ts';
+import { Metrics } from '../../../runtime/metrics.ts';
 import { FakeClock } from '../../fakes/clock.ts';
 
 const test = suite('a visit of a volume server');
@@ -50,7 +51,14 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
   };
   const log = { info: () => {}, warn: () => {} };
   const visit = volumeServerVisitor({
-    program: { api, clock: new FakeClock(), config: { host: 's', observeSeconds: 5 }, bootID: 'b', log },
+    program: {
+      api,
+      clock: new FakeClock(),
+      config: { host: 's', observeSeconds: 5 },
+      bootID: 'b',
+      log,
+      metrics: new Metrics(),
+    },
     deps: {
       volumes: { list: () => [], byIndex: () => [] },
       snapshots: { list: () => [], byIndex: () => [] },

@@ -96,6 +96,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
   const clock = { ms: 0 };
   const deps = {
     host: 's2',
+    pools: new Map(),
     api: { get: async () => scene().live ?? source({ reader }, shared) },
     volumes: { byIndex: () => [COPY] },
     memories: {
@@ -113,6 +114,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
     files: hostFiles,
     directory: dir,
     origins: new Map(),
+    ready: new Set(),
     waitingSinceMs: new Map(),
     failures: new Map(),
     wake: () => undefined,

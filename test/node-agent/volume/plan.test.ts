@@ -35,6 +35,8 @@ const world = (change: Partial<BackingWorld>): BackingWorld => ({
   exported: false,
   growsOnline: false,
   snapshotsHoldSize: false,
+  snapshotsOutlive: true,
+  zeroes: false,
   bootID: 'boot-s1',
   now: '2026-01-02T00:00:00Z',
   ...change,
