@@ -3,7 +3,7 @@
 // hypervisor; and all taken back until nothing is left anywhere.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Lab, LIO_SERVER, openLab, TGT_SERVER } from '../harness/lab/lab.ts';
+import { type Lab, LIO_SERVER, openLab, POOLS, TGT_SERVER } from '../harness/lab/lab.ts';
 import { LIBVIRT_HOST, XEN_HOST } from '../harness/lab/machines.ts';
 import { attachmentRef, LabStory, MIB, snapshot, volume } from '../harness/lab/story.ts';
 import { loud } from '../harness/loud.ts';
@@ -19,7 +19,7 @@ interface World {
 }
 
 const stories = suite<World>('LVM, LIO, tgt, open-iscsi, Xen and libvirt', { told: 0 });
-const STORIES = 2;
+const STORIES = 3;
 
 stories.before(
   loud(async (world) => {
@@ -110,5 +110,43 @@ stories('over tgt, in a guest of libvirt: a file system, which moves to a guest 
   await story.nothingLeft();
   world.told += 1;
 });
+
+stories(
+  'thick volumes over LIO: what others left on the disks is never seen, and a snapshot of what is in use holds',
+  async (world) => {
+    const story = storyOf(world);
+    const guest = story.lab.guest('vm-a');
+    const { ssh } = story.lab.machine(LIO_SERVER);
+    const { vg } = POOLS.thick;
+    // What a volume that somebody removed by hand leaves behind.
+    await ssh.succeed(
+      `lvcreate -q -y -Wn -l 100%FREE -n old ${vg} && tr '\\0' x </dev/zero | dd of=/dev/${vg}/old bs=1M count=256 iflag=fullblock oflag=direct status=none && lvremove -q -y ${vg}/old`,
+      { timeoutMs: 900_000 },
+    );
+    await story.timed('create, thick', [LIO_SERVER], async () => {
+      await story.apply(volume('thick', { className: 'thick', volumeServer: LIO_SERVER }));
+      await story.ready('vbsvol/thick');
+    });
+    const id = await story.idOf('thick');
+    await ssh.succeed(`cmp -n ${64 * MIB} /dev/${vg}/${id} /dev/zero`);
+    const [disk = ''] = await story.plugIn(guest, 'thick');
+    await guest.writeMarker(disk, THEN);
+    await story.timed('snapshot of a thick volume, attached', [LIO_SERVER], async () => {
+      await story.apply(snapshot('thick-then', 'thick'));
+      await story.ready('vbssnap/thick-then');
+    });
+    await guest.writeMarker(disk, LATER);
+    await story.timed('copy of a thick snapshot', [LIO_SERVER], async () => {
+      await story.apply(volume('thick-copy', { source: { snapshotRef: { name: 'thick-then' } } }));
+      await story.ready('vbsvol/thick-copy');
+    });
+    assert.is(await story.onLogicalVolume(LIO_SERVER, await story.idOf('thick-copy'), vg), THEN);
+    assert.is(await guest.readMarker(disk), LATER, 'the original goes on');
+    await story.unplug(guest, 'thick');
+    await story.delete('vbsvol/thick-copy', 'vbssnap/thick-then', 'vbsvol/thick');
+    await story.nothingLeft();
+    world.told += 1;
+  },
+);
 
 stories.run();

@@ -195,8 +195,10 @@ export class Lab {
     if (profile === 'tgt') {
       await machine.ssh.succeed('systemctl enable --now tgt');
     }
+    const { thin, thick } = POOLS;
     const pools = [
-      { name: 'thin', profile: 'lvm-thin', params: { vg: POOLS.thin.vg, thinpool: POOLS.thin.thinpool } },
+      { name: 'thin', profile: 'lvm-thin', params: { vg: thin.vg, thinpool: thin.thinpool } },
+      { name: 'thick', profile: 'lvm-thick', params: { vg: thick.vg } },
     ];
     const target = { profile, portals: [`${machine.plan.address}:${PORT}`] };
     const agent = await this.#install(host, { volumeServer: { pools, target } });
@@ -308,4 +310,5 @@ const volumeClass = (name: string, profile: string, more: object) => ({
 
 const volumeClasses = [
   volumeClass('thin', 'lvm-thin', { default: true, description: 'Thin logical volumes' }),
+  volumeClass('thick', 'lvm-thick', { description: 'Logical volumes which are allocated in full' }),
 ];
