@@ -11,6 +11,7 @@ import type { Checkup } from '../preflight/checkup.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
+import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import { isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
 import type { Problem } from '../volume/plan.ts';
@@ -150,6 +151,10 @@ function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): v
   }
 }
 
+/** What shares blocks with a volume goes before the volume can. */
+const dependentsFirst = (backings: readonly Backing[]): readonly Backing[] =>
+  backings.toSorted((a, b) => Number(a.sourceID === undefined) - Number(b.sourceID === undefined));
+
 /** The dying name means that the removal was ordered: only the space is left to free. What one keeps stops no other. */
 async function freeDying(
   { program, pools }: ServerWork,
@@ -159,7 +164,7 @@ async function freeDying(
   let freed = false;
   const unfreed = new Map<string, string>();
   for (const [index, { view }] of seen.entries()) {
-    for (const backing of view?.backings ?? []) {
+    for (const backing of dependentsFirst(view?.backings ?? [])) {
       if (backing.state === 'dying' && backing.foreign !== true) {
         const { id } = backing;
         program.log.info({ volumeID: id }, 'Freeing the space of a removed volume');

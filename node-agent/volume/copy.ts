@@ -18,8 +18,8 @@ import { poolFor, type ServerDeps, type ServerVisit, storedOf } from './visit.ts
 const CHUNK_BYTES = 64n * 1024n * 1024n;
 /** From another server: what a visit has the time for, also over a slow network. */
 const REMOTE_CHUNK_BYTES = 16n * 1024n * 1024n;
-/** The more at once, the less the commands around it weigh where the disk zeroes by itself. */
-const ZERO_CHUNK_BYTES = 256n * 1024n * 1024n;
+/** The more at once, the less the commands around it weigh where the disk zeroes by itself; and a slow one must end within a visit. */
+const ZERO_CHUNK_BYTES = 128n * 1024n * 1024n;
 const RETRY_MS = 5_000;
 /** How soon to look whether the other server has opened its target, and for how long that is nothing to speak of. */
 const OPENING_MS = 500;

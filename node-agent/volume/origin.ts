@@ -3,7 +3,7 @@ import { uuidFrom } from '../../api/ids.ts';
 import { backendOf, pinsOf, type Source, type Stored } from '../../api/volume.ts';
 import type { ByteRange, Files } from '../exec/files.ts';
 import { ReportedProblem } from '../problems.ts';
-import { Mismatch } from '../roles/errors.ts';
+import { Busy, Mismatch } from '../roles/errors.ts';
 import type { Connection } from '../roles/initiator.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Reader } from '../roles/reader.ts';
@@ -47,7 +47,7 @@ export async function openOrigin(
   };
 }
 
-/** Throws Mismatch when it is not there in that state (the visits of the data see to that), and DataLost. */
+/** Throws Busy while it grows, Mismatch when it is not there in that state (the visits of the data see to that), and DataLost. */
 export async function backingOf(
   { deps }: ServerVisit,
   pool: string,
@@ -56,6 +56,9 @@ export async function backingOf(
 ): Promise<Backing> {
   const view = await deps.lookAtPool(pool);
   const found = view.backings.find((backing) => backing.id === id && backing.state === state);
+  if (found === undefined && view.backings.some((one) => one.id === id && one.state === 'growing')) {
+    throw new Busy(id, 'it is growing');
+  }
   if (found === undefined || found.foreign === true) {
     throw new Mismatch(`pool ${pool}`, `${id}, ${state}`, 'none of ours');
   }

@@ -30,6 +30,18 @@ test('facts are those that are served, with their labels', async () => {
   assert.ok(text.includes('vbs_reflector_watch_ends_total{resource="volumes",how="gone"} 1'));
 });
 
+test('a pool has numbers while it is seen, and is faulty or not', async () => {
+  const metrics = new Metrics();
+  metrics.pooled('main', { total: 10n, free: 4n }, false);
+  const seen = await metrics.text();
+  assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="free"} 4\n'));
+  assert.ok(seen.includes('vbs_pool_faulty{pool="main"} 0\n'));
+  metrics.pooled('main', undefined, true);
+  const unseen = await metrics.text();
+  assert.not.ok(unseen.includes('vbs_pool_bytes{'));
+  assert.ok(unseen.includes('vbs_pool_faulty{pool="main"} 1\n'));
+});
+
 test('a metric that is added later is told as well', async () => {
   const metrics = new Metrics();
   metrics.counter({ name: 'vbs_new_total', help: 'A new one.', labels: ['what'] });

@@ -135,6 +135,24 @@ cases.push(
     'False Removing',
   ],
   [
+    'but not where it goes with its Volume: the order would be final',
+    {
+      snapshot: aSnapshot({ metadata: deleted, spec: { deletionPolicy: 'Retain' }, status: made }),
+      can: ['CopyOnWrite'],
+    },
+    'settled',
+    'False Unsupported',
+  ],
+  [
+    'nor while nobody tells whether it does',
+    {
+      snapshot: aSnapshot({ metadata: deleted, spec: { deletionPolicy: 'Retain' }, status: made }),
+      can: undefined,
+    },
+    'settled',
+    'False Removing',
+  ],
+  [
     'then the server does so',
     { snapshot: going({ ...made, order: 'Retain' }) },
     'settled',

@@ -140,6 +140,20 @@ const cases: [name: string, world: Partial<PlacementWorld>, expected: string][] 
     { ...unpinned, servers: [s1] },
     'WaitingForSource',
   ],
+  [
+    'one whose data is lost is not',
+    {
+      ...copying,
+      source: aVolume({
+        status: {
+          ...provisioned,
+          backend: { ...provisioned.backend, problem: { reason: 'DataLost', message: 'overflowed' } },
+        } as typeof provisioned,
+      }),
+      servers: [s1],
+    },
+    'SourceNotReady',
+  ],
   ['but what else stands in the way is said first', { ...unpinned, servers: [full] }, 'NoSpace'],
   ['no default class is said', { classes: [aClass('a', { default: false })] }, 'NoDefaultClass'],
   [

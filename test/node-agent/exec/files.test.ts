@@ -64,6 +64,19 @@ test('a glob finds what is there and fails where it cannot look', async ({ dir }
   assert.is(await codeOf(hostFiles.glob(join(dir, 'gone', '*', 'state'))), 'ENOENT');
 });
 
+test('zeroes are told from other bytes, and from bytes that are not there', async ({ dir }) => {
+  const path = join(dir, 'disk');
+  const bytes = Buffer.alloc(3 * 1024 * 1024);
+  bytes[2 * 1024 * 1024 + 5] = 1;
+  await writeFile(path, bytes);
+  const { signal } = new AbortController();
+  const at = (offset: number, length: number) =>
+    hostFiles.isZero(path, { offset: BigInt(offset), length: BigInt(length) }, signal);
+  const MI = 1024 * 1024;
+  assert.equal([await at(0, 2 * MI), await at(0, 3 * MI), await at(2 * MI + 6, 10)], [true, false, true]);
+  assert.is(await codeOf(at(2 * MI, 2 * MI)), 'EINVAL');
+});
+
 test('a file too large to be an answer is refused', async ({ dir }) => {
   const path = join(dir, 'a');
   await hostFiles.extend(path, 2n * 1024n * 1024n);

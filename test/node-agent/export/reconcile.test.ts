@@ -102,6 +102,17 @@ const memoryOf = (...items: ServerMemory['items']): ServerMemory => ({
 });
 const unreadable = new CannotLook('pool main', 'the disk does not answer');
 
+test('what grows is exported to nobody, and that is told', async () => {
+  const { kind, done } = await visit({
+    volumes: [aVolume({ status: granted(aGrant()) })],
+    attachments: [anAttachment({ status: admitted })],
+    memory: memoryOf(aGrant()),
+    exports: [],
+    pool: [{ id: VOLUME_ID, state: 'growing', sizeBytes: 2n, cleanBytes: 1n, path: '/p' }],
+  });
+  assert.equal([kind, done], ['waiting', ['told Busy']]);
+});
+
 test('a pool that cannot be seen holds no cut up', async () => {
   const { kind, done } = await visit({
     volumes: [aVolume({ status: granted(fencing) })],

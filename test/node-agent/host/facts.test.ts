@@ -116,6 +116,13 @@ test('a pool that cannot be seen says why and claims no numbers', () => {
   assert.equal(facts.pools, [{ name: 'main', profile: 'file', problem }]);
 });
 
+test('a pool that is out of order says why beside its numbers', () => {
+  const problem = { reason: 'PoolFaulty', message: 'out of data space' } as const;
+  const pool = { name: 'main', profile: 'lvm-thin', view: view(0n), can, problem };
+  const [told] = serverFacts(scene({ pools: [pool] })).pools ?? [];
+  assert.equal([told?.freeBytes, told?.problem], ['0', problem]);
+});
+
 test('instances come in one order, disks are counted for one who waits for it, strays named', () => {
   const seen = {
     ...host,

@@ -95,6 +95,14 @@ test('a backing that cannot be freed stops no other', async () => {
   assert.equal(freed, ['vol2']);
 });
 
+test('what shares the blocks of a volume is freed before it', async () => {
+  const { visit, freed } = setUp({
+    backings: [backing('vol1', 'dying'), { ...backing('snap1', 'dying'), sourceID: 'vol1' }],
+  });
+  await visit();
+  assert.equal(freed, ['snap1', 'vol1']);
+});
+
 test('what cannot be freed is a leftover, and makes the host no worse', async () => {
   const { visit, forgotten } = setUp({
     backings: [backing('vol1', 'dying')],

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -42,7 +42,9 @@ test('every shipped profile loads', async () => {
   const roles: Readonly<Record<string, RoleName>> = {
     file: 'pool',
     'file-thin': 'pool',
+    'file-reflink': 'pool',
     'lvm-thin': 'pool',
+    'lvm-thick': 'pool',
     lio: 'target',
     'open-iscsi': 'initiator',
     tgt: 'target',
@@ -160,6 +162,20 @@ for (const [what, from, to, said] of mistakes) {
     assert.ok(problems.includes(said), problems === '' ? 'accepted' : problems);
   });
 }
+
+test('one look stands in the place of three, and a pool has the one or all of the others', async () => {
+  const text = await readFile(join(shipped, 'file.yaml'), 'utf8');
+  assert.is(problemsOf(text, 'pool'), '');
+  assert.match(
+    problemsOf(text.replace('  capacity:', '  version:'), 'pool'),
+    'needs the verb capacity, or look in its place',
+  );
+  const both = text.replace(
+    'verbs:\n',
+    'verbs:\n  look: { exec: [seen], rows: { json: "", cols: { total: t }, set: { kind: pool } } }\n',
+  );
+  assert.match(problemsOf(both, 'pool'), 'verbs.capacity: look stands in its place');
+});
 
 const machines = `profile: 1
 role: vmm

@@ -68,6 +68,7 @@ const summary = (change: Partial<BackingWorld>): string => {
 
 const removal: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } });
 const ready = aVolume({ status: provisioned });
+const retention: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } });
 
 const attached = {
   stored: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }),
@@ -325,6 +326,103 @@ for (const [name, change, expected] of copies) {
   test(`a copy: ${name}`, () => assert.is(copy(change).replace(/^report copying/, 'copying'), expected));
 }
 
+test('where copies go with their source a Volume is copied byte by byte, and a Snapshot is not', () => {
+  const how = (stored: Stored) => {
+    const plan = planBacking(world({ stored, copyOnWrite: true, snapshotsOutlive: false }));
+    return plan.kind === 'take' && plan.step.kind === 'remember-copy' ? plan.step.copy.how : plan.kind;
+  };
+  assert.is(how(placedSnapshot()), 'CopyOnWrite');
+  assert.is(how(aVolume({ status: { ...placed, source } })), 'Copy');
+});
+
+test('a snapshot that was half made is made anew, and one that overflowed before it was complete goes', () => {
+  const made = { ...backing('provisional'), sourceID: VOLUME_ID };
+  const planned = (more: Partial<Backing>) =>
+    copy({ memory: copying(0n, 'CopyOnWrite'), backing: { ...made, ...more } });
+  assert.is(planned({}), `complete ${GI}`);
+  assert.is(planned({ half: true }), 'snapshot');
+  assert.is(planned({ fault: 'overflowed' }), 'discard');
+});
+
+const EXTENT = 4n * 2n ** 20n;
+const zeroed = (bytes: bigint) =>
+  ({
+    ...emptyServerMemory(VOLUME_ID, 'uid-db'),
+    copy: { sourceID: '', how: 'Zero', copiedBytes: bytes.toString() },
+  }) as const;
+const growing = { ...backing('growing', 2n * GI), cleanBytes: GI };
+const grownTo = (zeroedUntil: bigint, fromBytes = GI) => ({
+  ...remembered,
+  growth: { fromBytes: fromBytes.toString(), zeroedUntil: zeroedUntil.toString() },
+});
+const larger = aVolume({ spec: { size: '2Gi' }, status: provisioned });
+
+const unclean: [name: string, change: Partial<BackingWorld>, expected: string][] = [
+  ['room is made first', {}, `create ${GI}`],
+  ['then it is remembered that it is to be zeroed', { backing: backing('provisional') }, 'remember-copy'],
+  ['which takes its time', { backing: backing('provisional'), memory: zeroed(0n) }, 'copying in silence'],
+  ['and is told', { backing: backing('provisional'), memory: zeroed(GI / 2n) }, 'report copying 50 %'],
+  ['all of it', { backing: backing('provisional'), memory: zeroed(GI - 1n) }, 'report copying 95 %'],
+  ['and then it is whole', { backing: backing('provisional'), memory: zeroed(GI) }, `complete ${GI}`],
+  ['what was zeroed and is gone is to be zeroed again', { memory: zeroed(GI) }, 'remember-copy'],
+  [
+    'the space behind a copy is zeroed as well',
+    {
+      stored: aVolume({ spec: { size: '2Gi' }, status: { ...placed, source } }),
+      backing: backing('provisional', 2n * GI),
+      memory: copying(GI),
+    },
+    'report copying 50 %',
+  ],
+  ['it grows when it is free', { ...attached, stored: larger, exported: false }, `grow ${2n * GI}`],
+  [
+    'but not while it is copied',
+    { ...withSnapshot, exported: false },
+    `report cannot grow: Resizing provisioned ${GI}`,
+  ],
+  [
+    'meanwhile it has the size of its data',
+    { stored: larger, backing: growing, memory: remembered },
+    `report copying 0 % cannot grow: Resizing provisioned ${GI}`,
+  ],
+  [
+    'what was zeroed from another size on says nothing',
+    { stored: larger, backing: growing, memory: grownTo(2n * GI, GI - EXTENT) },
+    `report copying 0 % cannot grow: Resizing provisioned ${GI}`,
+  ],
+  ['and then it has grown', { stored: larger, backing: growing, memory: grownTo(2n * GI) }, 'grown'],
+  [
+    'one that has not come to grow is as it was',
+    { stored: larger, backing: { ...growing, sizeBytes: GI }, memory: remembered },
+    'grown',
+  ],
+  [
+    'that it was whole is remembered first',
+    { stored: larger, backing: growing, memory: undefined },
+    'remember-provisioned',
+  ],
+  ['removed, it goes as it is', { stored: removal, backing: growing, memory: remembered }, 'retire'],
+  [
+    'retained, it is made whole before',
+    { stored: retention, backing: growing, memory: grownTo(2n * GI) },
+    'grown',
+  ],
+];
+
+for (const [name, change, expected] of unclean) {
+  test(`where new space holds what others left: ${name}`, () =>
+    assert.is(summary({ zeroes: true, ...change }), expected));
+}
+
+test('lost data is remembered before it is told, and told for ever', () => {
+  const lost = { ...backing('complete'), fault: 'overflowed' };
+  assert.is(summary({ stored: ready, memory: remembered, backing: lost }), 'remember-fault');
+  const memory = { ...remembered, fault: 'overflowed' };
+  for (const one of [lost, backing('complete')]) {
+    assert.is(summary({ stored: ready, memory, backing: one }), `report DataLost provisioned ${GI}`);
+  }
+});
+
 test('a copy on write is chosen only beside its source', () => {
   const how = (change: Partial<BackingWorld>) => {
     const plan = planBacking(world({ stored: placedSnapshot(), ...change }));
@@ -341,7 +439,6 @@ test('a larger volume grows when its copy on write is complete', () => {
   assert.is(summary({ stored: larger, memory: done, backing: backing('complete') }), `grow ${2n * GI}`);
 });
 
-const retention: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } });
 const RETAINED_ID = 'vol0123456789abcdef0';
 const adoption: NonNullable<Volume['status']> = {
   ...placed,

@@ -160,15 +160,15 @@ const complete = (sizeBytes: bigint) => ({
 });
 
 test('it is zeroed piece by piece, and is complete after that', async () => {
-  const server = new Server('300Mi');
+  const server = new Server('172Mi');
   await server.settle();
-  assert.equal(server.fact, complete(300n * MI));
+  assert.equal(server.fact, complete(172n * MI));
   assert.equal([...server.seen], ['']);
   assert.equal(
     server.lvm.argvs.filter((args) => args[0] === '--zeroout').map((args) => args.slice(1, 5)),
     [
-      ['--offset', '0', '--length', String(256n * MI)],
-      ['--offset', String(256n * MI), '--length', String(44n * MI)],
+      ['--offset', '0', '--length', String(128n * MI)],
+      ['--offset', String(128n * MI), '--length', String(44n * MI)],
     ],
   );
 });
@@ -234,14 +234,14 @@ test('whatever dies, it comes to be whole, and no old byte is ever seen', async 
 });
 
 test('what was zeroed in a volume that is gone says nothing of the next one', async () => {
-  const server = new Server('300Mi');
+  const server = new Server('172Mi');
   server.lvm.before = (_, args) => {
-    if (args[2] === String(256n * MI)) {
+    if (args[2] === String(128n * MI)) {
       throw new CommandError('blkdiscard', 'ended by SIGKILL');
     }
   };
   await server.settle();
-  assert.is(server.memories.get(VOLUME_ID)?.copy?.copiedBytes, String(256n * MI));
+  assert.is(server.memories.get(VOLUME_ID)?.copy?.copiedBytes, String(128n * MI));
   server.lvm.lvs = [];
   server.lvm.disk.clear();
   server.lvm.before = () => server.look();
