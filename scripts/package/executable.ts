@@ -26,13 +26,12 @@ export const makeExecutable = async (script: string, dir: string, target: string
     output: blob,
     disableExperimentalSEAWarning: true,
     useCodeCache: true,
-    execArgv: ['--no-warnings'],
     // A root program takes no options from whatever environment it is started in.
     execArgvExtension: 'none',
   };
   await writeFile(path.join(dir, config), JSON.stringify(options));
-  // Compiled code holds hashes of strings, which are seeded at random otherwise.
-  await run(NODE, ['--hash-seed=1', `--experimental-sea-config=${config}`], { cwd: dir });
+  // Compiled code depends on a random seed and on threads. Other flags to the same end make V8 refuse it at run time, with a warning.
+  await run(NODE, ['--predictable', `--experimental-sea-config=${config}`], { cwd: dir });
   await copyFile(NODE, target);
   await chmod(target, 0o755);
   await run(NODE, [POSTJECT, target, RESOURCE, path.join(dir, blob), '--sentinel-fuse', FUSE]);
