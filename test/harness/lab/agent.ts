@@ -34,13 +34,12 @@ export class LabAgent {
   }
 
   /** Installs the package, over another one if need be, and gives the agent an empty past. It is not started. */
-  async install(config: object, kubeconfig: string, file: string): Promise<void> {
+  async install(config: object, file: string): Promise<void> {
     await this.stop();
     await this.#ssh.succeed(`rm -rf ${STATE_DIR} ${LOG_FILE} ${KUBECONFIG}`);
     this.#readBytes = 0;
     await this.upgrade(file);
     await this.#ssh.write(`/etc/systemd/system/${UNIT}.service.d/log.conf`, DROP_IN, '644');
-    await this.#ssh.write(KUBECONFIG, kubeconfig);
     await this.#ssh.write(CONFIG, stringify({ kubeconfig: KUBECONFIG, stateDir: STATE_DIR, ...config }));
     await this.#ssh.succeed('systemctl daemon-reload');
   }
@@ -50,6 +49,20 @@ export class LabAgent {
     const there = '/root/vbs-node-agent.deb';
     await this.#ssh.copy(file, there);
     await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`);
+  }
+
+  /** Looks at the host as an administrator does first; answers the last line. Throws when something would have to be changed. */
+  async check(): Promise<string> {
+    return (await this.#ssh.succeed(`${UNIT} check --config ${CONFIG}`)).trim().split('\n').at(-1) ?? '';
+  }
+
+  /** Gives the host its identity, by a token that an administrator made for it. */
+  async enroll(server: string, ca: string, token: string): Promise<void> {
+    const caFile = '/root/ca.crt';
+    await this.#ssh.write(caFile, ca);
+    await this.#ssh.succeed(`${UNIT} enroll --config ${CONFIG} --server ${server} --ca-file ${caFile}`, {
+      stdin: token,
+    });
   }
 
   async preparePools(): Promise<void> {

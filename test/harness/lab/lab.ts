@@ -216,19 +216,17 @@ export class Lab {
     const agent = new LabAgent(this.machine(host).ssh);
     this.#agents.set(host, agent);
     const config = { host, ...AGENT_SETTINGS, ...roles };
-    await agent.install(config, await this.#kubeconfigOf(host), await this.package());
+    await agent.install(config, await this.package());
+    this.log(`${host}: ${await agent.check()}`);
+    await this.#enroll(host, agent);
     return agent;
   }
 
-  async #kubeconfigOf(host: string): Promise<string> {
-    const { controlPlane } = this;
-    const file = await controlPlane.kubeconfigFor({
-      namespace: hostNamespace(host),
-      serviceAccount: AGENT_ACCOUNT,
-      name: host,
-    });
-    const text = await readFile(file, 'utf8');
-    return text.replace(controlPlane.server, `https://${OUTSIDE}:${controlPlane.port}`);
+  async #enroll(host: HostName, agent: LabAgent): Promise<void> {
+    const { caFile, port } = this.controlPlane;
+    const token = ['create', 'token', AGENT_ACCOUNT, '-n', hostNamespace(host), '--duration=1h'];
+    const server = `https://${OUTSIDE}:${port}`;
+    await agent.enroll(server, await readFile(caFile, 'utf8'), await this.controlPlane.kubectl(token));
   }
 
   /** Machines that cannot be asked are not as new either. */
