@@ -106,12 +106,12 @@ test('a connection is a session under our own name, one unit, and a link that te
   assert.equal(await initiator.observe(signal), [{ volumeID: ID, grantUUID: GRANT }]);
 });
 
-test('a serial is read as LIO gives it, with a NUL at its end, and with blanks', async ({
+test('a serial is read as LIO gives it, with a NUL at its end, and as tgt does, with blanks before it', async ({
   host,
   initiator,
 }) => {
-  for (const end of ['\0', '    ', '']) {
-    Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { serial: `${ID}${end}` });
+  for (const serial of [`${ID}\0`, `${ID}    `, ID, ID.padStart(36)]) {
+    Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { serial });
     await initiator.connect(connection, signal);
     assert.equal(await initiator.verify(connection, signal), { serial: ID, sizeBytes: 4096n * 512n });
     await initiator.disconnect(connection, signal);
