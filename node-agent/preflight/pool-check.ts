@@ -1,5 +1,6 @@
 // Before installing: is the place of a pool there, and fit to become one? The running agent tells the same of each pool.
 import type { BoundProfile } from '../profiles/bind.ts';
+import { placeOf } from '../roles/backings.ts';
 import type { Check } from './checks.ts';
 import type { Verdict } from './finding.ts';
 
@@ -9,12 +10,11 @@ export const POOL_CHECK = {
 } as const;
 
 async function lookAtPlace(bound: BoundProfile, signal: AbortSignal): Promise<Verdict> {
-  const { outcome, rows } = await bound.call('identity', {}, signal);
-  const { identity = '', problem = '' } = rows[0] ?? {};
+  const { identity = '', problem = '' } = await placeOf(bound, signal);
   if (problem !== '') {
     return { kind: 'wrong', wrong: problem };
   }
-  if (outcome !== 'absent' && identity !== '') {
+  if (identity !== '') {
     return { kind: 'ok', note: identity };
   }
   const contents = await bound.call('contents', {}, signal);

@@ -58,7 +58,7 @@ const recognised = ({ options }: PoolWorld, { identity = '', problem = '' }: Row
 };
 
 /** What the pool's place tells of the pool in it, recognised or not; empty for none. */
-export const placeOf = async ({ profile }: PoolWorld, signal: AbortSignal): Promise<Row> => {
+export const placeOf = async (profile: BoundProfile, signal: AbortSignal): Promise<Row> => {
   const atOnce = profile.has('look');
   const { outcome, rows } = await profile.call(atOnce ? 'look' : 'identity', {}, signal);
   const row = atOnce ? rows.find(({ kind }) => kind === 'pool') : rows[0];
@@ -66,7 +66,7 @@ export const placeOf = async ({ profile }: PoolWorld, signal: AbortSignal): Prom
 };
 
 export const identify = async (world: PoolWorld, signal: AbortSignal): Promise<string> =>
-  recognised(world, await placeOf(world, signal));
+  recognised(world, await placeOf(world.profile, signal));
 
 /** A row with `cluster`, `namespace` and `name`. Empty also when they cannot be read: one spoilt file must not hide other volumes. */
 const tagsOf = async ({ profile }: PoolWorld, row: Row, signal: AbortSignal): Promise<Row> => {

@@ -404,7 +404,7 @@ const zero = async (
 const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
   const { name } = world.options;
   const identity = world.options.identity?.() ?? randomUUID();
-  const place = await placeOf(world, signal);
+  const place = await placeOf(world.profile, signal);
   if ((place.identity ?? '') === '' && (place.problem ?? '') === '') {
     const contents = await world.profile.call('contents', {}, signal);
     if (contents.outcome === 'absent') {
