@@ -137,7 +137,8 @@ stories(
     });
     await guest.writeMarker(disk, LATER);
     await story.timed('copy of a thick snapshot', [LIO_SERVER], async () => {
-      await story.apply(volume('thick-copy', { source: { snapshotRef: { name: 'thick-then' } } }));
+      const source = { snapshotRef: { name: 'thick-then' } };
+      await story.apply(volume('thick-copy', { className: 'thick', source }));
       await story.ready('vbsvol/thick-copy');
     });
     assert.is(await story.onLogicalVolume(LIO_SERVER, await story.idOf('thick-copy'), vg), THEN);

@@ -129,8 +129,9 @@ export class LabStory {
 
   /** The text at the start of a logical volume, on the volume server. */
   async onLogicalVolume(server: HostName, id: string, vg: string = POOLS.thin.vg): Promise<string> {
-    const dd = `dd if=/dev/${vg}/${id} bs=4096 count=1 iflag=direct status=none`;
-    return (await this.lab.machine(server).ssh.succeed(`${dd} | head -c 512`)).replaceAll('\0', '').trim();
+    // Past the server's cache, which LIO's writes go past as well.
+    const dd = `dd if=/dev/${vg}/${id} bs=512 count=1 iflag=direct status=none`;
+    return (await this.lab.machine(server).ssh.succeed(dd)).replaceAll('\0', '').trim();
   }
 
   async nothingLeft(): Promise<void> {
