@@ -72,6 +72,7 @@ export async function serverRole(
     tellHost: (signal) => telling.next(signal),
     copyLater: (id, isRemote) => (isRemote ? remoteCopyQueue : copyQueue).add(id),
     copyFailures,
+    ready: new Set<string>(),
   };
   return roleOf(program, {
     name: 'volume server',
@@ -135,7 +136,6 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
     reader: boundReader && profiledReader(boundReader),
     directory: `${program.config.stateDir}/tmp`,
     origins: new Map<string, Origin>(),
-    ready: new Set<string>(),
     waitingSinceMs: new Map<string, number>(),
     failures: copyFailures,
     wake: (id) => queue.add(id),

@@ -33,8 +33,6 @@ export interface CopyWork {
   readonly directory: string;
   /** By ID of the copy: opened by this process, which has seen the pin. */
   readonly origins: Map<string, Origin>;
-  /** IDs of provisional backings which this process has seen to that they can be written to: a killed command may leave one inactive. */
-  readonly ready: Set<string>;
   /** By ID of the copy: since when the other server has not opened its target. */
   readonly waitingSinceMs: Map<string, number>;
   /** Kept for the other visits to tell. */
@@ -68,7 +66,7 @@ export function copyVisitor(work: CopyWork): Reconcile {
       }
       log.warn({ volumeID: id, err: error }, 'A chunk could not be written');
       work.origins.delete(id);
-      work.ready.delete(id);
+      deps.ready.delete(id);
       failures.set(id, fromWhere(visit, job, problem));
       wake(id);
       return { requeueAfterMs: RETRY_MS };
@@ -76,9 +74,9 @@ export function copyVisitor(work: CopyWork): Reconcile {
   };
 }
 
-function forget({ origins, ready, waitingSinceMs }: CopyWork, id: string): void {
+function forget({ deps, origins, waitingSinceMs }: CopyWork, id: string): void {
   origins.delete(id);
-  ready.delete(id);
+  deps.ready.delete(id);
   waitingSinceMs.delete(id);
 }
 
@@ -214,7 +212,7 @@ async function copyNext(
   if (source === undefined || origin === undefined) {
     return undefined;
   }
-  await makeReady(work, visit, stored, backing);
+  await makeReady(visit, stored, backing);
   const most = source.server === visit.deps.host ? CHUNK_BYTES : REMOTE_CHUNK_BYTES;
   const range = nextRange(doneBytes, copiedUntil, most);
   const { wanted, found } = await copied(
@@ -233,7 +231,7 @@ async function zeroNext(
   { job: { stored }, backing, filling: { doneBytes, wholeBytes } }: Next,
 ): Promise<ByteRange> {
   const { signal, volumeID } = visit;
-  await makeReady(work, visit, stored, backing);
+  await makeReady(visit, stored, backing);
   const range = nextRange(doneBytes, wholeBytes, ZERO_CHUNK_BYTES);
   await poolFor(visit, stored)?.zero(volumeID, range, signal);
   const isZero = await work.files
@@ -246,15 +244,14 @@ async function zeroNext(
 }
 
 async function makeReady(
-  { ready }: CopyWork,
-  visit: ServerVisit,
+  { deps, signal }: ServerVisit,
   { metadata: { namespace = '', name }, status }: Stored,
   { id, state, sizeBytes }: Backing,
 ): Promise<void> {
-  if (state === 'provisional' && !ready.has(id)) {
-    const owner = { clusterID: visit.deps.clusterID, namespace, name };
-    await visit.deps.pools.get(status?.pool ?? '')?.create(id, sizeBytes, owner, visit.signal);
-    ready.add(id);
+  if (state === 'provisional' && !deps.ready.has(id)) {
+    const owner = { clusterID: deps.clusterID, namespace, name };
+    await deps.pools.get(status?.pool ?? '')?.create(id, sizeBytes, owner, signal);
+    deps.ready.add(id);
   }
 }
 

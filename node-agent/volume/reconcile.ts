@@ -208,6 +208,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
   switch (step.kind) {
     case 'create':
       await pool?.create(volumeID, step.sizeBytes, owner, signal);
+      deps.ready.add(volumeID);
       return;
     case 'remember-copy':
       await remember({ copy: step.copy });
@@ -223,6 +224,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
       }
       return;
     case 'discard':
+      deps.ready.delete(volumeID);
       await pool?.retire(volumeID, signal);
       deps.onRetired();
       return;
@@ -233,6 +235,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
     case 'complete':
       await tidyAdopted(pool, step.adoptedID, signal);
       await pool?.complete(volumeID, step.sizeBytes, signal);
+      deps.ready.delete(volumeID);
       return;
     case 'grown':
       await pool?.grown(volumeID, signal);
@@ -246,6 +249,7 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
     case 'retire':
       if (await isOrderedLive(visit, stored, 'Remove')) {
         await tidyAdopted(pool, step.adoptedID, signal);
+        deps.ready.delete(volumeID);
         await pool?.retire(volumeID, signal);
         deps.onRetired();
       }

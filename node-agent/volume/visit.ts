@@ -38,6 +38,11 @@ export interface ServerDeps {
   readonly tellHost: (signal: AbortSignal) => Promise<void>;
   /** Asks for bytes to be copied in the background, for the volume or snapshot of this ID; from another server or not. */
   readonly copyLater: (id: string, isRemote: boolean) => void;
+  /**
+   * IDs of provisional backings which this process made, or saw to that they can be written to: a killed command may leave one
+   * inactive.
+   */
+  readonly ready: Set<string>;
   /** Why the last try to copy failed, by ID. */
   readonly copyFailures: ReadonlyMap<string, Problem>;
 }

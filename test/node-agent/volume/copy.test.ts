@@ -107,6 +107,7 @@ async function aCopier({ dir }: World, scene: () => Scene) {
     },
     lookAtPool: async () => ({ backings: [{ id: ID, state: 'provisional', sizeBytes: 1n, path: to }] }),
     now: () => new Date(clock.ms),
+    ready: new Set(),
     chapOf: async (grant: object) => ({ user: JSON.stringify(grant), password: 'p' }),
   } as unknown as ServerDeps;
   const work: CopyWork = {
@@ -114,7 +115,6 @@ async function aCopier({ dir }: World, scene: () => Scene) {
     files: hostFiles,
     directory: dir,
     origins: new Map(),
-    ready: new Set(),
     waitingSinceMs: new Map(),
     failures: new Map(),
     wake: () => undefined,

@@ -98,6 +98,7 @@ class Server {
       tellHost: async () => undefined,
       copyLater: (id: string) => this.#queued.add(id),
       copyFailures: failures,
+      ready: new Set(),
     } as unknown as ServerDeps;
     const bytes = (path: string, { offset, length }: { offset: bigint; length: bigint }) => {
       const [name = ''] = path.split('/').slice(-1);
@@ -116,7 +117,6 @@ class Server {
       reader: undefined,
       directory: '/nowhere',
       origins: new Map(),
-      ready: new Set(),
       waitingSinceMs: new Map(),
       failures,
       wake: () => undefined,
