@@ -11,6 +11,8 @@ export interface FileStat {
   readonly sizeBytes: bigint;
   /** What it really takes on the disk: less than the size for a sparse file. */
   readonly allocatedBytes: bigint;
+  /** When its inode was last changed: written to, renamed, linked (st_ctime of stat(2)). */
+  readonly changedAt: Date;
   readonly mode: number;
   readonly uid: number;
 }
@@ -171,6 +173,7 @@ const stat = async (path: string): Promise<FileStat> => {
     kind: kinds.find(([is]) => is)?.[1] ?? 'other',
     sizeBytes: found.size,
     allocatedBytes: found.blocks * 512n,
+    changedAt: new Date(Number(found.ctimeMs)),
     mode: Number(found.mode) & 0o7777,
     uid: Number(found.uid),
   };

@@ -9,11 +9,11 @@ const SOURCES = ['json', 'xml', 'lines', 'blocks', 'text', 'entries'] as const;
 /** Columns that file operations give by themselves. */
 const ENTRY_COLUMNS: Readonly<Record<string, readonly string[]>> = {
   list: ['name', 'path'],
-  scan: ['name', 'path', 'kind', 'size', 'allocated'],
+  scan: ['name', 'path', 'kind', 'size', 'allocated', 'changed'],
   glob: ['path'],
   readEach: ['path', 'text'],
   linkEach: ['path', 'to'],
-  stat: ['path', 'kind', 'size', 'allocated'],
+  stat: ['path', 'kind', 'size', 'allocated', 'changed'],
   space: ['total', 'free'],
 };
 

@@ -21,6 +21,8 @@ export const outcomeOf = (rules: readonly OutcomeRule[], said: Said): Outcome =>
 
 const ERRNO: Readonly<Record<string, Outcome>> = {
   ENOENT: 'absent',
+  // A file of a process in /proc, once it has ended.
+  ESRCH: 'absent',
   ENOTDIR: 'absent',
   EEXIST: 'exists',
   ENOTEMPTY: 'busy',

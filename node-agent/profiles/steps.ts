@@ -145,8 +145,9 @@ const scan = async (files: Files, directory: string): Promise<readonly Row[]> =>
 };
 
 const statRow = async (files: Files, path: string): Promise<Row> => {
-  const { kind, sizeBytes, allocatedBytes } = await files.stat(path);
-  return { path, kind, size: String(sizeBytes), allocated: String(allocatedBytes) };
+  const { kind, sizeBytes, allocatedBytes, changedAt } = await files.stat(path);
+  const sizes = { size: String(sizeBytes), allocated: String(allocatedBytes) };
+  return { path, kind, ...sizes, changed: changedAt.toISOString() };
 };
 
 const spaceRow = async (files: Files, path: string): Promise<Row> => {

@@ -260,6 +260,9 @@ const initiator: RoleShape = {
     },
     records: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['iqn', 'portal'] } } },
     interface: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['initiator'] } } },
+    lock: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['changed'] } } },
+    lockers: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['process'] } } },
+    unlock: { optional: true },
     links: {
       optional: true,
       look: true,
@@ -307,6 +310,7 @@ const initiator: RoleShape = {
     link: { optional: true, params: { ...link, device: 'word' } },
     unlink: { optional: true, params: link },
   },
+  together: [['lock', 'lockers', 'unlock']],
   needs: {
     iscsi: ['serial', 'capacity'],
     block: [

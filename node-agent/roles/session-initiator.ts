@@ -35,6 +35,7 @@ export interface SessionOptions {
   readonly iqnPrefix?: string;
   /** Waits; handed in by simulated worlds. */
   readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly now?: () => Date;
 }
 
 type Grant = Pick<Connection, 'volumeID' | 'grantUUID'>;
@@ -304,8 +305,8 @@ const disconnect = async (
 };
 
 export const sessionInitiator = (profile: BoundProfile, options: SessionOptions = {}): Initiator => {
-  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, wait = pause } = options;
-  const world: SessionWorld = { profile, prefix, wait };
+  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, wait = pause, now = () => new Date() } = options;
+  const world: SessionWorld = { profile, prefix, wait, now };
   // Two logins at once to one target make two sessions.
   const turns = createLocks();
   return {

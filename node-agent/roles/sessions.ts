@@ -12,6 +12,7 @@ export interface SessionWorld {
   readonly profile: BoundProfile;
   readonly prefix: string;
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly now: () => Date;
 }
 
 export interface Session {
@@ -79,10 +80,35 @@ export const lookAtSessions = async (
   signal: AbortSignal,
 ): Promise<readonly Session[]> => sessionsOf((await profile.call('sessions', {}, signal)).rows, prefix);
 
-const lookAtRecords = async (
-  { profile, prefix }: SessionWorld,
-  signal: AbortSignal,
-): Promise<readonly NodeRecord[]> => {
+/** A lock is held for moments. One that is this old is not asked against: each command would wait for it in vain. */
+const LOCK_HELD_MS = 5_000;
+const LOCK_LEFT_MS = 60_000;
+
+/**
+ * A command that was killed leaves the lock of its database there, and all later ones wait 30 s and fail until the next boot (hazard
+ * I3). It is taken away when it is old and none runs that may have it.
+ */
+const expectUnlocked = async ({ profile, now }: SessionWorld, signal: AbortSignal): Promise<void> => {
+  if (!profile.has('lock')) {
+    return;
+  }
+  const { outcome, rows } = await profile.call('lock', {}, signal);
+  const since = rows[0]?.changed;
+  const ageMs = since === undefined ? 0 : now().getTime() - Date.parse(since);
+  if (outcome === 'absent' || ageMs < LOCK_HELD_MS) {
+    return;
+  }
+  const lockers = (await profile.call('lockers', {}, signal)).rows.map((row) => row.process ?? '');
+  if (lockers.length > 0 || ageMs < LOCK_LEFT_MS) {
+    const who = lockers.length === 0 ? 'none that runs; it is taken away after a minute' : lockers.join(', ');
+    throw new CannotLook('the records of iSCSI nodes', `they are locked since ${since} by process ${who}`);
+  }
+  await profile.call('unlock', {}, signal);
+};
+
+const lookAtRecords = async (world: SessionWorld, signal: AbortSignal): Promise<readonly NodeRecord[]> => {
+  const { profile, prefix } = world;
+  await expectUnlocked(world, signal);
   const { outcome, rows } = await profile.call('records', {}, signal);
   return outcome === 'absent'
     ? []

@@ -68,7 +68,14 @@ export function plainHost({ texts = {}, links = {}, commands = {} }: PlainHost):
         if (!paths.includes(path) && below(path).length === 0) {
           throw failure('ENOENT', path);
         }
-        return { kind: 'file', sizeBytes: 0n, allocatedBytes: 0n, mode: 0o644, uid: 0 };
+        return {
+          kind: 'file',
+          sizeBytes: 0n,
+          allocatedBytes: 0n,
+          changedAt: new Date(0),
+          mode: 0o644,
+          uid: 0,
+        };
       },
     },
   };

@@ -1,6 +1,6 @@
 // The initiator procedure over open-iscsi, against its model and a sysfs in plain directories.
 
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -10,7 +10,7 @@ import { bind } from '../../../node-agent/profiles/bind.ts';
 import { loadProfile } from '../../../node-agent/profiles/load.ts';
 import { Busy, CannotLook, Denied, Mismatch, NotDone } from '../../../node-agent/roles/errors.ts';
 import type { Connection, Initiator } from '../../../node-agent/roles/initiator.ts';
-import { sessionInitiator } from '../../../node-agent/roles/session-initiator.ts';
+import { type SessionOptions, sessionInitiator } from '../../../node-agent/roles/session-initiator.ts';
 import { FakeOpenIscsi } from '../../fakes/open-iscsi.ts';
 
 const ID = 'vol0123456789abcdef0';
@@ -45,14 +45,17 @@ interface World {
 }
 
 const links = (host: FakeOpenIscsi) => join(host.dev, 'vbs');
-const initiatorOn = (host: FakeOpenIscsi): Initiator =>
+const initiatorOn = (
+  host: FakeOpenIscsi,
+  { lockDir = host.dev, ...options }: SessionOptions & { lockDir?: string } = {},
+): Initiator =>
   sessionInitiator(
     bind(profile, {
       run: host.run,
       files: host.files,
-      params: { sys: host.sys, dev: host.dev, links: links(host) },
+      params: { sys: host.sys, dev: host.dev, links: links(host), lockDir },
     }),
-    { wait: async () => undefined },
+    { wait: async () => undefined, ...options },
   );
 const hostIn = async (dir: string): Promise<FakeOpenIscsi> => {
   const host = new FakeOpenIscsi(dir);
@@ -145,6 +148,30 @@ test('disconnecting flushes, removes the device, logs out, and leaves neither re
   assert.equal(await leftOf(host), [0, 0, 0]);
   assert.equal(await initiator.observe(signal), []);
   await initiator.disconnect(connection, signal);
+});
+
+test('a lock that a killed iscsiadm left is seen before the next one waits for it, and goes when it is old', async ({
+  dir,
+  host,
+}) => {
+  const lock = join(dir, 'lock.write');
+  await writeFile(lock, '');
+  const at = (seconds: number): Initiator =>
+    initiatorOn(host, {
+      lockDir: dir,
+      now: () => new Date(Date.now() + seconds * 1_000),
+    });
+  const refusal = await failure(at(30).connect(connection, signal));
+  assert.instance(refusal, CannotLook);
+  assert.match(String(refusal), /locked since \d.*Z by process none that runs/);
+  assert.equal(host.commands, []);
+  await at(120).connect(connection, signal);
+  assert.equal(await leftOf(host), [1, 1, 1]);
+  assert.not.ok((await readdir(dir)).includes('lock.write'));
+  await writeFile(lock, '');
+  await at(1).disconnect(connection, signal);
+  assert.equal(await leftOf(host), [0, 0, 0], 'a lock of this moment is waited for by iscsiadm itself');
+  assert.ok((await readdir(dir)).includes('lock.write'));
 });
 
 test('a device that the host has built on is kept, and so is its session', async ({ host, initiator }) => {
