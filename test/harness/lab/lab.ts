@@ -50,6 +50,8 @@ export interface LabOptions {
   readonly log: Log;
   /** Machines stay up for the next run. */
   readonly keep: boolean;
+  /** See MachineSurroundings. */
+  readonly bench?: boolean;
 }
 
 /** Starts everything and returns when both hosts are Ready. */
@@ -142,9 +144,9 @@ export class Lab {
 
   /** As new, or as new as ones that were kept up can be. */
   async #startMachines(): Promise<void> {
-    const { log, keep } = this.#options;
+    const { log, ...options } = this.#options;
     const open = async (): Promise<Machines> => {
-      const machines = await openMachines({ dir: this.workdir.dir, keep, log });
+      const machines = await openMachines({ ...options, dir: this.workdir.dir, log });
       this.#machines = machines;
       for (const { host, ...plan } of GUESTS) {
         this.#guests.set(plan.name, new LabGuest(machines.get(host).ssh, VMMS[host].kind, plan));

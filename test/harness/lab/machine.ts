@@ -3,8 +3,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { truncate, writeFile } from 'node:fs/promises';
+import { rename, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { exists } from '../cache.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
 import { identityOf } from '../workdir.ts';
 import type { LabImage } from './image.ts';
@@ -37,6 +38,8 @@ export interface MachineSurroundings {
   readonly keyFile: string;
   /** The machines outlive this process. */
   readonly keep: boolean;
+  /** For measurements: this machine's cache is not between them and their data disks, and Dom0 has the image's system as a disk. */
+  readonly bench?: boolean;
   readonly log: Log;
 }
 
@@ -118,6 +121,20 @@ export class Machine {
     await this.connect();
   }
 
+  /** While it is off: an empty disk takes the place of a data disk, or the data disk that of the empty one. */
+  async swapDisk(index: number): Promise<void> {
+    const { dir } = this.#around;
+    const file = dataOf(dir, this.plan, index);
+    const aside = `${file}.aside`;
+    if (await exists(aside)) {
+      await rename(aside, file);
+      return;
+    }
+    await rename(file, aside);
+    await writeFile(file, '');
+    await truncate(file, this.plan.dataDisks[index]);
+  }
+
   /** The network between the machines; the one to the outside, with the API server, stays. */
   async plugWire(isUp: boolean): Promise<void> {
     await qmp(qmpOf(this.#around.dir, this.plan), 'set_link', { name: 'between', up: isUp });
@@ -160,11 +177,12 @@ export const consoleOf = (dir: string, { name }: MachinePlan): string =>
 export const qemuLogOf = (dir: string, { name }: MachinePlan): string => path.join(dir, `${name}.qemu.log`);
 
 const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise<string[]> => {
-  const { dir } = around;
-  const disk = (file: string, format: string): string[] => [
+  const { dir, bench = false, image } = around;
+  const disk = (file: string, format: string, more = 'cache=unsafe'): string[] => [
     '-drive',
-    `file=${file},if=virtio,format=${format},cache=unsafe`,
+    `file=${file},if=virtio,format=${format},${more}`,
   ];
+  const cache = bench ? 'cache=none' : 'cache=unsafe';
   const [first, second] = macsOf(plan);
   const wire = `mcast=${WIRE_GROUP}:${plan.wirePort},localaddr=127.0.0.1`;
   return [
@@ -175,7 +193,8 @@ const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise
     ...['-chardev', `file,id=console,path=${consoleOf(dir, plan)},append=on`, '-serial', 'chardev:console'],
     ...['-qmp', `unix:${qmpOf(dir, plan)},server=on,wait=off`],
     ...disk(diskOf(dir, plan), 'qcow2'),
-    ...plan.dataDisks.flatMap((_, index) => disk(dataOf(dir, plan, index), 'raw')),
+    ...plan.dataDisks.flatMap((_, index) => disk(dataOf(dir, plan, index), 'raw', cache)),
+    ...(bench && plan.role === 'xen' ? disk(image.disk, 'raw', 'readonly=on') : []),
     ...['-netdev', `user,id=outside,hostfwd=tcp:127.0.0.1:${plan.sshPort}-:22`],
     ...['-device', `virtio-net-pci,netdev=outside,mac=${first},romfile=`],
     ...['-netdev', `socket,id=wire,${wire}`],

@@ -28,6 +28,7 @@ export interface MachinesOptions {
   readonly dir: string;
   /** Machines stay up after the run, and ones that did so are used again. */
   readonly keep: boolean;
+  readonly bench?: boolean;
   readonly log: Log;
 }
 
@@ -45,9 +46,9 @@ const stateFile = (): string => path.join(keptDir(), 'state.json');
 const userFile = (): string => path.join(keptDir(), 'user');
 
 /** Starts the machines, or finds the kept ones, and returns when all answer by SSH. */
-export const openMachines = async ({ dir, keep, log }: MachinesOptions): Promise<Machines> => {
+export const openMachines = async ({ dir, keep, bench, log }: MachinesOptions): Promise<Machines> => {
   const image = await ensureLabImage(log);
-  const around = { runDir: dir, image, keep, log };
+  const around = { runDir: dir, image, keep, log, ...(bench === undefined ? {} : { bench }) };
   if (!keep) {
     return await startAll({ ...around, dir, keyFile: await makeKey(dir) });
   }
@@ -102,7 +103,7 @@ const planMachines = async (): Promise<readonly MachinePlan[]> => {
   const shapes = [
     { name: SERVERS[0], ...server },
     { name: SERVERS[1], ...server },
-    { name: XEN_HOST, role: 'xen', memoryMiB: 2560, dataDisks: [] },
+    { name: XEN_HOST, role: 'xen', memoryMiB: 2560, dataDisks: [GIB] },
     { name: LIBVIRT_HOST, role: 'libvirt', memoryMiB: 1536, dataDisks: [] },
   ] as const;
   const plans: MachinePlan[] = [];

@@ -32,6 +32,8 @@ export const imagePackages: readonly string[] = [
   'e2fsprogs',
   'fio',
   'bonnie++',
+  'vblade',
+  'aoetools',
 ];
 
 export const KERNEL_PACKAGE = 'linux-image-amd64';
