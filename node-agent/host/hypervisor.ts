@@ -53,14 +53,18 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
     wake(work, woken, before !== undefined && !sameJson(before, seen));
     before = seen;
     const accounted = accountedFor(deps, seen);
-    const settings = await checkup.problems(signal);
+    const problems = [
+      ...(seen.problem === undefined ? [] : [seen.problem]),
+      ...(await connectionProblems(deps, signal)),
+      ...(await checkup.problems(signal)),
+    ];
     const factsAfter = (host: Hypervisor | undefined) =>
       hypervisorFacts({
         bootID: program.bootID,
         version: program.version,
         clusterID: program.clusterID,
         profiles: profiles ?? [],
-        problems: [...(seen.problem === undefined ? [] : [seen.problem]), ...settings],
+        problems,
         initiator: initiatorOf(deps),
         ...(seen.instances === undefined ? {} : { instances: seen.instances }),
         unidentified: deps.vmm.unidentified(),
@@ -107,6 +111,22 @@ function wake({ deps, queue }: HypervisorWork, woken: Set<string>, changed: bool
 function accountedFor({ attachments }: HypervisorDeps, { disks }: SeenHost): ReadonlySet<string> {
   const named = attachments.list().flatMap(({ status }) => status?.volumeID ?? []);
   return new Set(attachments.hasSynced ? named : [...named, ...disks.map(({ volumeID }) => volumeID)]);
+}
+
+/** A look that fails is told by the Attachments which need it. */
+async function connectionProblems(
+  { initiator }: HypervisorDeps,
+  signal: AbortSignal,
+): Promise<readonly Problem[]> {
+  try {
+    const message = await initiator.tend?.(signal);
+    return message === undefined ? [] : [{ reason: 'FaultyTool', message }];
+  } catch (error) {
+    if (problemOf(error) === undefined) {
+      throw error;
+    }
+    return [];
+  }
 }
 
 /** While the VMM does not answer, what was last seen stays said, with the problem beside it. */

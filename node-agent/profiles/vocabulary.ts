@@ -256,7 +256,7 @@ const initiator: RoleShape = {
     sessions: {
       optional: true,
       look: true,
-      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state'] } },
+      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state', 'address', 'port'] } },
     },
     records: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['iqn', 'portal'] } } },
     interface: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['initiator'] } } },
@@ -303,7 +303,9 @@ const initiator: RoleShape = {
     deleteRecord: { optional: true, params: { iqn: 'iqn', ...portal } },
     login: { optional: true, params: session },
     logout: { optional: true, params: { iqn: 'iqn', session: 'integer' } },
+    revive: { optional: true },
     scan: { optional: true, params: loggedIn },
+    setPatience: { optional: true, params: loggedIn },
     rescan: { optional: true, params: loggedIn },
     flush: { optional: true, params: { iqn: 'iqn', device: 'word' } },
     deleteDevice: { optional: true, params: loggedIn },

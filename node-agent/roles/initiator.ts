@@ -62,4 +62,6 @@ export interface Initiator {
   disconnect(grant: Pick<Connection, 'volumeID' | 'grantUUID'>, signal: AbortSignal): Promise<void>;
   /** Connections of ours on this host, also parts of them. */
   observe(signal: AbortSignal): Promise<readonly Connected[]>;
+  /** To be called now and then: brings back what its tool has lost. Answers what stands against using the host. */
+  readonly tend?: (signal: AbortSignal) => Promise<string | undefined>;
 }

@@ -13,6 +13,7 @@ import { DEFAULT_IQN_PREFIX, iqnOf } from './exports.ts';
 import type { Connection, Identity, Initiator, Locator } from './initiator.ts';
 import { pause } from './pause.ts';
 import { bracketed, splitPortal } from './portal.ts';
+import { type CareOptions, reachByTcp, sessionCare } from './session-care.ts';
 import {
   connectedOf,
   type Device,
@@ -36,6 +37,8 @@ export interface SessionOptions {
   /** Waits; handed in by simulated worlds. */
   readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly now?: () => Date;
+  readonly monotonicMs?: () => number;
+  readonly reach?: CareOptions['reach'];
 }
 
 type Grant = Pick<Connection, 'volumeID' | 'grantUUID'>;
@@ -206,6 +209,9 @@ const connect = async (
   }
   const session = fits ?? (await login(world, connection, signal));
   const device = await ensureDevice(world, session, signal);
+  if (world.profile.has('setPatience')) {
+    await change(world, 'setPatience', unitOf(session), signal);
+  }
   const node = await expectBlockDevice(world, session, device, signal);
   const serial = await serialOf(world, session, signal);
   if (serial !== volumeID) {
@@ -306,7 +312,9 @@ const disconnect = async (
 
 export const sessionInitiator = (profile: BoundProfile, options: SessionOptions = {}): Initiator => {
   const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, wait = pause, now = () => new Date() } = options;
+  const { monotonicMs = () => performance.now(), reach = reachByTcp } = options;
   const world: SessionWorld = { profile, prefix, wait, now };
+  const care = sessionCare(profile, { prefix, monotonicMs, reach });
   // Two logins at once to one target make two sessions.
   const turns = createLocks();
   return {
@@ -317,5 +325,6 @@ export const sessionInitiator = (profile: BoundProfile, options: SessionOptions 
       turns.hold(connection.volumeID, signal, () => verify(world, connection, signal)),
     disconnect: (grant, signal) => turns.hold(grant.volumeID, signal, () => disconnect(world, grant, signal)),
     observe: async (signal) => connectedOf(await lookHere(world, signal)),
+    tend: care.tend,
   };
 };

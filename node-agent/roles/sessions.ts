@@ -53,7 +53,8 @@ export interface Device {
   readonly sizeBytes: bigint;
 }
 
-const volumeOf = (iqn: string, prefix: string): string | undefined => {
+/** Undefined for a target that is none of ours. */
+export const volumeOf = (iqn: string, prefix: string): string | undefined => {
   const volumeID = iqn.slice(prefix.length + 1);
   return isVolumeID(volumeID) && iqn === iqnOf(volumeID, prefix) ? volumeID : undefined;
 };

@@ -79,6 +79,7 @@ export class FakeOpenIscsi {
       case 'tee':
         return this.#tee(args[0] ?? '', stdin ?? '');
       case 'blockdev':
+      case 'systemctl':
         return done();
       case 'iscsiadm':
         return this.#iscsiadm(args);
@@ -102,6 +103,10 @@ export class FakeOpenIscsi {
     for (const [name, text] of Object.entries({ targetname: iqn, username: user, state: 'LOGGED_IN' })) {
       await writeFile(join(dir, name), `${text}\n`);
     }
+    const connection = join(this.sys, 'class/iscsi_connection', `connection${number}:0`);
+    await mkdir(connection, { recursive: true });
+    await writeFile(join(connection, 'persistent_address'), '10.0.0.1\n');
+    await writeFile(join(connection, 'persistent_port'), '3260\n');
     await mkdir(join(this.sys, 'class/iscsi_session'), { recursive: true });
     await mkdir(join(this.sys, 'class/scsi_host', `host${session.host}`), { recursive: true });
     await writeFile(join(this.sys, 'class/scsi_host', `host${session.host}`, 'scan'), '');
@@ -165,6 +170,7 @@ export class FakeOpenIscsi {
       join(unit, 'vpd_pg80'),
       Buffer.concat([Buffer.from([0, 0x80, 0, serial.length]), serial]),
     );
+    await writeFile(join(unit, 'timeout'), '30\n');
     await writeFile(join(this.dev, disk), '');
     session.disk = disk;
   }

@@ -1,6 +1,6 @@
 // The initiator procedure over open-iscsi, against its model and a sysfs in plain directories.
 
-import { mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -172,6 +172,70 @@ test('a lock that a killed iscsiadm left is seen before the next one waits for i
   await at(1).disconnect(connection, signal);
   assert.equal(await leftOf(host), [0, 0, 0], 'a lock of this moment is waited for by iscsiadm itself');
   assert.ok((await readdir(dir)).includes('lock.write'));
+});
+
+test('the kernel waits for a command for longer than by itself, so that it is not given up when its target was away', async ({
+  host,
+  initiator,
+}) => {
+  await initiator.connect(connection, signal);
+  const file = join(host.sys, 'devices/platform/host2/session1/target2:0:0/2:0:0:1/timeout');
+  assert.is(Number(await readFile(file, 'utf8')), 120);
+});
+
+const tended = (host: FakeOpenIscsi) => {
+  const world = { nowMs: 0, answers: true, asked: [] as string[] };
+  const initiator = initiatorOn(host, {
+    monotonicMs: () => world.nowMs,
+    reach: async (address, port) => {
+      world.asked.push(`${address}:${port}`);
+      return world.answers;
+    },
+  });
+  const later = async (seconds: number): Promise<string | undefined> => {
+    world.nowMs += seconds * 1_000;
+    host.commands = [];
+    return await initiator.tend?.(signal);
+  };
+  return { world, initiator, later };
+};
+
+test('iscsid is restarted when a session stays away although its portal answers', async ({ host }) => {
+  const { world, initiator, later } = tended(host);
+  await initiator.connect(connection, signal);
+  assert.is(await later(0), undefined);
+  const [session] = host.sessions;
+  assert.ok(session);
+  await host.setState(session, 'FAILED');
+  assert.is(await later(30), undefined);
+  world.answers = false;
+  assert.is(await later(600), undefined);
+  assert.equal(host.commands, [], 'a target that is away is waited for');
+  assert.equal(world.asked, ['10.0.0.1:3260']);
+  world.answers = true;
+  assert.is(await later(30), undefined);
+  assert.equal(host.commands, ['systemctl restart iscsid.service']);
+  assert.match(String(await later(30)), /although iscsid was restarted/);
+  assert.equal(host.commands, [], 'it is not restarted again and again');
+  await host.setState(session, 'LOGGED_IN');
+  assert.is(await later(30), undefined);
+  await host.setState(session, 'FAILED');
+  assert.is(await later(600), undefined);
+  assert.equal(host.commands, [], 'the time it was away before does not count');
+  await later(300);
+  assert.equal(host.commands, ['systemctl restart iscsid.service']);
+});
+
+test('iscsid is left to a person where others have sessions', async ({ host }) => {
+  const { initiator, later } = tended(host);
+  await initiator.connect(connection, signal);
+  await host.login('iqn.2003-01.org.others:disk', 'they');
+  const [session] = host.sessions;
+  assert.ok(session);
+  await host.setState(session, 'FAILED');
+  await later(0);
+  assert.match(String(await later(180)), /session 1 .*; restart iscsid \(systemctl restart iscsid.service\)/);
+  assert.equal(host.commands, []);
 });
 
 test('a device that the host has built on is kept, and so is its session', async ({ host, initiator }) => {
