@@ -41,6 +41,8 @@ export interface MachineSurroundings {
   /** For measurements: this machine's cache is not between them and their data disks, and Dom0 has the image's system as a disk. */
   readonly bench?: boolean;
   readonly log: Log;
+  /** A machine was switched on: which process it is should be remembered. */
+  readonly isOn?: () => Promise<void>;
 }
 
 /** Dom0's share; the rest is for guests. */
@@ -90,6 +92,7 @@ export class Machine {
     const command = ['qemu-system-x86_64', ...(await qemuArgs(this.plan, this.#around))] as const;
     if (this.#around.keep) {
       this.#identity = identityOf(await startKept(this.plan, this.#around, command)) ?? '';
+      await this.#around.isOn?.();
       return;
     }
     this.#process = await startProcess({

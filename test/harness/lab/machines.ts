@@ -71,7 +71,8 @@ export const openMachines = async ({ dir, keep, bench, log }: MachinesOptions): 
 const reuse = async (kept: Kept, around: MachineSurroundings): Promise<Machines> => {
   around.log('using the machines that are up (--stop ends them)');
   await writeFile(userFile(), identityOf(process.pid) ?? '');
-  const all = kept.plans.map((plan, index) => new Machine(plan, around, kept.identities[index]));
+  const isOn = async (): Promise<void> => await machines.remember();
+  const all = kept.plans.map((plan, index) => new Machine(plan, { ...around, isOn }, kept.identities[index]));
   const machines = new Machines(all, around, true);
   await machines.connect();
   return machines;
@@ -80,13 +81,13 @@ const reuse = async (kept: Kept, around: MachineSurroundings): Promise<Machines>
 const startAll = async (around: MachineSurroundings): Promise<Machines> => {
   const startedAt = Date.now();
   const plans = await planMachines();
-  const all = plans.map((plan) => new Machine(plan, around));
+  const isOn = async (): Promise<void> => await machines.remember();
+  const all = plans.map((plan) => new Machine(plan, { ...around, isOn }));
+  const machines = new Machines(all, around, false);
   for (const machine of all) {
     await makeDisks(machine.plan, around);
     await machine.powerOn();
   }
-  const machines = new Machines(all, around, false);
-  await machines.remember();
   try {
     await machines.connect();
   } catch (error) {
