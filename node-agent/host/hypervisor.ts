@@ -1,4 +1,5 @@
 // Looks at a hypervisor as a whole: reports it, and wakes the Attachments which a change concerns.
+import { exportAt } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import type { Hypervisor } from '../../api/hosts.ts';
 import { MANAGERS } from '../../api/names.ts';
@@ -115,11 +116,16 @@ function accountedFor({ attachments }: HypervisorDeps, { disks }: SeenHost): Rea
 
 /** A look that fails is told by the Attachments which need it. */
 async function connectionProblems(
-  { initiator }: HypervisorDeps,
+  { initiator, attachments }: HypervisorDeps,
   signal: AbortSignal,
 ): Promise<readonly Problem[]> {
+  const isLetIn = (volumeID: string): boolean =>
+    attachments.list().some((attachment) => {
+      const { volumeID: its, epoch = 0 } = attachment.status ?? {};
+      return its === volumeID && exportAt(attachment, epoch)?.state === 'Exported';
+    });
   try {
-    const message = await initiator.tend?.(signal);
+    const message = await initiator.tend?.(isLetIn, signal);
     return message === undefined ? [] : [{ reason: 'FaultyTool', message }];
   } catch (error) {
     if (problemOf(error) === undefined) {

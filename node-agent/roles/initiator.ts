@@ -62,6 +62,12 @@ export interface Initiator {
   disconnect(grant: Pick<Connection, 'volumeID' | 'grantUUID'>, signal: AbortSignal): Promise<void>;
   /** Connections of ours on this host, also parts of them. */
   observe(signal: AbortSignal): Promise<readonly Connected[]>;
-  /** To be called now and then: brings back what its tool has lost. Answers what stands against using the host. */
-  readonly tend?: (signal: AbortSignal) => Promise<string | undefined>;
+  /**
+   * To be called now and then: brings back what its tool has lost, of volumes whose servers let this host in. Answers what stands
+   * against using the host.
+   */
+  readonly tend?: (
+    isLetIn: (volumeID: string) => boolean,
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
 }

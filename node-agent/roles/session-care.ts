@@ -19,14 +19,18 @@ export interface CareOptions {
 }
 
 export interface SessionCare {
-  /** Restarts the daemon when it must be; answers what a person should do instead, or has to know. */
-  tend(signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Restarts the daemon when a session stays away that its server wants to let in; answers what a person should do instead, where
+   * others would be disturbed.
+   */
+  tend(isLetIn: (volumeID: string) => boolean, signal: AbortSignal): Promise<string | undefined>;
 }
 
-/** Well above what a login takes that is only slow, well below the time for which I/O is held back. */
+/**
+ * Well above what a login takes that is only slow, well below the time for which I/O is held back. Twice as long after each restart in
+ * vain: a target that refuses us takes connections too.
+ */
 const LOST_MS = 120_000;
-/** A target that refuses us takes connections too: no restart brings us in there. */
-const AGAIN_MS = 900_000;
 const REACH_MS = 3_000;
 
 interface Seen {
@@ -55,23 +59,24 @@ export const sessionCare = (
   profile: BoundProfile,
   { prefix, monotonicMs, reach }: CareOptions,
 ): SessionCare => {
-  const lostAtMs = new Map<string, number>();
-  let revivedAtMs: number | undefined;
+  /** By session: since when it is away, or the daemon was restarted for it, and how long that may last. */
+  const losses = new Map<string, { sinceMs: number; limitMs: number }>();
   /** Ours that were not logged in at any look for so long. */
-  const lost = (sessions: readonly Seen[]): readonly Seen[] => {
+  const lost = (sessions: readonly Seen[], isLetIn: (volumeID: string) => boolean): readonly Seen[] => {
     const now = monotonicMs();
-    const away = sessions.filter(
-      ({ iqn, state }) => volumeOf(iqn, prefix) !== undefined && state !== 'LOGGED_IN',
-    );
-    for (const session of lostAtMs.keys()) {
+    const away = sessions.filter(({ iqn, state }) => {
+      const volumeID = volumeOf(iqn, prefix);
+      return volumeID !== undefined && state !== 'LOGGED_IN' && isLetIn(volumeID);
+    });
+    for (const session of losses.keys()) {
       if (!away.some((one) => one.session === session)) {
-        lostAtMs.delete(session);
+        losses.delete(session);
       }
     }
-    return away.filter((one) => {
-      const since = lostAtMs.get(one.session) ?? now;
-      lostAtMs.set(one.session, since);
-      return now - since >= LOST_MS;
+    return away.filter(({ session }) => {
+      const loss = losses.get(session) ?? { sinceMs: now, limitMs: LOST_MS };
+      losses.set(session, loss);
+      return now - loss.sinceMs >= loss.limitMs;
     });
   };
   const firstReached = async (sessions: readonly Seen[]): Promise<Seen | undefined> => {
@@ -83,24 +88,25 @@ export const sessionCare = (
     return undefined;
   };
   return {
-    tend: async (signal) => {
+    tend: async (isLetIn, signal) => {
       if (!profile.has('revive')) {
         return undefined;
       }
       const sessions = seenIn((await profile.call('sessions', {}, signal)).rows);
-      const found = await firstReached(lost(sessions));
+      const away = lost(sessions, isLetIn);
+      const found = await firstReached(away);
       if (found === undefined) {
         return undefined;
       }
       const problem = `iscsid does not bring back session ${found.session} to ${found.iqn}, whose portal answers`;
-      if (revivedAtMs !== undefined && monotonicMs() - revivedAtMs < AGAIN_MS) {
-        return `${problem}, although iscsid was restarted; see whether its target lets this host in`;
-      }
       const others = sessions.filter(({ iqn }) => iqn !== '' && volumeOf(iqn, prefix) === undefined);
       if (others.length > 0) {
         return `${problem}; restart iscsid (systemctl restart iscsid.service), which is left to you, since others have sessions here as well`;
       }
-      revivedAtMs = monotonicMs();
+      for (const { session } of away) {
+        const limitMs = 2 * (losses.get(session)?.limitMs ?? LOST_MS);
+        losses.set(session, { sinceMs: monotonicMs(), limitMs });
+      }
       const { outcome, said } = await profile.call('revive', {}, signal);
       return outcome === 'ok' ? undefined : `${problem}, and it cannot be restarted: ${said}`;
     },

@@ -76,11 +76,12 @@ const localImage = ({ dom0, plug, unplug }: Hosts): Place => ({
     await dom0(
       `mke2fs -q -F -t ext4 ${LOCAL_DISK} && mkdir -p /images && mount ${LOCAL_DISK} /images && dd if=/dev/zero of=/images/disk.img bs=1M count=${SIZE_MIB} conv=fsync status=none`,
     );
-    return { device: await plug('/images/disk.img') };
+    const loop = await dom0('losetup -f --show --direct-io=on /images/disk.img');
+    return { device: await plug(loop.trim()) };
   },
   close: async () => {
     await unplug();
-    await dom0('for i in $(seq 50); do umount /images && exit 0; sleep 0.2; done; exit 1');
+    await dom0('losetup -D; for i in $(seq 50); do umount /images && exit 0; sleep 0.2; done; exit 1');
   },
 });
 
