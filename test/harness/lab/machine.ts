@@ -111,7 +111,7 @@ export class Machine {
   /** Pulls the plug: what its kernel had not written to its disks is lost. */
   async powerOff(): Promise<void> {
     process.kill(this.#pid(), 'SIGKILL');
-    await this.#ended(10_000);
+    await this.#ended(30_000);
     await this.ssh.close();
   }
 
@@ -147,8 +147,14 @@ export class Machine {
     return Number(this.#identity.split(' ')[0]);
   }
 
+  /** A process that ends lets go of its disks a moment later. */
   async #ended(timeoutMs: number): Promise<void> {
     await waitFor({ what: `${this.name} to be off`, timeoutMs }, async () => !isUp(this.#identity));
+    const disk = diskOf(this.#around.dir, this.plan);
+    await waitFor({ what: `the disk of ${this.name} to be free`, timeoutMs }, async () => {
+      await runCommand('qemu-img', ['info', disk]);
+      return true;
+    });
   }
 }
 

@@ -207,7 +207,7 @@ story(
     );
     await poolSays(told, 'thin', /read-only|must be checked/);
     await told.apply(volume('no-room', { volumeServer: LIO_SERVER }));
-    log(await told.reasonOf('vbsvol/no-room', 'Ready', 'NoSpace'));
+    log(await told.reasonOf('vbsvol/no-room', 'Ready', 'NoPool'));
     assert.is(await guest.readMarker(device), WRITTEN, 'what is there can be read');
     const machine = lab.machine(LIO_SERVER);
     await machine.reboot();
