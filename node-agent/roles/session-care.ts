@@ -23,14 +23,17 @@ export interface SessionCare {
    * Restarts the daemon when a session stays away that its server wants to let in; answers what a person should do instead, where
    * others would be disturbed.
    */
-  tend(isLetIn: (volumeID: string) => boolean, signal: AbortSignal): Promise<string | undefined>;
+  tend(isLetIn: LetIn, signal: AbortSignal): Promise<string | undefined>;
 }
 
+type LetIn = (volumeID: string) => boolean;
+
 /**
- * Well above what a login takes that is only slow, well below the time for which I/O is held back. Twice as long after each restart in
- * vain: a target that refuses us takes connections too.
+ * For which a portal takes connections and a session does not come back. Well above what the server takes from there to its last
+ * target, and a login that is only slow; well below the time for which I/O is held back. Twice as long after each restart in vain: a
+ * target that refuses us takes connections too.
  */
-const LOST_MS = 120_000;
+const LOST_MS = 60_000;
 const REACH_MS = 3_000;
 
 interface Seen {
@@ -59,15 +62,18 @@ export const sessionCare = (
   profile: BoundProfile,
   { prefix, monotonicMs, reach }: CareOptions,
 ): SessionCare => {
-  /** By session: since when it is away, or the daemon was restarted for it, and how long that may last. */
+  /** By session: since when it is away from a portal that answers, or the daemon was restarted for it, and how long that may last. */
   const losses = new Map<string, { sinceMs: number; limitMs: number }>();
-  /** Ours that were not logged in at any look for so long. */
-  const lost = (sessions: readonly Seen[], isLetIn: (volumeID: string) => boolean): readonly Seen[] => {
+  const isAway = async ({ iqn, state, address, port }: Seen, isLetIn: LetIn): Promise<boolean> => {
+    const volumeID = volumeOf(iqn, prefix);
+    const mayBe = volumeID !== undefined && state !== 'LOGGED_IN' && isLetIn(volumeID);
+    return mayBe && address !== undefined && (await reach(address, port));
+  };
+  /** Ours that were so at every look for so long. */
+  const lost = async (sessions: readonly Seen[], isLetIn: LetIn): Promise<readonly Seen[]> => {
+    const answers = await Promise.all(sessions.map(async (one) => await isAway(one, isLetIn)));
+    const away = sessions.filter((_, index) => answers[index]);
     const now = monotonicMs();
-    const away = sessions.filter(({ iqn, state }) => {
-      const volumeID = volumeOf(iqn, prefix);
-      return volumeID !== undefined && state !== 'LOGGED_IN' && isLetIn(volumeID);
-    });
     for (const session of losses.keys()) {
       if (!away.some((one) => one.session === session)) {
         losses.delete(session);
@@ -79,22 +85,14 @@ export const sessionCare = (
       return now - loss.sinceMs >= loss.limitMs;
     });
   };
-  const firstReached = async (sessions: readonly Seen[]): Promise<Seen | undefined> => {
-    for (const one of sessions) {
-      if (one.address !== undefined && (await reach(one.address, one.port))) {
-        return one;
-      }
-    }
-    return undefined;
-  };
   return {
     tend: async (isLetIn, signal) => {
       if (!profile.has('revive')) {
         return undefined;
       }
       const sessions = seenIn((await profile.call('sessions', {}, signal)).rows);
-      const away = lost(sessions, isLetIn);
-      const found = await firstReached(away);
+      const away = await lost(sessions, isLetIn);
+      const [found] = away;
       if (found === undefined) {
         return undefined;
       }
