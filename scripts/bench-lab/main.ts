@@ -18,7 +18,7 @@ import {
   JOBS,
   type Shell,
 } from './measures.ts';
-import { placesOf, SIZE_MIB } from './places.ts';
+import { OVER_LIO, placesOf, SIZE_MIB } from './places.ts';
 import { type Column, chart, table } from './report.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -29,6 +29,13 @@ const GUEST_MEMORY_MIB = 192;
 /** The machines' own system, for its programs; the guest has none but busybox. */
 const TOOLS = { host: '/dev/vdc', guest: 'xvdz' };
 const WIRE_PORT = 7999;
+/** Scheduler, and commands under way at once, of the disk in Dom0. The first are those it has by itself. */
+const SETTINGS = [
+  ['mq-deadline', 32],
+  ['none', 32],
+  ['none', 8],
+  ['none', 1],
+] as const;
 const FIO_OPERATIONS = JOBS.map(({ name }) => name);
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
 
@@ -94,7 +101,7 @@ interface Measured {
 }
 
 /** The settings that a kernel's disk has, on the raw device in Dom0; as they were afterwards. */
-const trySettings = async (lab: Lab, name: string, link: string): Promise<readonly Column[]> => {
+const trySettings = async (lab: Lab, link: string): Promise<readonly Column[]> => {
   const shell = hostShell(lab, XEN_HOST);
   const columns: Column[] = [];
   const device = (await shell(`basename $(readlink -f ${link})`, 60_000)).trim();
@@ -104,12 +111,11 @@ const trySettings = async (lab: Lab, name: string, link: string): Promise<readon
       60_000,
     );
   };
-  for (const scheduler of ['none', 'mq-deadline']) {
-    for (const depth of [1, 8, 32]) {
-      await set(scheduler, depth);
-      columns.push({ name: `${name}, ${scheduler}, ${depth}`, figures: await fioOn(shell, link) });
-    }
+  for (const [scheduler, depth] of SETTINGS) {
+    await set(scheduler, depth);
+    columns.push({ name: `${scheduler}, ${depth}`, figures: await fioOn(shell, link) });
   }
+  await set(...SETTINGS[0]);
   return columns;
 };
 
@@ -127,8 +133,8 @@ const measure = async (lab: Lab): Promise<Measured> => {
     if (host !== undefined) {
       measured.dom0.push({ name, figures: await fioOn(inDom0, host) });
       log(`${name}: fio in Dom0 done`);
-      if (name.startsWith('VBS')) {
-        measured.settings.push(...(await trySettings(lab, name, host)));
+      if (name === OVER_LIO) {
+        measured.settings.push(...(await trySettings(lab, host)));
       }
     }
     measured.guest.push({ name, figures: await fioOn(inGuest, `/dev/${device}`) });

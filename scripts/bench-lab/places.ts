@@ -6,6 +6,7 @@ import { XEN_HOST } from '../../test/harness/lab/machines.ts';
 import { LabStory, volume } from '../../test/harness/lab/story.ts';
 
 export const SIZE_MIB = 512;
+export const OVER_LIO = 'VBS-LVM, LIO';
 /** What VBS gives away begins with xvdb. */
 const GUEST_DEVICE = 'xvdp';
 const LOCAL_VG = 'local';
@@ -135,7 +136,7 @@ export const placesOf = (lab: Lab, guest: LabGuest): readonly Place[] => {
     localVolume(hosts),
     localImage(hosts),
     aoe(hosts),
-    ours(lab, guest, { name: 'VBS-LVM, LIO', volumeServer: LIO_SERVER }),
+    ours(lab, guest, { name: OVER_LIO, volumeServer: LIO_SERVER }),
     ours(lab, guest, { name: 'VBS-LVM, tgt', volumeServer: TGT_SERVER }),
   ];
 };
