@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import type { HypervisorAgent } from '../../../api/hosts.ts';
 import { type HypervisorWork, hypervisorVisitor } from '../../../node-agent/host/hypervisor.ts';
 import { CannotLook } from '../../../node-agent/roles/errors.ts';
+import type { Initiator } from '../../../node-agent/roles/initiator.ts';
 import type { Instance, VmDisk } from '../../../node-agent/roles/vmm.ts';
 
 const test = suite('a visit of a hypervisor');
@@ -17,6 +18,8 @@ function setUp(vmm: {
   keepsDisks?: boolean;
   list: () => readonly Instance[];
   disks: (name: string) => readonly VmDisk[];
+  tend?: Initiator['tend'];
+  attachments?: readonly object[];
 }) {
   let object = { metadata: { name: 'h', uid: 'u' }, status: { fencedBootID: BOOT, agent: {} as object } };
   const api = {
@@ -40,7 +43,8 @@ function setUp(vmm: {
     deps: {
       host: 'h',
       iqnPrefix: 'iqn.2026-11.dev.vbs',
-      attachments: { list: () => [], hasSynced: false },
+      attachments: { list: () => vmm.attachments ?? [], hasSynced: false },
+      initiator: { tend: vmm.tend },
       memories: { list: () => [] },
       lookAtInstances: async () => vmm.list(),
       vmm: {
@@ -81,6 +85,35 @@ test('a VM that cannot be looked into spoils neither the host nor what was seen 
   assert.is(told.disks, undefined, 'nobody knows how many there are');
   isBroken = false;
   assert.is((await visit()).disks, 2);
+});
+
+test('what its initiator cannot mend stands against the host, for volumes whose servers let it in', async () => {
+  const asked: boolean[] = [];
+  const attachment = (volumeID: string, epoch: number) => ({
+    status: { volumeID, epoch: 2, export: { epoch, state: 'Exported' } },
+  });
+  const visit = setUp({
+    list: () => [],
+    disks: () => [],
+    attachments: [attachment('vol-now', 2), attachment('vol-then', 1)],
+    tend: async (isLetIn) => {
+      asked.push(isLetIn('vol-now'), isLetIn('vol-then'), isLetIn('vol-other'));
+      return 'restart iscsid';
+    },
+  });
+  assert.equal((await visit()).problems, [{ reason: 'FaultyTool', message: 'restart iscsid' }]);
+  assert.equal(asked, [true, false, false]);
+});
+
+test('an initiator that cannot be looked at says nothing about its host', async () => {
+  const visit = setUp({
+    list: () => [],
+    disks: () => [],
+    tend: async () => {
+      throw new CannotLook('sessions', 'no answer');
+    },
+  });
+  assert.equal((await visit()).problems, []);
 });
 
 test('before the VMM has answered once the VMs are unknown, and later the last ones stay said', async () => {
