@@ -90,6 +90,7 @@ test('a VM that cannot be looked into spoils neither the host nor what was seen 
 test('what its initiator cannot mend stands against the host, for volumes whose servers let it in', async () => {
   const asked: boolean[] = [];
   const attachment = (volumeID: string, epoch: number) => ({
+    metadata: { uid: volumeID },
     status: { volumeID, epoch: 2, export: { epoch, state: 'Exported' } },
   });
   const visit = setUp({
