@@ -179,7 +179,7 @@ story(
       `(dd if=/dev/urandom of=/dev/${device} bs=1M seek=1 count=48 conv=notrunc,fsync >/run/full.said 2>&1; echo $? >/run/full) & `,
     );
     await poolSays(told, 'thin', /out of data space/);
-    await onServer(told, `lvextend -q -y -l +100%FREE ${thin.vg}/${thin.thinpool}`);
+    await onServer(told, `lvextend -q -y -l +50%FREE ${thin.vg}/${thin.thinpool}`);
     const limits = { what: 'the write to end', timeoutMs: WAIT_MS, intervalMs: 1_000 };
     await waitFor(limits, async () => (await guest.run('cat /run/full 2>/dev/null || true')) !== '');
     log(`the write that met a full pool: ${await guest.run('cat /run/full /run/full.said')}`);
