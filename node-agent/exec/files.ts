@@ -173,7 +173,7 @@ const stat = async (path: string): Promise<FileStat> => {
     kind: kinds.find(([is]) => is)?.[1] ?? 'other',
     sizeBytes: found.size,
     allocatedBytes: found.blocks * 512n,
-    changedAt: new Date(Number(found.ctimeMs)),
+    changedAt: found.ctime,
     mode: Number(found.mode) & 0o7777,
     uid: Number(found.uid),
   };

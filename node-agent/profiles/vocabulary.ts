@@ -256,7 +256,7 @@ const initiator: RoleShape = {
     sessions: {
       optional: true,
       look: true,
-      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state', 'address', 'port'] } },
+      rows: { '': { need: ['session'], may: ['host', 'iqn', 'user', 'state'] } },
     },
     records: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['iqn', 'portal'] } } },
     interface: { optional: true, look: true, answers: ['absent'], rows: { '': { need: ['initiator'] } } },
@@ -303,6 +303,13 @@ const initiator: RoleShape = {
     deleteRecord: { optional: true, params: { iqn: 'iqn', ...portal } },
     login: { optional: true, params: session },
     logout: { optional: true, params: { iqn: 'iqn', session: 'integer' } },
+    portal: {
+      optional: true,
+      look: true,
+      params: { session: 'integer' },
+      answers: ['absent'],
+      rows: { '': { need: [], may: ['address', 'port'] } },
+    },
     revive: { optional: true },
     scan: { optional: true, params: loggedIn },
     setPatience: { optional: true, params: loggedIn },
@@ -312,7 +319,10 @@ const initiator: RoleShape = {
     link: { optional: true, params: { ...link, device: 'word' } },
     unlink: { optional: true, params: link },
   },
-  together: [['lock', 'lockers', 'unlock']],
+  together: [
+    ['lock', 'lockers', 'unlock'],
+    ['portal', 'revive'],
+  ],
   needs: {
     iscsi: ['serial', 'capacity'],
     block: [

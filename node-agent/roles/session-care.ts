@@ -8,7 +8,7 @@
 import { createConnection } from 'node:net';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
-import { volumeOf } from './sessions.ts';
+import { allSessions, volumeOf } from './sessions.ts';
 
 export interface CareOptions {
   readonly prefix: string;
@@ -36,26 +36,15 @@ type LetIn = (volumeID: string) => boolean;
 const LOST_MS = 60_000;
 const REACH_MS = 3_000;
 
-interface Seen {
-  readonly session: string;
-  readonly iqn: string;
-  readonly state: string;
-  readonly address?: string;
-  readonly port: number;
-}
-
-const seenIn = (rows: readonly Row[]): readonly Seen[] => {
-  const bySession = new Map<string, Row>();
-  for (const row of rows) {
-    bySession.set(row.session ?? '', { ...bySession.get(row.session ?? ''), ...row });
-  }
-  return [...bySession].map(([session, { iqn = '', state = '', address, port }]) => ({
-    session,
-    iqn,
-    state,
-    port: Number(port ?? '3260'),
-    ...(address === undefined ? {} : { address }),
-  }));
+/** Undefined for a session that has just gone. */
+const portalOf = async (
+  profile: BoundProfile,
+  session: string,
+  signal: AbortSignal,
+): Promise<{ readonly address: string; readonly port: number } | undefined> => {
+  const { rows } = await profile.call('portal', { session: BigInt(session) }, signal);
+  const { address, port }: Row = Object.assign({}, ...rows);
+  return address === undefined || port === undefined ? undefined : { address, port: Number(port) };
 };
 
 export const sessionCare = (
@@ -64,23 +53,19 @@ export const sessionCare = (
 ): SessionCare => {
   /** By session: since when it is away from a portal that answers, or the daemon was restarted for it, and how long that may last. */
   const losses = new Map<string, { sinceMs: number; limitMs: number }>();
-  const isAway = async ({ iqn, state, address, port }: Seen, isLetIn: LetIn): Promise<boolean> => {
-    const volumeID = volumeOf(iqn, prefix);
-    const mayBe = volumeID !== undefined && state !== 'LOGGED_IN' && isLetIn(volumeID);
-    return mayBe && address !== undefined && (await reach(address, port));
+  const answers = async ({ session = '' }: Row, signal: AbortSignal): Promise<boolean> => {
+    const portal = await portalOf(profile, session, signal);
+    return portal !== undefined && (await reach(portal.address, portal.port));
   };
-  /** Ours that were so at every look for so long. */
-  const lost = async (sessions: readonly Seen[], isLetIn: LetIn): Promise<readonly Seen[]> => {
-    const answers = await Promise.all(sessions.map(async (one) => await isAway(one, isLetIn)));
-    const away = sessions.filter((_, index) => answers[index]);
+  /** Of these, which are away, the ones that were so at every look for so long. */
+  const lost = async (away: readonly Row[], signal: AbortSignal): Promise<readonly Row[]> => {
+    const reached = await Promise.all(away.map(async (one) => await answers(one, signal)));
+    const kept = away.filter((_, index) => reached[index]);
     const now = monotonicMs();
-    for (const session of losses.keys()) {
-      if (!away.some((one) => one.session === session)) {
-        losses.delete(session);
-      }
-    }
-    return away.filter(({ session }) => {
-      const loss = losses.get(session) ?? { sinceMs: now, limitMs: LOST_MS };
+    const before = new Map(losses);
+    losses.clear();
+    return kept.filter(({ session = '' }) => {
+      const loss = before.get(session) ?? { sinceMs: now, limitMs: LOST_MS };
       losses.set(session, loss);
       return now - loss.sinceMs >= loss.limitMs;
     });
@@ -90,18 +75,22 @@ export const sessionCare = (
       if (!profile.has('revive')) {
         return undefined;
       }
-      const sessions = seenIn((await profile.call('sessions', {}, signal)).rows);
-      const away = await lost(sessions, isLetIn);
-      const [found] = away;
-      if (found === undefined) {
+      const sessions = (await allSessions(profile, signal)).filter(({ iqn }) => iqn !== undefined);
+      const ownerOf = ({ iqn = '' }: Row): string | undefined => volumeOf(iqn, prefix);
+      const away = sessions.filter((one) => {
+        const volumeID = ownerOf(one);
+        return volumeID !== undefined && one.state !== 'LOGGED_IN' && isLetIn(volumeID);
+      });
+      const found = await lost(away, signal);
+      const [first] = found;
+      if (first === undefined) {
         return undefined;
       }
-      const problem = `iscsid does not bring back session ${found.session} to ${found.iqn}, whose portal answers`;
-      const others = sessions.filter(({ iqn }) => iqn !== '' && volumeOf(iqn, prefix) === undefined);
-      if (others.length > 0) {
+      const problem = `iscsid does not bring back session ${first.session} to ${first.iqn}, whose portal answers`;
+      if (sessions.some((one) => ownerOf(one) === undefined)) {
         return `${problem}; restart iscsid (systemctl restart iscsid.service), which is left to you, since others have sessions here as well`;
       }
-      for (const { session } of away) {
+      for (const { session = '' } of found) {
         const limitMs = 2 * (losses.get(session)?.limitMs ?? LOST_MS);
         losses.set(session, { sinceMs: monotonicMs(), limitMs });
       }

@@ -59,13 +59,20 @@ export const volumeOf = (iqn: string, prefix: string): string | undefined => {
   return isVolumeID(volumeID) && iqn === iqnOf(volumeID, prefix) ? volumeID : undefined;
 };
 
-/** One session's rows together. One that is just coming or going may lack its target, and cannot be told to be ours. */
-const sessionsOf = (rows: readonly Row[], prefix: string): readonly Session[] => {
+/** One session's rows together, whoever's it is. One that is just coming or going may lack its target. */
+export const allSessions = async (profile: BoundProfile, signal: AbortSignal): Promise<readonly Row[]> => {
   const bySession = new Map<string, Row>();
-  for (const row of rows) {
+  for (const row of (await profile.call('sessions', {}, signal)).rows) {
     bySession.set(row.session ?? '', { ...bySession.get(row.session ?? ''), ...row });
   }
-  return [...bySession.values()].flatMap((row) => {
+  return [...bySession.values()];
+};
+
+export const lookAtSessions = async (
+  { profile, prefix }: SessionWorld,
+  signal: AbortSignal,
+): Promise<readonly Session[]> =>
+  (await allSessions(profile, signal)).flatMap((row) => {
     const { iqn = '', user = '', state } = row;
     const volumeID = volumeOf(iqn, prefix);
     if (volumeID === undefined || row.host === undefined) {
@@ -74,12 +81,6 @@ const sessionsOf = (rows: readonly Row[], prefix: string): readonly Session[] =>
     const [session, host] = [wholeOf(row, 'session'), wholeOf(row, 'host')];
     return [{ volumeID, iqn, session, host, user, isLoggedIn: state === 'LOGGED_IN' }];
   });
-};
-
-export const lookAtSessions = async (
-  { profile, prefix }: SessionWorld,
-  signal: AbortSignal,
-): Promise<readonly Session[]> => sessionsOf((await profile.call('sessions', {}, signal)).rows, prefix);
 
 /** A lock is held for moments. One that is this old is not asked against: each command would wait for it in vain. */
 const LOCK_HELD_MS = 5_000;

@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Lab, LIO_SERVER, openLab, POOLS } from '../../test/harness/lab/lab.ts';
+import { type Lab, LIO_SERVER, openLab } from '../../test/harness/lab/lab.ts';
 import { XEN_HOST } from '../../test/harness/lab/machines.ts';
 import { emulationPackages } from '../../test/harness/lab/packages.ts';
 import { ensurePackages } from '../../test/harness/packages.ts';
@@ -16,9 +16,10 @@ import {
   fill,
   fioOn,
   JOBS,
+  readFio,
   type Shell,
 } from './measures.ts';
-import { OVER_LIO, placesOf, SIZE_MIB } from './places.ts';
+import { OVER_LIO, placesOf, thinVolume } from './places.ts';
 import { type Column, chart, table } from './report.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -66,11 +67,11 @@ const plugTools = async (lab: Lab): Promise<void> => {
 /** A thin volume as the server itself sees it. */
 const serversDevice = async (lab: Lab): Promise<Figures> => {
   const shell = hostShell(lab, LIO_SERVER);
-  const name = `${POOLS.thin.vg}/device`;
-  await shell(`lvcreate -q -y -V ${SIZE_MIB}M -T ${POOLS.thin.vg}/${POOLS.thin.thinpool} -n device`, 600_000);
-  await fill(shell, `/dev/${name}`);
-  const figures = await fioOn(shell, `/dev/${name}`);
-  await shell(`lvremove -q -y ${name}`, 600_000);
+  const { device, make, remove } = thinVolume('device');
+  await shell(make, 600_000);
+  await fill(shell, device);
+  const figures = await fioOn(shell, device);
+  await shell(remove, 600_000);
   return figures;
 };
 
@@ -84,11 +85,7 @@ const wire = async (lab: Lab): Promise<{ readonly read: Figure; readonly write: 
     await from.ssh.succeed(`fio ${common} --rw=write --hostname=${to.plan.address} >/dev/null`, {
       timeoutMs: 600_000,
     });
-    const text = await listening;
-    const { jobs } = JSON.parse(text.slice(text.indexOf('{'))) as {
-      readonly jobs: readonly { readonly read: { readonly bw_bytes: number } }[];
-    };
-    return { unit: 'MB/s', value: (jobs[0]?.read.bw_bytes ?? 0) / 1e6 };
+    return readFio(await listening, { side: 'read', unit: 'MB/s' });
   };
   return { read: await run(server, client), write: await run(client, server) };
 };

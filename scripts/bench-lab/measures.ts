@@ -37,8 +37,8 @@ export const JOBS: readonly Job[] = [
 
 const FIO = `fio --name=x --direct=1 --ioengine=libaio --thread --time_based --runtime=${SECONDS} --ramp_time=1 --size=${FILE_MIB}M --output-format=json`;
 
-/** fio(1), JSON OUTPUT: what stands before the object are warnings. */
-const readFio = (text: string, { side }: Job): number => {
+/** What stands before the object are warnings. `bw_bytes` are bytes in a second (fio(1), JSON OUTPUT). */
+export const readFio = (text: string, { side, unit }: Pick<Job, 'side' | 'unit'>): Figure => {
   const found = JSON.parse(text.slice(text.indexOf('{'))) as {
     readonly jobs: readonly Record<Job['side'], { readonly bw_bytes: number; readonly iops: number }>[];
   };
@@ -46,30 +46,21 @@ const readFio = (text: string, { side }: Job): number => {
   if (ran === undefined || ran.iops === 0) {
     throw new Error(`fio measured nothing:\n${text.slice(0, 2000)}`);
   }
-  return ran.iops;
+  return { unit, value: unit === 'MB/s' ? ran.bw_bytes / 1e6 : ran.iops };
 };
-
-const MIB = 1024 ** 2;
-const figureOf = (perSecond: number, { unit }: Job): Figure => ({
-  unit,
-  value: unit === 'MB/s' ? (perSecond * MIB) / 1e6 : perSecond,
-});
 
 /** On a device whose first FILE_MIB were written before: what was never written is read without a disk. */
 export const fioOn = async (shell: Shell, device: string, jobs = JOBS): Promise<Figures> => {
   const figures = new Map<string, Figure>();
   for (const job of jobs) {
     const text = await shell(`${FIO} --filename=${device} ${job.args}`, LIMIT_MS);
-    figures.set(job.name, figureOf(readFio(text, job), job));
+    figures.set(job.name, readFio(text, job));
   }
   return figures;
 };
 
 export const fill = async (shell: Shell, device: string): Promise<void> => {
-  await shell(
-    `dd if=/dev/urandom of=${device} bs=1M count=${FILE_MIB} oflag=direct 2>&1 || dd if=/dev/urandom of=${device} bs=1M count=${FILE_MIB} conv=fsync 2>&1`,
-    LIMIT_MS,
-  );
+  await shell(`dd if=/dev/urandom of=${device} bs=1M count=${FILE_MIB} oflag=direct 2>&1`, LIMIT_MS);
 };
 
 /** Fields of a line of bonnie++'s in its format 1.98 (as bon_csv2html reads it): KiB/s, and operations per second. */

@@ -5,16 +5,29 @@ import { type HostName, type Lab, LIO_SERVER, POOLS, TGT_SERVER } from '../../te
 import { XEN_HOST } from '../../test/harness/lab/machines.ts';
 import { LabStory, volume } from '../../test/harness/lab/story.ts';
 
-export const SIZE_MIB = 512;
+const SIZE_MIB = 512;
 export const OVER_LIO = 'VBS-LVM, LIO';
 /** What VBS gives away begins with xvdb. */
 const GUEST_DEVICE = 'xvdp';
 const LOCAL_VG = 'local';
 const LOCAL_DISK = '/dev/vdb';
-const AOE_VOLUME = `/dev/${POOLS.thin.vg}/aoe`;
 const AOE_DEVICE = '/dev/etherd/e0.1';
 /** The machines' card in the network between them. */
 const AOE_CARD = 'eth1';
+
+/** Commands of the server for a volume of its thin pool. */
+export const thinVolume = (name: string) => {
+  const { vg, thinpool } = POOLS.thin;
+  return {
+    device: `/dev/${vg}/${name}`,
+    make: `lvcreate -q -y -V ${SIZE_MIB}M -T ${vg}/${thinpool} -n ${name}`,
+    remove: `lvremove -q -y ${vg}/${name}`,
+  };
+};
+
+/** What was in use a moment ago is let go of a moment later. */
+const soon = (command: string): string =>
+  `for i in $(seq 50); do ${command} && exit 0; sleep 0.2; done; exit 1`;
 
 export interface Opened {
   /** In the guest. */
@@ -82,16 +95,18 @@ const localImage = ({ dom0, plug, unplug }: Hosts): Place => ({
   },
   close: async () => {
     await unplug();
-    await dom0('losetup -D; for i in $(seq 50); do umount /images && exit 0; sleep 0.2; done; exit 1');
+    await dom0(`losetup -D; ${soon('umount /images')}`);
   },
 });
+
+const AOE = thinVolume('aoe');
 
 /** With a thin volume of the server, as ours are. */
 const aoe = ({ dom0, server, plug, unplug }: Hosts): Place => ({
   name: 'AoE-LVM',
   open: async () => {
     await server(
-      `lvcreate -q -y -V ${SIZE_MIB}M -T ${POOLS.thin.vg}/${POOLS.thin.thinpool} -n aoe && { setsid vblade -d 0 1 ${AOE_CARD} ${AOE_VOLUME} </dev/null >/run/vblade.log 2>&1 & echo $! >/run/vblade.pid; }`,
+      `${AOE.make} && { setsid vblade -d 0 1 ${AOE_CARD} ${AOE.device} </dev/null >/run/vblade.log 2>&1 & echo $! >/run/vblade.pid; }`,
     );
     await dom0(
       `modprobe aoe aoe_iflist=${AOE_CARD} && for i in $(seq 60); do aoe-discover; [ -b ${AOE_DEVICE} ] && break; sleep 1; done; [ -b ${AOE_DEVICE} ]`,
@@ -100,10 +115,8 @@ const aoe = ({ dom0, server, plug, unplug }: Hosts): Place => ({
   },
   close: async () => {
     await unplug();
-    await dom0('for i in $(seq 50); do rmmod aoe && exit 0; sleep 0.2; done; exit 1');
-    await server(
-      `kill $(cat /run/vblade.pid); for i in $(seq 50); do lvremove -q -y ${POOLS.thin.vg}/aoe && exit 0; sleep 0.2; done; exit 1`,
-    );
+    await dom0(soon('rmmod aoe'));
+    await server(`kill $(cat /run/vblade.pid); ${soon(AOE.remove)}`);
   },
 });
 

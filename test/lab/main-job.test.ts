@@ -1,43 +1,21 @@
 // The main job on the stacks VBS is made for: thin logical volumes, exported by LIO or by tgt, reached by open-iscsi, plugged into a
 // running guest of Xen or of libvirt; a snapshot while the guest writes, a copy of it that grows, a volume that moves to the other
 // hypervisor; and all taken back until nothing is left anywhere.
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Lab, LIO_SERVER, openLab, POOLS, TGT_SERVER } from '../harness/lab/lab.ts';
+import { LIO_SERVER, POOLS, TGT_SERVER } from '../harness/lab/lab.ts';
 import { LIBVIRT_HOST, XEN_HOST } from '../harness/lab/machines.ts';
-import { attachmentRef, LabStory, MIB, snapshot, volume } from '../harness/lab/story.ts';
-import { loud } from '../harness/loud.ts';
+import { labStories } from '../harness/lab/stories.ts';
+import { attachmentRef, MIB, snapshot, volume } from '../harness/lab/story.ts';
 
-const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const THEN = 'written in the guest';
 const LATER = 'written later';
 
-interface World {
-  lab?: Lab;
-  /** How many stories were told to their end. */
-  told: number;
-}
+const stories = labStories('LVM, LIO, tgt, open-iscsi, Xen and libvirt');
+const { story: tell } = stories;
 
-const stories = suite<World>('LVM, LIO, tgt, open-iscsi, Xen and libvirt', { told: 0 });
-const STORIES = 3;
-
-stories.before(
-  loud(async (world) => {
-    world.lab = await openLab({ log, keep: process.env.VBS_LAB_KEEP === '1' });
-  }),
-);
-
-stories.after(loud(async ({ lab, told }) => await lab?.close(told < STORIES)));
-
-const storyOf = ({ lab }: World): LabStory => {
-  assert.ok(lab, 'the lab is up');
-  return new LabStory(lab);
-};
-
-stories(
+tell(
   'over LIO, in a guest of Xen: what was written is there again, and in a copy of that moment',
-  async (world) => {
-    const story = storyOf(world);
+  async (story) => {
     const guest = story.lab.guest('vm-a');
     const hosts = [LIO_SERVER, XEN_HOST] as const;
     assert.equal(await guest.disks(), [], 'the guest begins without disks');
@@ -73,12 +51,10 @@ stories(
       async () => await story.delete('vbsvol/copy', 'vbssnap/then', 'vbsvol/db'),
     );
     await story.nothingLeft();
-    world.told += 1;
   },
 );
 
-stories('over tgt, in a guest of libvirt: a file system, which moves to a guest of Xen', async (world) => {
-  const story = storyOf(world);
+tell('over tgt, in a guest of libvirt: a file system, which moves to a guest of Xen', async (story) => {
   const there = story.lab.guest('vm-b');
   const here = story.lab.guest('vm-a');
   const hosts = [TGT_SERVER, LIBVIRT_HOST] as const;
@@ -108,13 +84,11 @@ stories('over tgt, in a guest of libvirt: a file system, which moves to a guest 
   await story.unplug(here, 'files');
   await story.delete('vbsvol/files');
   await story.nothingLeft();
-  world.told += 1;
 });
 
-stories(
+tell(
   'thick volumes over LIO: what others left on the disks is never seen, and a snapshot of what is in use holds',
-  async (world) => {
-    const story = storyOf(world);
+  async (story) => {
     const guest = story.lab.guest('vm-a');
     const { ssh } = story.lab.machine(LIO_SERVER);
     const { vg } = POOLS.thick;
@@ -146,7 +120,6 @@ stories(
     await story.unplug(guest, 'thick');
     await story.delete('vbsvol/thick-copy', 'vbssnap/thick-then', 'vbsvol/thick');
     await story.nothingLeft();
-    world.told += 1;
   },
 );
 

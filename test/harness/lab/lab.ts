@@ -99,6 +99,11 @@ export class Lab {
     return this.machines.get(host);
   }
 
+  /** The cables of both volume servers, in the network between the machines. */
+  async plugServers(isUp: boolean): Promise<void> {
+    await Promise.all(SERVERS.map(async (host) => await this.machine(host).plugWire(isUp)));
+  }
+
   agent(host: HostName): LabAgent {
     return started(this.#agents.get(host), host);
   }

@@ -124,6 +124,14 @@ export class Machine {
     await this.connect();
   }
 
+  /** Pulls the plug and puts it in again. Returns when it answers. */
+  async cutPower(whileOff?: () => Promise<void>): Promise<void> {
+    await this.powerOff();
+    await whileOff?.();
+    await this.powerOn();
+    await this.connect();
+  }
+
   /** While it is off: an empty disk takes the place of a data disk, or the data disk that of the empty one. */
   async swapDisk(index: number): Promise<void> {
     const { dir } = this.#around;

@@ -46,9 +46,10 @@ const stateFile = (): string => path.join(keptDir(), 'state.json');
 const userFile = (): string => path.join(keptDir(), 'user');
 
 /** Starts the machines, or finds the kept ones, and returns when all answer by SSH. */
-export const openMachines = async ({ dir, keep, bench, log }: MachinesOptions): Promise<Machines> => {
+export const openMachines = async ({ dir, ...options }: MachinesOptions): Promise<Machines> => {
+  const { keep, log } = options;
   const image = await ensureLabImage(log);
-  const around = { runDir: dir, image, keep, log, ...(bench === undefined ? {} : { bench }) };
+  const around = { runDir: dir, image, ...options };
   if (!keep) {
     return await startAll({ ...around, dir, keyFile: await makeKey(dir) });
   }

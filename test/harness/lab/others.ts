@@ -30,28 +30,28 @@ const direct = (device: string): string =>
 const write = (device: string): string =>
   `printf '%-4095s\\n' '${TEXT}' | dd of=${device} bs=4096 count=1 iflag=fullblock oflag=direct conv=notrunc status=none`;
 
-/** A group on a loop device, which the host's own filter would leave out. */
-const ALL = `--config 'devices/global_filter=["a|.*|"] devices/use_devicesfile=0 devices/scan_lvs=0'`;
+/** For LVM's commands: also devices which the host's own filter leaves out, as a loop device. */
+export const UNFILTERED = `--config 'devices/global_filter=["a|.*|"] devices/use_devicesfile=0 devices/scan_lvs=0'`;
 const groups: Kept = {
   host: LIO_SERVER,
   make: [
     `truncate -s 32M ${FILE}.group`,
     `loop=$(losetup -f --show ${FILE}.group)`,
-    `vgcreate -q ${ALL} others $loop`,
-    `lvcreate -q -y ${ALL} -L 8M -n others others`,
+    `vgcreate -q ${UNFILTERED} others $loop`,
+    `lvcreate -q -y ${UNFILTERED} -L 8M -n others others`,
     `lvcreate -q -y -L 8M -n others ${thin.vg}`,
     `lvcreate -q -y -V 16M -T ${thin.vg}/${thin.thinpool} -n thin-others`,
     `lvcreate -q -y -V 16M -T ${thin.vg}/${thin.thinpool} -n ${LOOKALIKE}`,
     ...['others', 'thin-others', LOOKALIKE].map((name) => write(`/dev/${thin.vg}/${name}`)),
   ],
   look: [
-    `vgs ${ALL} --noheadings -o vg_uuid,vg_seqno,vg_tags others`,
+    `vgs ${UNFILTERED} --noheadings -o vg_uuid,vg_seqno,vg_tags others`,
     `lvs --noheadings -o lv_name,lv_uuid,lv_attr,lv_tags -S 'lv_name=~others$ || lv_name=${LOOKALIKE}' ${thin.vg}`,
     ...['others', 'thin-others', LOOKALIKE].map((name) => direct(`/dev/${thin.vg}/${name}`)),
   ],
   remove: [
     `lvremove -q -y ${['others', 'thin-others', LOOKALIKE].map((name) => `${thin.vg}/${name}`).join(' ')}`,
-    `vgremove -q -f -y ${ALL} others`,
+    `vgremove -q -f -y ${UNFILTERED} others`,
     `losetup -D`,
     `rm ${FILE}.group`,
   ],

@@ -1,15 +1,14 @@
 // What befalls hypervisors and their guests: a guest and its host that start anew, a network that is away for longer than writes are
 // held back, a tool that was killed, and what a guest keeps on its disk that looks like the host's own.
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LabGuest } from '../../harness/lab/guest.ts';
-import { HYPERVISORS, type Lab, LIO_SERVER, openLab, POOLS, TGT_SERVER } from '../../harness/lab/lab.ts';
-import { LIBVIRT_HOST, SERVERS, XEN_HOST } from '../../harness/lab/machines.ts';
-import { attachment, attachmentRef, LabStory, volume, WAIT_MS } from '../../harness/lab/story.ts';
-import { loud } from '../../harness/loud.ts';
+import { HYPERVISORS, LIO_SERVER, POOLS, TGT_SERVER } from '../../harness/lab/lab.ts';
+import { LIBVIRT_HOST, XEN_HOST } from '../../harness/lab/machines.ts';
+import { UNFILTERED } from '../../harness/lab/others.ts';
+import { labStories } from '../../harness/lab/stories.ts';
+import { attachment, attachmentRef, type LabStory, volume, WAIT_MS } from '../../harness/lab/story.ts';
 import { waitFor } from '../../harness/process.ts';
 
-const log = (line: string) => process.stdout.write(`# ${line}\n`);
 /** A guest of each hypervisor, with a volume of each server. */
 const PAIRS = [
   { name: 'on-lio', server: LIO_SERVER, host: XEN_HOST, guest: 'vm-a' },
@@ -21,42 +20,21 @@ const GUESTS_VG = 'guestvg';
 /** As the kernel takes it: seconds for which it holds back what it cannot send. */
 const SHORT_HOLD = 20;
 
-interface World {
-  lab?: Lab;
-  failed: boolean;
-}
-
-const stories = suite<World>('hypervisors and guests', { failed: true });
-
-stories.before(
-  loud(async (world) => {
-    const lab = await openLab({ log, keep: process.env.VBS_LAB_KEEP === '1' });
-    world.lab = lab;
-    const story = new LabStory(lab);
-    await story.apply(...PAIRS.map(({ name, server }) => volume(name, { volumeServer: server })));
-    await story.ready(...PAIRS.map(({ name }) => `vbsvol/${name}`));
-    await guestsOwnGroup(story, 'on-lio');
-    await forBoth(async (pair) => {
-      const [device = ''] = await story.plugIn(lab.guest(pair.guest), pair.name);
-      await lab.guest(pair.guest).writeMarker(device, WRITTEN);
-    });
-  }),
-);
-
-stories.after(loud(async ({ lab, failed }) => await lab?.close(failed)));
-
 const forBoth = async (work: (pair: Pair) => Promise<void>): Promise<void> => {
   await Promise.all(PAIRS.map(work));
 };
 
-const story = (name: string, tell: (world: World, told: LabStory) => Promise<void>): void => {
-  stories(name, async (world) => {
-    assert.ok(world.lab, 'the lab is up');
-    const startedAt = performance.now();
-    await tell(world, new LabStory(world.lab));
-    log(`${name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+const stories = labStories('hypervisors and guests', async (told) => {
+  await told.apply(...PAIRS.map(({ name, server }) => volume(name, { volumeServer: server })));
+  await told.ready(...PAIRS.map(({ name }) => `vbsvol/${name}`));
+  await guestsOwnGroup(told, 'on-lio');
+  await forBoth(async (pair) => {
+    const guest = told.lab.guest(pair.guest);
+    const [device = ''] = await told.plugIn(guest, pair.name);
+    await guest.writeMarker(device, WRITTEN);
   });
-};
+});
+const { story } = stories;
 
 /**
  * Puts a volume group with an active-to-be volume on the volume's data, byte for byte what a guest would have made there with its own
@@ -64,14 +42,13 @@ const story = (name: string, tell: (world: World, told: LabStory) => Promise<voi
  */
 const guestsOwnGroup = async (told: LabStory, name: string): Promise<void> => {
   const file = '/root/guest.img';
-  const all = `--config 'devices/global_filter=["a|.*|"] devices/use_devicesfile=0 devices/scan_lvs=0'`;
   await told.lab
     .machine(LIO_SERVER)
     .ssh.succeed(
       [
         `truncate -s 64M ${file} && loop=$(losetup -f --show ${file})`,
-        `pvcreate -q ${all} $loop && vgcreate -q ${all} ${GUESTS_VG} $loop && lvcreate -q -y ${all} -L 8M -n root ${GUESTS_VG}`,
-        `vgchange -q -an ${all} ${GUESTS_VG} && losetup -d $loop`,
+        `pvcreate -q ${UNFILTERED} $loop && vgcreate -q ${UNFILTERED} ${GUESTS_VG} $loop && lvcreate -q -y ${UNFILTERED} -L 8M -n root ${GUESTS_VG}`,
+        `vgchange -q -an ${UNFILTERED} ${GUESTS_VG} && losetup -d $loop`,
         `dd if=${file} of=/dev/${POOLS.thin.vg}/${await told.idOf(name)} bs=1M oflag=direct conv=fsync status=none && rm ${file}`,
       ].join(' && '),
     );
@@ -96,11 +73,11 @@ const hasItsDisk = async (told: LabStory, pair: Pair): Promise<void> => {
   assert.is(await guest.readMarker(await told.deviceOf(guest, pair.name)), WRITTEN);
 };
 
-story('what a guest keeps on its disk is not seen by the LVM of any host', async (_, told) => {
+story('what a guest keeps on its disk is not seen by the LVM of any host', async (told) => {
   await expectUnseen(told);
 });
 
-story('guests are stopped and started: they get their disks again', async (_, told) => {
+story('guests are stopped and started: they get their disks again', async (told) => {
   await forBoth(async (pair) => {
     const guest = told.lab.guest(pair.guest);
     await guest.destroy();
@@ -109,19 +86,16 @@ story('guests are stopped and started: they get their disks again', async (_, to
   });
 });
 
-story('hypervisors lose their power: their guests get their disks again', async (_, told) => {
+story('hypervisors lose their power: their guests get their disks again', async (told) => {
   await forBoth(async (pair) => {
-    const machine = told.lab.machine(pair.host);
-    await machine.powerOff();
-    await machine.powerOn();
-    await machine.connect();
+    await told.lab.machine(pair.host).cutPower();
     await told.lab.guest(pair.guest).start();
     await hasItsDisk(told, pair);
   });
   await expectUnseen(told);
 });
 
-story('an iscsiadm that was killed leaves its lock behind', async (_, told) => {
+story('an iscsiadm that was killed leaves its lock behind', async (told) => {
   const { lab } = told;
   const lock = '/run/lock/iscsi/lock';
   for (const host of HYPERVISORS) {
@@ -146,11 +120,8 @@ const writeFails = async (guest: LabGuest, device: string): Promise<boolean> => 
   return said.trim() === 'failed';
 };
 
-story('the network is away for longer than writes are held back: they fail, and go on', async (_, told) => {
+story('the network is away for longer than writes are held back: they fail, and go on', async (told) => {
   const { lab } = told;
-  const plug = async (isUp: boolean): Promise<void> => {
-    await Promise.all(SERVERS.map(async (host) => await lab.machine(host).plugWire(isUp)));
-  };
   for (const host of HYPERVISORS) {
     await lab
       .machine(host)
@@ -162,12 +133,12 @@ story('the network is away for longer than writes are held back: they fail, and 
       device: await told.deviceOf(lab.guest(guest), name),
     })),
   );
-  await plug(false);
+  await lab.plugServers(false);
   try {
     const failed = await Promise.all(disks.map(async ({ guest, device }) => await writeFails(guest, device)));
     assert.equal(failed, [true, true], 'nothing that is not on the server is acknowledged');
   } finally {
-    await plug(true);
+    await lab.plugServers(true);
   }
   for (const { guest, device } of disks) {
     const limits = { what: `${guest.name} to write again`, timeoutMs: WAIT_MS, intervalMs: 1_000 };
@@ -176,11 +147,10 @@ story('the network is away for longer than writes are held back: they fail, and 
   await forBoth(async (pair) => await hasItsDisk(told, pair));
 });
 
-story('nothing is left', async (world, told) => {
+story('nothing is left', async (told) => {
   await forBoth(async ({ name, guest }) => await told.unplug(told.lab.guest(guest), name));
   await told.delete(...PAIRS.map(({ name }) => `vbsvol/${name}`));
   await told.nothingLeft();
-  world.failed = false;
 });
 
 stories.run();

@@ -1,44 +1,21 @@
 // What befalls pools: no space left in a volume group, in the data or the metadata of a thin pool, in the store of a snapshot; a disk that
 // is missing at boot; a volume that somebody removed; and what belongs to others beside it all, which nobody touches.
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Lab, LIO_SERVER, openLab, POOLS, TGT_SERVER } from '../../harness/lab/lab.ts';
+import { LIO_SERVER, POOLS, TGT_SERVER } from '../../harness/lab/lab.ts';
 import { XEN_HOST } from '../../harness/lab/machines.ts';
 import { others } from '../../harness/lab/others.ts';
-import { attachmentRef, LabStory, MIB, snapshot, volume, WAIT_MS } from '../../harness/lab/story.ts';
-import { loud } from '../../harness/loud.ts';
+import { labStories, log } from '../../harness/lab/stories.ts';
+import { attachmentRef, type LabStory, MIB, snapshot, volume, WAIT_MS } from '../../harness/lab/story.ts';
 import { waitFor } from '../../harness/process.ts';
 
-const log = (line: string) => process.stdout.write(`# ${line}\n`);
 const { thin, thick } = POOLS;
 /** Index of its disk among the data disks of a server. */
 const THICK_DISK = 1;
 const GUEST = 'vm-a';
 const WRITTEN = 'written before';
 
-interface World {
-  lab?: Lab;
-  failed: boolean;
-}
-
-const stories = suite<World>('pools', { failed: true });
-
-stories.before(
-  loud(async (world) => {
-    world.lab = await openLab({ log, keep: process.env.VBS_LAB_KEEP === '1' });
-  }),
-);
-
-stories.after(loud(async ({ lab, failed }) => await lab?.close(failed)));
-
-const story = (name: string, tell: (told: LabStory, world: World) => Promise<void>): void => {
-  stories(name, async (world) => {
-    assert.ok(world.lab, 'the lab is up');
-    const startedAt = performance.now();
-    await tell(new LabStory(world.lab), world);
-    log(`${name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
-  });
-};
+const stories = labStories('pools');
+const { story } = stories;
 
 const onServer = (told: LabStory, command: string): Promise<string> =>
   told.lab.machine(LIO_SERVER).ssh.succeed(command, { timeoutMs: 900_000 });
@@ -126,19 +103,13 @@ story('the volume group is not there at boot: nothing is made in its place', asy
     told,
     `printf '%-511s\\n' '${WRITTEN}' | dd of=${device} bs=512 iflag=fullblock conv=notrunc,fsync status=none`,
   );
-  await machine.powerOff();
-  await machine.swapDisk(THICK_DISK);
-  await machine.powerOn();
-  await machine.connect();
+  await machine.cutPower(async () => await machine.swapDisk(THICK_DISK));
   log(await told.reasonOf('vbsvol/away', 'Ready', 'PoolMissing'));
   await poolSays(told, 'thick', /[Mm]issing|not there/);
   await told.apply(volume('not-here', { volumeServer: LIO_SERVER, className: 'thick' }));
   await told.reasonOf('vbsvol/not-here', 'Ready', 'NoPool');
   await onServer(told, `cmp -n ${16 * MIB} ${thick.disk} /dev/zero`);
-  await machine.powerOff();
-  await machine.swapDisk(THICK_DISK);
-  await machine.powerOn();
-  await machine.connect();
+  await machine.cutPower(async () => await machine.swapDisk(THICK_DISK));
   await told.ready('vbsvol/away', 'vbsvol/not-here');
   assert.is(await told.onLogicalVolume(LIO_SERVER, await told.idOf('away'), thick.vg), WRITTEN);
   await told.delete('vbsvol/not-here', 'vbsvol/away');
@@ -233,9 +204,8 @@ story(
   },
 );
 
-story('nothing is left', async (told, world) => {
+story('nothing is left', async (told) => {
   await told.nothingLeft();
-  world.failed = false;
 });
 
 stories.run();

@@ -21,8 +21,9 @@ test('a line of Bonnie++ is read, and what it did not measure is left out', () =
 });
 
 test('answers of fio are read past its warnings, and an empty one is refused', async () => {
+  const ran = (iops: number) => ({ iops, bw_bytes: iops * 1024 ** 2 });
   const answer = (iops: number) =>
-    `fio: a warning\n${JSON.stringify({ jobs: [{ read: { iops }, write: { iops } }] })}`;
+    `fio: a warning\n${JSON.stringify({ jobs: [{ read: ran(iops), write: ran(iops) }] })}`;
   const [first] = JOBS;
   assert.ok(first);
   const figures = await fioOn(async () => answer(10), '/dev/x', [first]);
