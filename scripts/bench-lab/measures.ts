@@ -18,7 +18,7 @@ interface Job {
 }
 
 const SECONDS = 5;
-const FILE_MIB = 256;
+const FILE_MIB = 96;
 const LIMIT_MS = 1_800_000;
 
 /** Each past the caches of the system that runs it. */
@@ -94,7 +94,7 @@ export const readBonnie = (text: string): Figures => {
   );
 };
 
-/** In a directory of a file system; its files are twice the memory of the guest, so that its cache is of no use. */
+/** In a directory of a file system; its files are twice the memory which is left, so that a cache is of no use. */
 export const bonnieIn = async (shell: Shell, dir: string, memoryMiB: number): Promise<Figures> =>
   readBonnie(
     await shell(`bonnie++ -q -u 0:0 -d ${dir} -r ${memoryMiB} -s ${2 * memoryMiB} -n 1 2>&1`, LIMIT_MS),

@@ -5,7 +5,7 @@ import { type HostName, type Lab, LIO_SERVER, POOLS, TGT_SERVER } from '../../te
 import { XEN_HOST } from '../../test/harness/lab/machines.ts';
 import { LabStory, volume } from '../../test/harness/lab/story.ts';
 
-const SIZE_MIB = 512;
+const SIZE_MIB = 256;
 export const OVER_LIO = 'VBS-LVM, LIO';
 /** What VBS gives away begins with xvdb. */
 const GUEST_DEVICE = 'xvdp';

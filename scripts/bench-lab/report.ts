@@ -37,15 +37,11 @@ export const table = (
   ].join('\n');
 };
 
-export const chart = (
-  title: string,
-  operations: readonly string[],
-  columns: readonly Column[],
-  base: Column,
-): string => {
+/** Shares of what the first column has. */
+export const chart = (title: string, operations: readonly string[], columns: readonly Column[]): string => {
   const bars: Bar[] = operations.map((operation) => ({
     name: operation,
-    values: columns.map(({ figures }) => ratio(figures.get(operation), base.figures.get(operation))),
+    values: columns.map(({ figures }) => ratio(figures.get(operation), columns[0]?.figures.get(operation))),
   }));
   return barChart(
     title,

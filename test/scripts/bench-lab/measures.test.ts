@@ -45,7 +45,7 @@ test('tables and pictures show shares of the base', () => {
     table(['seeks'], columns, (operation) => columns[0].figures.get(operation)),
     '| seeks, /s | 100 (1.00) | 42 (0.42) |',
   );
-  const picture = chart('shares', ['seeks'], columns, columns[0]);
+  const picture = chart('shares', ['seeks'], columns);
   assert.match(picture, '>0.42</text>');
   assert.match(picture, 'VBS &amp; co');
 });
