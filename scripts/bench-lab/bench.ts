@@ -51,7 +51,7 @@ const plugTools = async (lab: Lab): Promise<void> => {
     `for i in $(seq 100); do [ -b /dev/${TOOLS.guest} ] && break; usleep 100000; done`,
     `mount -t ext4 -o ro /dev/${TOOLS.guest} /tools`,
     'mount -t proc proc /tools/proc && mount -t sysfs sysfs /tools/sys && mount --bind /dev /tools/dev',
-    'mount -t tmpfs tmpfs /tools/tmp',
+    'mount -t tmpfs -o size=75% tmpfs /tools/tmp',
     `dd if=/dev/zero of=/tools/tmp/ballast bs=1M count=${BALLAST_MIB} 2>&1`,
   ];
   await lab.guest(GUEST).run(mounts.join(' && '));
