@@ -149,7 +149,7 @@ const reportOf = (measured: Measured, device: Figures, between: Awaited<ReturnTy
     '### fio in the guest (in brackets: the share of what a local LV gives)',
     table(FIO_OPERATIONS, measured.guest, localOf(measured.guest)),
     "### fio in Dom0 (in brackets: the share of the lower of the wire and the server's own device)",
-    `The wire: ${between.read.value.toFixed(0)} MB/s to the hypervisor, ${between.write.value.toFixed(0)} MB/s from it.`,
+    `The wire: ${between.read.value.toFixed(1)} MB/s to the hypervisor, ${between.write.value.toFixed(1)} MB/s from it, as fio's own network engine fills it over one connection.`,
     table(FIO_OPERATIONS, dom0, least),
     '### Scheduler and queue depth of the disk in Dom0 (in brackets: the share of the first)',
     table(FIO_OPERATIONS, measured.settings, localOf(measured.settings)),
