@@ -4,7 +4,7 @@ import { keyOf } from '../api/object.ts';
 import { ATTACHMENTS } from '../api/resources.ts';
 import { ConfigError } from '../runtime/errors.ts';
 import { Reflector } from '../runtime/reflector.ts';
-import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
+import { coalesced } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import type { ConnectionMemory } from './connection/memory.ts';
 import { connectionReconciler } from './connection/reconcile.ts';
@@ -48,7 +48,7 @@ export async function hypervisorRole(program: Program, config: HypervisorConfig)
     attachments,
     memories: await RecordStore.open<ConnectionMemory>(files, `${stateDir}/attachments`),
     vmm,
-    lookAtInstances: coalesced(() => vmm.instances(lookSignal()), LOOK_LIMIT_MS, 'the instances'),
+    lookAtInstances: coalesced((signal) => vmm.instances(signal), { subject: 'the instances', clock }),
     initiator,
     chapOf: program.chapOf,
     clock,
@@ -89,15 +89,16 @@ interface BoundRoles {
 
 /** Throws ConfigError when the VMM does not take what the initiator provides. */
 export async function bindHypervisor(
-  program: Pick<Program, 'bindRole' | 'config'>,
+  program: Pick<Program, 'bindRole' | 'config' | 'clock' | 'reach'>,
   config: HypervisorConfig,
 ): Promise<BoundRoles> {
+  const { clock, reach } = program;
   const boundVmm = await program.bindRole('vmm', config.vmm);
   const boundInitiator = await program.bindRole('initiator', config.initiator);
   const vmm = profiledVmm(boundVmm);
   const initiator =
     boundInitiator.profile.format.provides === 'block'
-      ? sessionInitiator(boundInitiator, { iqnPrefix: program.config.iqnPrefix })
+      ? sessionInitiator(boundInitiator, { iqnPrefix: program.config.iqnPrefix, clock, reach })
       : vmmInitiator(boundInitiator);
   if (!vmm.accepts.includes(initiator.kind)) {
     throw new ConfigError(

@@ -1,5 +1,5 @@
 // The pools of a volume server, by the names which Volumes know them by.
-import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
+import { coalesced } from './coalesce.ts';
 import type { PoolConfig } from './config.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import type { Program } from './program.ts';
@@ -29,16 +29,15 @@ export async function openPools(
       identity: () => identities.get(config.name),
     });
     const look = coalesced(
-      async () => {
-        const view = await pool.observe(lookSignal());
+      async (signal) => {
+        const view = await pool.observe(signal);
         if (identities.get(config.name) === undefined) {
           // From now on another pool mounted in its place is a missing pool.
           await identities.put(config.name, view.identity);
         }
         return view;
       },
-      LOOK_LIMIT_MS,
-      `pool ${config.name}`,
+      { subject: `pool ${config.name}`, clock: program.clock },
     );
     opened.push({ config, bound, pool, look });
   }

@@ -10,6 +10,7 @@ import type { BindRole } from './bindings.ts';
 import type { ChapOf } from './chap.ts';
 import type { AgentConfig } from './config.ts';
 import type { Files } from './exec/files.ts';
+import type { Reach } from './roles/session-care.ts';
 
 export interface Program {
   readonly config: AgentConfig;
@@ -18,6 +19,7 @@ export interface Program {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly files: Files;
+  readonly reach: Reach;
   readonly bindRole: BindRole;
   readonly chapOf: ChapOf;
   readonly bootID: string;

@@ -7,7 +7,7 @@ import { ConfigError } from '../runtime/errors.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { WorkQueue } from '../runtime/workqueue.ts';
 import { type Awaitable, awaitable } from './awaitable.ts';
-import { coalesced, LOOK_LIMIT_MS, lookSignal } from './coalesce.ts';
+import { coalesced } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
@@ -43,7 +43,7 @@ export async function serverRole(
   const pools = await openPools(program, config.pools);
   const boundTarget = await program.bindRole('target', config.target);
   const boundReader = await bindReader(program, config.initiator);
-  const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix });
+  const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix, clock });
   const { volumes, snapshots, attachments } = await serverCaches(program);
   const queue = agentQueue(program, 'server');
   const hostQueue = agentQueue(program, 'volumeserver');
@@ -64,7 +64,7 @@ export async function serverRole(
     pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
     lookAtPool: (name) => lookAt(pools, name),
     target,
-    lookAtTarget: coalesced(() => target.observe(lookSignal()), LOOK_LIMIT_MS, 'the target'),
+    lookAtTarget: coalesced((signal) => target.observe(signal), { subject: 'the target', clock }),
     chapOf: program.chapOf,
     now: () => clock.now(),
     resyncMs: program.config.resyncSeconds * 1000,

@@ -29,6 +29,8 @@ const FIRST_BACKOFF_MS = 800;
 const LONGEST_BACKOFF_MS = 30_000;
 /** A connection that ends sooner than this is not a normal end. */
 const SHORTEST_WATCH_MS = 1_000;
+/** How often the API server says at least where a watch stands. */
+const BOOKMARK_MS = 60_000;
 
 /**
  * Keeps a read-only copy of the selected objects and says which keys changed. Outlives any failure of the API
@@ -147,9 +149,21 @@ export class Reflector<T extends KubeObject> {
         return;
       }
       const lastedMs = this.#clock.monotonicMs() - startedMs;
+      this.#doubtPosition(startedMs, lastedMs);
       const pauseMs = this.#pauseAfter(failure?.error, lastedMs);
       this.#report(failure, pauseMs);
       await this.#clock.sleep(pauseMs, signal).catch(() => {});
+    }
+  }
+
+  /**
+   * A watch that is ahead of its server, whose database was restored from a backup, is not refused: it hears nothing, no bookmark either,
+   * until the numbers have caught up, and never of what had them meanwhile. So a long silence is an end of the position too.
+   */
+  #doubtPosition(startedMs: number, lastedMs: number): void {
+    const wasSilent = (this.#heardAtMs ?? Number.NEGATIVE_INFINITY) < startedMs;
+    if (wasSilent && lastedMs >= BOOKMARK_MS) {
+      this.#resourceVersion = undefined;
     }
   }
 

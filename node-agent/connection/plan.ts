@@ -313,7 +313,7 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
   const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
   if (disk !== undefined && isOurs) {
     const { name } = disk.instance;
-    if (volume === undefined || grantsOf(volume).some(({ epoch }) => epoch === memory.epoch)) {
+    if (volume === undefined || isServed(volume, memory)) {
       return { kind: 'keep', message: `instance ${name} holds ${memory.volumeID} without an Attachment` };
     }
     return world.vmmLogsIn
@@ -328,3 +328,7 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
     ? { kind: 'take', step: { kind: 'disconnect' }, why: 'no VM holds the disk' }
     : { kind: 'take', step: { kind: 'forget' }, why: 'nothing is left of it' };
 }
+
+/** By its grant; one of that number for another Attachment is of another history, after the store was set back. */
+const isServed = (volume: Volume, { epoch, attachmentUID }: ConnectionMemory): boolean =>
+  grantsOf(volume).some((grant) => grant.epoch === epoch && grant.attachments.includes(attachmentUID));

@@ -64,11 +64,12 @@ export function planExport(world: ExportWorld): ExportPlan {
   const wanted = memory.items.filter((item) => isWanted(item, memory, world.attachments));
   const readers = wanted.length === 0 ? world.readers : [];
   return (
+    planBehind(world, memory) ??
     planShut(world, memory, [...wanted, ...readers]) ??
     planWithdrawn(world, memory, wanted) ??
     planWanted(world, wanted) ??
     planReaders(world, readers) ??
-    planRevision(world, memory) ??
+    planFenced(world, memory) ??
     settled
   );
 }
@@ -76,11 +77,16 @@ export function planExport(world: ExportWorld): ExportPlan {
 /** The memory to act on: the API's grants when their revision is not lower than the highest applied, else our own. */
 function recalled({ volume, volumeID, memory }: ExportWorld): ServerMemory | undefined {
   const grants = volume !== undefined && hasFinalizer(volume) ? volume.status?.grants : undefined;
-  if (volume === undefined || grants === undefined || grants.revision <= (memory?.revision ?? 0)) {
+  if (volume === undefined || grants === undefined) {
     return memory;
   }
-  const base = memory ?? emptyServerMemory(volumeID, volume.metadata.uid);
   const items = grants.items ?? [];
+  if (memory !== undefined && grants.revision <= memory.revision) {
+    // Two revisions of one number are of two histories: the store was set back. Neither is taken up; the controller has to go beyond.
+    const isOther = grants.revision === memory.revision && !sameJson(items, memory.items);
+    return isOther ? { ...memory, revision: memory.revision + 1 } : memory;
+  }
+  const base = memory ?? emptyServerMemory(volumeID, volume.metadata.uid);
   const oldest = Math.min(grants.revision + 1, ...items.map(({ epoch }) => epoch));
   const withdrawnBelow = Math.max(base.withdrawnBelow, oldest);
   const withdrawn = base.withdrawn.filter((epoch) => epoch >= withdrawnBelow);
@@ -232,15 +238,31 @@ function reportOf(
     : take({ kind: 'report', attachment, fact }, `grant ${grant.epoch} is open`);
 }
 
-/** Said only where the controller needs it: to drop a cut grant whose Attachment is gone, or when it knows less than we do. */
-function planRevision({ volume }: ExportWorld, memory: ServerMemory): ExportPlan | undefined {
-  if (volume?.status?.grants === undefined || !hasFinalizer(volume)) {
-    return undefined;
-  }
-  const told = backendOf(volume)?.appliedRevision;
-  const behind = volume.status.grants.revision < memory.revision;
-  const fencing = grantsOf(volume).some(({ state }) => state === 'Fencing');
-  return (behind || fencing) && told !== memory.revision && backendOf(volume) !== undefined
-    ? take({ kind: 'report-revision', revision: memory.revision }, 'the controller waits for it')
+/**
+ * The controller knows less than was applied here, as when its store was set back: it is told before it hears of anything else, so that
+ * what it decides from here on has numbers of its own.
+ */
+function planBehind(world: ExportWorld, memory: ServerMemory): ExportPlan | undefined {
+  const grants = world.volume?.status?.grants;
+  return grants !== undefined && grants.revision < memory.revision
+    ? planRevision(world, memory, 'the controller knows less than was applied')
     : undefined;
+}
+
+/** The controller drops a cut grant whose Attachment is gone once it knows that the cut was applied. */
+function planFenced(world: ExportWorld, memory: ServerMemory): ExportPlan | undefined {
+  return grantsOf(world.volume).some(({ state }) => state === 'Fencing')
+    ? planRevision(world, memory, 'the controller waits for the cut')
+    : undefined;
+}
+
+function planRevision(
+  { volume }: ExportWorld,
+  { revision }: ServerMemory,
+  why: string,
+): ExportPlan | undefined {
+  const backend = volume === undefined || !hasFinalizer(volume) ? undefined : backendOf(volume);
+  return backend === undefined || backend.appliedRevision === revision
+    ? undefined
+    : take({ kind: 'report-revision', revision }, why);
 }

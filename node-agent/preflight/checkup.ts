@@ -1,5 +1,6 @@
 // The checks in the running agent: at its start, and then now and then. Between two rounds they cost nothing.
 import type { Clock } from '../../runtime/clock.ts';
+import { startDeadline } from '../../runtime/deadline.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Problem } from '../volume/plan.ts';
 import { type Check, runChecks } from './checks.ts';
@@ -31,7 +32,8 @@ export function hostCheckup({ checks, clock, log }: CheckupDeps): Checkup {
   let round: Promise<void> | undefined;
   let dueAtMs = Number.NEGATIVE_INFINITY;
   const look = async (): Promise<void> => {
-    const findings = await runChecks(wanted, AbortSignal.timeout(ROUND_LIMIT_MS));
+    const limit = startDeadline(clock, ROUND_LIMIT_MS, 'a round of checks');
+    const findings = await runChecks(wanted, limit.signal).finally(() => limit.release());
     const problems = distinct(findings.flatMap((finding) => problemOfFinding(finding) ?? []));
     if (JSON.stringify(problems) !== JSON.stringify(known ?? [])) {
       log[problems.length === 0 ? 'info' : 'warn']({ problems }, 'Checked the settings of this host');

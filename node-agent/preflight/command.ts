@@ -1,8 +1,11 @@
 // `vbs-node-agent check`: what the host must be like, told before anything is installed. Changes nothing and needs no API server.
+
+import { systemClock } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/errors.ts';
 import type { BindRole } from '../bindings.ts';
 import type { AgentConfig } from '../config.ts';
 import { bindHypervisor } from '../hypervisor-role.ts';
+import { reachByTcp } from '../roles/session-care.ts';
 import { bindReader } from '../server-role.ts';
 import { type Check, checksOf, runChecks, type Subject } from './checks.ts';
 import { findingLines, stateOf, summaryLine } from './finding.ts';
@@ -69,7 +72,10 @@ async function hypervisorSubjects({ config, bindRole }: Binding): Promise<readon
   if (config.hypervisor === undefined) {
     return [];
   }
-  const { bound } = await bindHypervisor({ config, bindRole }, config.hypervisor);
+  const { bound } = await bindHypervisor(
+    { config, bindRole, clock: systemClock, reach: reachByTcp },
+    config.hypervisor,
+  );
   return bound.map(([, profile]) => ({ name: profile.name, bound: profile }));
 }
 

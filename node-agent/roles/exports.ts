@@ -1,6 +1,7 @@
 /** What the daemon shows, read as exports of ours. */
 
 import { isBackingID } from '../../api/ids.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
 import { flagOf, sectorsOf, wholeOf } from './cells.ts';
@@ -36,7 +37,7 @@ export interface TargetWorld {
   /** `host:port`, an IPv6 host in brackets. */
   readonly portals: readonly string[];
   readonly settleMs: number;
-  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly clock: Pick<Clock, 'sleep'>;
 }
 
 /** Rows of the same thing, which a profile may give in parts, taken together. */

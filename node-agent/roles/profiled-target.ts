@@ -3,13 +3,13 @@
  * never kept: a restarted daemon gives them anew.
  */
 
+import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
 import type { Values } from '../profiles/values.ts';
 import { wholeOf } from './cells.ts';
 import { Busy, ExportNotFound, Mismatch, NotDone } from './errors.ts';
 import { DEFAULT_IQN_PREFIX, type Found, iqnOf, LUN, look, scsiIdOf, type TargetWorld } from './exports.ts';
-import { pause } from './pause.ts';
 import { bracketed, portalName, splitPortal } from './portal.ts';
 import type { Access, Export, ExportSpec, Target } from './target.ts';
 
@@ -20,8 +20,7 @@ export interface TargetOptions {
   readonly iqnPrefix?: string;
   /** How long a cut waits between looks; a login under way when access was taken off shows up in that time. */
   readonly settleMs?: number;
-  /** Waits; handed in by simulated worlds. */
-  readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly clock?: Pick<Clock, 'sleep'>;
 }
 
 const CREATE_TRIES = 3;
@@ -305,7 +304,7 @@ const cut = async (
     if (clean === 0) {
       await cutOnce(world, found, initiator, signal);
     }
-    await world.wait(world.settleMs, signal);
+    await world.clock.sleep(world.settleMs, signal);
   }
   throw new NotDone(volumeID, `ending the sessions of ${initiator}`, '');
 };
@@ -358,9 +357,9 @@ const exportOf = ({
 }: Found): Export => seen;
 
 export const profiledTarget = (profile: BoundProfile, options: TargetOptions): Target => {
-  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, settleMs = 500, wait = pause } = options;
+  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, settleMs = 500, clock = systemClock } = options;
   const portals = options.portals.map(portalName);
-  const world: TargetWorld = { profile, prefix, portals, settleMs, wait };
+  const world: TargetWorld = { profile, prefix, portals, settleMs, clock };
   const turns = createLocks();
   const inTurn = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     turns.hold('target', signal, work);

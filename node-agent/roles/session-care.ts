@@ -6,16 +6,18 @@
  */
 
 import { createConnection } from 'node:net';
+import type { Clock } from '../../runtime/clock.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
 import { allSessions, volumeOf } from './sessions.ts';
 
+/** Whether something takes connections there. */
+export type Reach = (address: string, port: number) => Promise<boolean>;
+
 export interface CareOptions {
   readonly prefix: string;
-  /** Milliseconds that never go backwards. */
-  readonly monotonicMs: () => number;
-  /** Whether something takes connections there. */
-  readonly reach: (address: string, port: number) => Promise<boolean>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly reach: Reach;
 }
 
 export interface SessionCare {
@@ -47,10 +49,7 @@ const portalOf = async (
   return address === undefined || port === undefined ? undefined : { address, port: Number(port) };
 };
 
-export const sessionCare = (
-  profile: BoundProfile,
-  { prefix, monotonicMs, reach }: CareOptions,
-): SessionCare => {
+export const sessionCare = (profile: BoundProfile, { prefix, clock, reach }: CareOptions): SessionCare => {
   /** By session: since when it is away from a portal that answers, or the daemon was restarted for it, and how long that may last. */
   const losses = new Map<string, { sinceMs: number; limitMs: number }>();
   const answers = async ({ session = '' }: Row, signal: AbortSignal): Promise<boolean> => {
@@ -61,7 +60,7 @@ export const sessionCare = (
   const lost = async (away: readonly Row[], signal: AbortSignal): Promise<readonly Row[]> => {
     const reached = await Promise.all(away.map(async (one) => await answers(one, signal)));
     const kept = away.filter((_, index) => reached[index]);
-    const now = monotonicMs();
+    const now = clock.monotonicMs();
     const before = new Map(losses);
     losses.clear();
     return kept.filter(({ session = '' }) => {
@@ -92,7 +91,7 @@ export const sessionCare = (
       }
       for (const { session = '' } of found) {
         const limitMs = 2 * (losses.get(session)?.limitMs ?? LOST_MS);
-        losses.set(session, { sinceMs: monotonicMs(), limitMs });
+        losses.set(session, { sinceMs: clock.monotonicMs(), limitMs });
       }
       const { outcome, said } = await profile.call('revive', {}, signal);
       return outcome === 'ok' ? undefined : `${problem}, and it cannot be restarted: ${said}`;
@@ -101,7 +100,7 @@ export const sessionCare = (
 };
 
 /** A TCP connection that is closed at once. */
-export const reachByTcp = (address: string, port: number): Promise<boolean> =>
+export const reachByTcp: Reach = (address, port) =>
   new Promise((resolve) => {
     const socket = createConnection({ host: address, port, timeout: REACH_MS });
     const end = (isThere: boolean) => (): void => {

@@ -5,15 +5,15 @@
  *   holders? ─► flush ─► disk gone ─► logout ─► session gone ─► record ─► link ─► nothing is left        (disconnect)
  */
 
+import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { createLocks } from '../exec/locks.ts';
 import type { BoundProfile, CallResult } from '../profiles/bind.ts';
 import type { Values } from '../profiles/values.ts';
 import { Busy, CannotLook, Denied, Mismatch, NotDone, Unsupported } from './errors.ts';
 import { DEFAULT_IQN_PREFIX, iqnOf } from './exports.ts';
 import type { Connection, Identity, Initiator, Locator } from './initiator.ts';
-import { pause } from './pause.ts';
 import { bracketed, splitPortal } from './portal.ts';
-import { type CareOptions, reachByTcp, sessionCare } from './session-care.ts';
+import { type Reach, reachByTcp, sessionCare } from './session-care.ts';
 import {
   connectedOf,
   type Device,
@@ -34,11 +34,8 @@ import {
 export interface SessionOptions {
   /** Targets are `<prefix>:<volumeID>`, as on the servers. */
   readonly iqnPrefix?: string;
-  /** Waits; handed in by simulated worlds. */
-  readonly wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  readonly now?: () => Date;
-  readonly monotonicMs?: () => number;
-  readonly reach?: CareOptions['reach'];
+  readonly clock?: Pick<Clock, 'sleep' | 'now' | 'monotonicMs'>;
+  readonly reach?: Reach;
 }
 
 type Grant = Pick<Connection, 'volumeID' | 'grantUUID'>;
@@ -57,7 +54,7 @@ const until = async <T>(
     if (found !== undefined) {
       return found;
     }
-    await world.wait(LOOK_MS, signal);
+    await world.clock.sleep(LOOK_MS, signal);
   }
   return undefined;
 };
@@ -311,10 +308,9 @@ const disconnect = async (
 };
 
 export const sessionInitiator = (profile: BoundProfile, options: SessionOptions = {}): Initiator => {
-  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, wait = pause, now = () => new Date() } = options;
-  const { monotonicMs = () => performance.now(), reach = reachByTcp } = options;
-  const world: SessionWorld = { profile, prefix, wait, now };
-  const care = sessionCare(profile, { prefix, monotonicMs, reach });
+  const { iqnPrefix: prefix = DEFAULT_IQN_PREFIX, clock = systemClock, reach = reachByTcp } = options;
+  const world: SessionWorld = { profile, prefix, clock };
+  const care = sessionCare(profile, { prefix, clock, reach });
   // Two logins at once to one target make two sessions.
   const turns = createLocks();
   return {

@@ -1,6 +1,7 @@
 /** What the kernel's initiator has of our volumes on this host: the looks of a `block` initiator. */
 
 import { isVolumeID } from '../../api/ids.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Row } from '../profiles/row.ts';
 import { sectorsOf, wholeOf } from './cells.ts';
@@ -11,8 +12,7 @@ import type { Connected } from './initiator.ts';
 export interface SessionWorld {
   readonly profile: BoundProfile;
   readonly prefix: string;
-  readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  readonly now: () => Date;
+  readonly clock: Pick<Clock, 'sleep' | 'now'>;
 }
 
 export interface Session {
@@ -90,13 +90,13 @@ const LOCK_LEFT_MS = 60_000;
  * A command that was killed leaves the lock of its database there, and all later ones wait 30 s and fail until the next boot (hazard
  * I3). It is taken away when it is old and none runs that may have it.
  */
-const expectUnlocked = async ({ profile, now }: SessionWorld, signal: AbortSignal): Promise<void> => {
+const expectUnlocked = async ({ profile, clock }: SessionWorld, signal: AbortSignal): Promise<void> => {
   if (!profile.has('lock')) {
     return;
   }
   const { outcome, rows } = await profile.call('lock', {}, signal);
   const since = rows[0]?.changed;
-  const ageMs = since === undefined ? 0 : now().getTime() - Date.parse(since);
+  const ageMs = since === undefined ? 0 : clock.now().getTime() - Date.parse(since);
   if (outcome === 'absent' || ageMs < LOCK_HELD_MS) {
     return;
   }

@@ -1,11 +1,8 @@
-// LIO's part of configfs, in plain directories below a temporary one: attributes appear with their directory and go with it, one write is
+// LIO's part of configfs, in memory: attributes appear with their directory and go with it, one write is
 // one act, and what is made cannot be made twice. The errors are those of the kernel's target code.
-import { access, mkdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { type Files, hostFiles } from '../../node-agent/exec/files.ts';
-
-const failure = (code: string, path: string): Error =>
-  Object.assign(new Error(`${code}: refused, '${path}'`), { code });
+import { dirname, join } from 'node:path';
+import type { Files } from '../../node-agent/exec/files.ts';
+import { type Device, failure, MemoryTree } from './tree.ts';
 
 /** As Linux 6.1 shows a backstore of a logical volume. */
 const storeInfo = (status: string, device: string, name = ''): string => {
@@ -64,90 +61,201 @@ const KINDS: readonly Kind[] = [
   { pattern: /\/tpgt_1\/acls\/[^/]+\/lun_\d+$/, attributes: { write_protect: '0' } },
 ];
 
+/** A session that an initiator has, or had. */
+export interface TargetSession {
+  readonly initiator: string;
+  /** False for ever once the target has ended it. */
+  readonly isOpen: boolean;
+  end(): void;
+  /** What the initiator finds at that number now. */
+  unit(lun: number): Unit | undefined;
+}
+
+export interface Unit {
+  readonly serial: string;
+  readonly device: Device;
+  readonly isReadOnly: boolean;
+}
+
+/** Of which nothing is read. */
+export const NO_DEVICE: Device = {
+  sizeBytes: 0n,
+  read: () => {
+    throw failure('EIO', 'a device of which only the size is known');
+  },
+  write: () => {
+    throw failure('EIO', 'a device of which only the size is known');
+  },
+};
+
 export class FakeConfigfs {
-  readonly root: string;
+  readonly root = '/sys/kernel/config/target';
   /** Of sysfs, with the sizes of devices. */
-  readonly sys: string;
-  /** Block devices there are. */
-  readonly devices = new Set<string>();
+  readonly sys = '/sys';
+  readonly tree: MemoryTree;
+  /** The block devices there are. */
+  readonly devices = new Map<string, Device>();
   /** Called before each change; may throw. */
   before: (action: string, path: string) => void = () => undefined;
   changes = 0;
-  /** By what was made: its links by path. */
+  readonly files: Files;
+  /** By path of each link: where it leads. */
   readonly #links = new Map<string, string>();
   readonly #made = new Set<string>();
-  readonly files: Files;
+  /** By path of an enabled backstore: it holds its device, whatever becomes of the name. */
+  readonly #held = new Map<string, Device>();
+  /** By path of the ACL. */
+  readonly #sessions = new Map<string, TargetSession>();
+  readonly #names = new Map<string, string>();
 
-  constructor(dir: string) {
-    this.root = join(dir, 'target');
-    this.sys = join(dir, 'sys');
+  constructor(tree = new MemoryTree()) {
+    this.tree = tree;
+    const isHere = (path: string): boolean => path.startsWith(`${this.root}/`);
     const change =
-      <T extends unknown[]>(action: string, work: (path: string, ...rest: T) => Promise<void>) =>
-      async (path: string, ...rest: T): Promise<void> => {
-        this.before(action, path);
+      <T extends unknown[]>(
+        action: 'mkdir' | 'rmdir' | 'write' | 'unlink' | 'symlink',
+        pathOf: (...args: T) => string,
+        work: (...args: T) => void,
+      ) =>
+      async (...args: T): Promise<void> => {
+        if (!isHere(pathOf(...args))) {
+          await (tree.files[action] as unknown as (...rest: T) => Promise<void>)(...args);
+          return;
+        }
+        this.before(action, pathOf(...args));
         this.changes += 1;
-        await work(path, ...rest);
+        work(...args);
       };
+    const first = (path: string, ..._: unknown[]): string => path;
     this.files = {
-      ...hostFiles,
-      mkdir: change('mkdir', (path: string) => this.#mkdir(path)),
-      rmdir: change('rmdir', (path: string) => this.#rmdir(path)),
-      write: change('write', (path: string, text: string) => this.#write(path, text)),
-      unlink: change('unlink', (path: string) => this.#unlink(path)),
-      symlink: async (target, path) => {
-        this.before('symlink', path);
-        this.changes += 1;
-        await this.#symlink(target, path);
-      },
+      ...tree.files,
+      mkdir: change('mkdir', first, (path: string) => this.#mkdir(path)),
+      rmdir: change('rmdir', first, (path: string) => this.#rmdir(path)),
+      write: change('write', first, (path: string, text: string) => this.#write(path, text)),
+      unlink: change('unlink', first, (path: string) => this.#unlink(path)),
+      symlink: change(
+        'symlink',
+        (_target: string, path: string) => path,
+        (target: string, path: string) => this.#symlink(target, path),
+      ),
     };
   }
 
   /** As after modprobe. */
-  async load(): Promise<void> {
-    await mkdir(join(this.root, 'core'), { recursive: true });
-    await mkdir(join(this.sys, 'class/block'), { recursive: true });
-    await writeFile(
+  load(): void {
+    this.tree.makeDirectory(join(this.root, 'core'));
+    this.tree.makeDirectory(join(this.sys, 'class/block'));
+    this.tree.put(
       join(this.root, 'version'),
       'Target Engine Core ConfigFS Infrastructure v5.0 on Linux/x86_64 on 6.1.0-28-amd64\n',
     );
   }
 
+  /** All that was made is gone, as after a reboot. */
+  forget(): void {
+    for (const session of this.#sessions.values()) {
+      session.end();
+    }
+    this.tree.remove(this.root);
+    for (const all of [this.#links, this.#made, this.#held, this.#sessions, this.devices]) {
+      all.clear();
+    }
+  }
+
   /** A block device gets, or changes, its size; whoever exports it shows that one. */
-  async setSize(device: string, bytes: bigint): Promise<void> {
-    this.devices.add(device);
-    const directory = join(this.sys, 'class/block', this.#nameOf(device));
-    await mkdir(directory, { recursive: true });
-    await writeFile(join(directory, 'size'), `${bytes / 512n}\n`);
+  setSize(path: string, bytes: bigint): void {
+    this.setDevice(path, { ...NO_DEVICE, sizeBytes: bytes });
   }
 
-  #nameOf(device: string): string {
-    return `dm-${[...this.devices].indexOf(device)}`;
+  setDevice(path: string, device: Device): void {
+    this.devices.set(path, device);
+    this.tree.put(join(this.sys, 'class/block', this.#nameOf(path), 'size'), `${device.sizeBytes / 512n}\n`);
   }
 
-  /** An initiator's try to log in: true when it is let in. */
-  async login(
+  /** Whether a backstore has it open. */
+  isHeld(device: Device): boolean {
+    return [...this.#held.values()].includes(device);
+  }
+
+  #nameOf(path: string): string {
+    const name = this.#names.get(path) ?? `dm-${this.#names.size}`;
+    this.#names.set(path, name);
+    return name;
+  }
+
+  /** An initiator's try to log in; undefined when it is not let in. A second one of the same initiator ends its first. */
+  login(
     iqn: string,
     initiator: string,
     chap: { readonly user: string; readonly password: string },
-  ): Promise<boolean> {
+  ): TargetSession | undefined {
     const tpg = join(this.root, 'iscsi', iqn, 'tpgt_1');
     const acl = join(tpg, 'acls', initiator);
-    if ((await this.show(join(tpg, 'enable'))) !== '1' || !this.#made.has(acl)) {
-      return false;
+    if (this.show(join(tpg, 'enable')) !== '1' || !this.#made.has(acl)) {
+      return undefined;
     }
-    const [user, password] = [await this.show(`${acl}/auth/userid`), await this.show(`${acl}/auth/password`)];
+    const [user, password] = [this.show(`${acl}/auth/userid`), this.show(`${acl}/auth/password`)];
     if (user === '' || password === '' || user !== chap.user || password !== chap.password) {
-      return false;
+      return undefined;
     }
-    await writeFile(
+    this.#sessions.get(acl)?.end();
+    this.tree.put(
       `${acl}/info`,
       `InitiatorName: ${initiator}\nInitiatorAlias: vm-host\nLIO Session ID: 1   ISID: 0x00 02 3d 01 00 00  TSIH: 1  SessionType: Normal\nSession State: TARG_SESS_STATE_LOGGED_IN\n`,
     );
-    return true;
+    let isOpen = true;
+    const session: TargetSession = {
+      initiator,
+      get isOpen() {
+        return isOpen;
+      },
+      end: () => {
+        if (isOpen && this.#made.has(acl)) {
+          this.tree.put(`${acl}/info`, `${NO_SESSION}${initiator}\n`);
+        }
+        isOpen = false;
+      },
+      unit: (lun) => (isOpen ? this.#unit(acl, lun) : undefined),
+    };
+    this.#sessions.set(acl, session);
+    return session;
   }
 
-  async show(path: string): Promise<string> {
-    return (await readFile(path, 'utf8').catch(() => '')).trim();
+  /** Initiators with an open session, by target. */
+  sessions(iqn: string): readonly string[] {
+    return [...this.#sessions].flatMap(([acl, { isOpen, initiator }]) =>
+      isOpen && acl.startsWith(`${join(this.root, 'iscsi', iqn)}/`) ? [initiator] : [],
+    );
+  }
+
+  /** Initiators with an ACL, by target. */
+  allowed(iqn: string): readonly string[] {
+    const acls = join(this.root, 'iscsi', iqn, 'tpgt_1/acls');
+    return this.tree.has(acls) ? this.tree.list(acls) : [];
+  }
+
+  get targets(): readonly string[] {
+    const made = [...this.#made].filter((path) => /\/iscsi\/[^/]+$/.test(path));
+    return made.map((path) => path.split('/').at(-1) ?? '');
+  }
+
+  #unit(acl: string, lun: number): Unit | undefined {
+    const mapped = join(acl, `lun_${lun}`);
+    const linkBelow = (path: string): string | undefined =>
+      [...this.#links].find(([link]) => dirname(link) === path)?.[1];
+    const store = linkBelow(linkBelow(mapped) ?? '');
+    const device = this.#held.get(store ?? '');
+    return store === undefined || device === undefined
+      ? undefined
+      : {
+          device,
+          serial: /: (\S+)/.exec(this.show(`${store}/wwn/vpd_unit_serial`))?.[1] ?? '',
+          isReadOnly: this.show(`${mapped}/write_protect`) === '1',
+        };
+  }
+
+  show(path: string): string {
+    return this.tree.has(path) ? this.tree.text(path).trim() : '';
   }
 
   /** Everything made by hand that is left. */
@@ -155,7 +263,7 @@ export class FakeConfigfs {
     return [...this.#made, ...this.#links.keys()].map((path) => path.slice(this.root.length + 1)).toSorted();
   }
 
-  async #mkdir(path: string): Promise<void> {
+  #mkdir(path: string): void {
     const kind = KINDS.find(({ pattern }) => pattern.test(path));
     if (this.#made.has(path)) {
       throw failure('EEXIST', path);
@@ -163,95 +271,112 @@ export class FakeConfigfs {
     if (kind === undefined) {
       throw failure('EINVAL', path);
     }
-    await mkdir(path);
+    if (!this.tree.has(dirname(path))) {
+      throw failure('ENOENT', path);
+    }
+    this.tree.makeDirectory(path);
     this.#made.add(path);
     for (const [name, text] of Object.entries(kind.attributes)) {
-      await mkdir(dirname(join(path, name)), { recursive: true });
-      if (!name.endsWith('.keep')) {
+      if (name.endsWith('/.keep')) {
+        this.tree.makeDirectory(dirname(join(path, name)));
+      } else {
         const value = text === NO_SESSION ? `${text}${path.split('/').at(-1)}` : text;
-        await writeFile(join(path, name), `${value}\n`);
+        this.tree.put(join(path, name), `${value}\n`);
       }
     }
   }
 
-  async #rmdir(path: string): Promise<void> {
+  #rmdir(path: string): void {
     if (!this.#made.has(path)) {
       throw failure('ENOENT', path);
     }
+    const isAcl = /\/acls\/[^/]+$/.test(path);
     if ([...this.#made, ...this.#links.keys()].some((one) => one.startsWith(`${path}/`))) {
       throw failure('ENOTEMPTY', path);
     }
     if ([...this.#links.values()].includes(path)) {
       throw failure('EBUSY', path);
     }
-    await rm(path, { recursive: true });
     this.#made.delete(path);
+    if (isAcl) {
+      this.#sessions.get(path)?.end();
+      this.#sessions.delete(path);
+    }
+    this.#held.delete(path);
+    this.tree.remove(path);
   }
 
-  async #symlink(target: string, path: string): Promise<void> {
+  #symlink(target: string, path: string): void {
     if (this.#links.has(path)) {
       throw failure('EEXIST', path);
     }
-    if (!this.#made.has(resolve(target)) || !this.#made.has(dirname(path))) {
+    if (!this.#made.has(target) || !this.#made.has(dirname(path))) {
       throw failure('ENOENT', path);
     }
-    if (/\/core\//.test(target) && (await this.show(`${target}/enable`)) !== '1') {
+    if (/\/core\//.test(target) && this.show(`${target}/enable`) !== '1') {
       throw failure('ENODEV', path);
     }
-    await symlink(target, path);
-    this.#links.set(path, resolve(target));
+    this.tree.link(target, path);
+    this.#links.set(path, target);
   }
 
-  async #unlink(path: string): Promise<void> {
+  #unlink(path: string): void {
     if (!this.#links.delete(path)) {
       throw failure('ENOENT', path);
     }
-    await unlink(path);
+    this.tree.remove(path);
   }
 
-  async #write(path: string, text: string): Promise<void> {
-    if (!(await exists(dirname(path)))) {
+  #write(path: string, text: string): void {
+    const owner = dirname(path);
+    if (!this.tree.has(owner)) {
       throw failure('ENOENT', path);
     }
-    if (!(await exists(path))) {
+    if (!this.tree.has(path)) {
       throw failure('EACCES', path);
     }
     const value = text.trim();
-    const owner = dirname(path);
     if (/\/core\/.*\/enable$/.test(path)) {
-      await this.#enableStore(owner, path);
-    } else if (/\/tpgt_1\/enable$/.test(path) && (await this.show(path)) === value) {
-      throw failure('EINVAL', path);
+      this.#enableStore(owner, path);
+    } else if (/\/tpgt_1\/enable$/.test(path)) {
+      this.#enableGroup(owner, path, value);
     }
     if (path.endsWith('/vpd_unit_serial')) {
       if ([...this.#links.values()].includes(dirname(owner))) {
         throw failure('EINVAL', path);
       }
-      await writeFile(path, `T10 VPD Unit Serial Number: ${value}\n`);
+      this.tree.put(path, `T10 VPD Unit Serial Number: ${value}\n`);
     } else if (path.endsWith('/control')) {
-      await writeFile(join(owner, 'info'), `${storeInfo('DEACTIVATED', value.replace('udev_path=', ''))}\n`);
+      this.tree.put(join(owner, 'info'), `${storeInfo('DEACTIVATED', value.replace('udev_path=', ''))}\n`);
     } else {
-      await writeFile(path, `${value}\n`);
+      this.tree.put(path, `${value}\n`);
     }
   }
 
-  async #enableStore(store: string, path: string): Promise<void> {
-    if ((await this.show(path)) === '1') {
-      throw failure('EEXIST', path);
-    }
-    const device = /UDEV PATH: (\S+)/.exec(await this.show(`${store}/info`))?.[1];
-    if (device === undefined) {
+  #enableGroup(group: string, path: string, value: string): void {
+    if (this.show(path) === value) {
       throw failure('EINVAL', path);
     }
-    if (!this.devices.has(device)) {
+    for (const [acl, session] of value === '0' ? this.#sessions : []) {
+      if (acl.startsWith(`${group}/`)) {
+        session.end();
+      }
+    }
+  }
+
+  #enableStore(store: string, path: string): void {
+    if (this.show(path) === '1') {
+      throw failure('EEXIST', path);
+    }
+    const name = /UDEV PATH: (\S+)/.exec(this.show(`${store}/info`))?.[1];
+    if (name === undefined) {
+      throw failure('EINVAL', path);
+    }
+    const device = this.devices.get(name);
+    if (device === undefined) {
       throw failure('ENOENT', path);
     }
-    await writeFile(join(store, 'info'), `${storeInfo('ACTIVATED', device, this.#nameOf(device))}\n`);
+    this.#held.set(store, device);
+    this.tree.put(join(store, 'info'), `${storeInfo('ACTIVATED', name, this.#nameOf(name))}\n`);
   }
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

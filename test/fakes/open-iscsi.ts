@@ -1,10 +1,11 @@
-// open-iscsi on a host without it: iscsiadm, tee and blockdev as a small model in memory, and the sysfs and /dev that the kernel would show in
-// plain directories. Exit codes and words are those of iscsiadm 2.1.8.
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+// open-iscsi on a host without it: iscsiadm, tee and blockdev as a small model in memory, and the sysfs and /dev that the kernel would show.
+// Exit codes and words are those of iscsiadm 2.1.8.
 import { dirname, join } from 'node:path';
 import type { Command, CommandOutput, RunCommand } from '../../node-agent/exec/command.ts';
-import { type Files, hostFiles } from '../../node-agent/exec/files.ts';
+import type { Files } from '../../node-agent/exec/files.ts';
+import { type Device, failure, MemoryTree } from './tree.ts';
 
+/** A target of which only so much is known. */
 export interface FakeTarget {
   user: string;
   password: string;
@@ -14,6 +15,22 @@ export interface FakeTarget {
   up: boolean;
 }
 
+export interface Login {
+  readonly iqn: string;
+  readonly portal: string;
+  readonly initiator: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+/** The other end of a session. */
+export interface Remote {
+  /** False while nothing comes through, or once the target has ended the session. */
+  readonly isOpen: boolean;
+  end(): void;
+  unit(lun: number): { readonly serial: string; readonly device: Device } | undefined;
+}
+
 export interface FakeSession {
   readonly number: number;
   readonly host: number;
@@ -21,6 +38,11 @@ export interface FakeSession {
   readonly user: string;
   /** The name of its disk, once it was scanned. */
   disk?: string;
+}
+
+interface Held {
+  readonly login: Login;
+  remote: Remote;
 }
 
 interface FakeRecord {
@@ -37,9 +59,23 @@ const refused = (exitCode: number, words: string): CommandOutput => ({
   stderr: `iscsiadm: ${words}\n`,
 });
 
+const LUN = 1;
+/** As the kernel names them. */
+const diskName = (taken: readonly (string | undefined)[]): string => {
+  for (let number = 0; ; number += 1) {
+    const last = String.fromCharCode(97 + (number % 26));
+    const name = number < 26 ? `sd${last}` : `sd${String.fromCharCode(96 + Math.floor(number / 26))}${last}`;
+    if (!taken.includes(name)) {
+      return name;
+    }
+  }
+};
+
 export class FakeOpenIscsi {
-  readonly sys: string;
-  readonly dev: string;
+  readonly sys = '/sys';
+  readonly dev = '/dev';
+  readonly tree: MemoryTree;
+  /** Where logins go, unless `reach` says something else. */
   targets = new Map<string, FakeTarget>();
   sessions: FakeSession[] = [];
   records: FakeRecord[] = [];
@@ -50,25 +86,16 @@ export class FakeOpenIscsi {
   commands: string[] = [];
   /** Called before each command; may change the world or throw. */
   before: (line: string) => void | Promise<void> = () => undefined;
+  reach: (login: Login) => Remote | 'denied' | 'away' = (login) => this.#known(login);
   readonly files: Files;
+  readonly #held = new Map<FakeSession, Held>();
   #next = 1;
 
-  constructor(dir: string) {
-    this.sys = join(dir, 'sys');
-    this.dev = join(dir, 'dev');
-    this.files = {
-      ...hostFiles,
-      stat: async (path) => {
-        const found = await hostFiles.stat(path);
-        const isDisk = /\/sd[a-z]+$/.test(path) && !this.impostors.has(path.split('/').at(-1) ?? '');
-        return isDisk ? { ...found, kind: 'block' } : found;
-      },
-    };
-  }
-
-  async boot(): Promise<void> {
-    await mkdir(join(this.sys, 'class'), { recursive: true });
-    await mkdir(this.dev, { recursive: true });
+  constructor(tree = new MemoryTree()) {
+    this.tree = tree;
+    tree.makeDirectory(join(this.sys, 'class'));
+    tree.makeDirectory(this.dev);
+    this.files = tree.files;
   }
 
   readonly run: RunCommand = async ({ file, args, stdin }: Command) => {
@@ -89,40 +116,84 @@ export class FakeOpenIscsi {
   };
 
   /** As when the target cut the session, or went away. */
-  async setState(session: FakeSession, state: 'LOGGED_IN' | 'FAILED'): Promise<void> {
-    await writeFile(join(this.#sessionDir(session), 'state'), `${state}\n`);
+  setState(session: FakeSession, state: 'LOGGED_IN' | 'FAILED'): void {
+    this.tree.put(join(this.#sessionDir(session), 'state'), `${state}\n`);
   }
 
-  async login(iqn: string, user: string): Promise<FakeSession> {
+  /** What iscsid does all the time: notices which sessions are away, and logs in anew. */
+  tend(): void {
+    for (const [session, held] of this.#held) {
+      if (!held.remote.isOpen) {
+        const again = this.reach(held.login);
+        held.remote = typeof again === 'string' ? held.remote : again;
+      }
+      const state = held.remote.isOpen ? 'LOGGED_IN' : 'FAILED';
+      if (this.tree.text(join(this.#sessionDir(session), 'state')).trim() !== state) {
+        this.setState(session, state);
+      }
+    }
+  }
+
+  /** The kernel's memory is gone, as after a reboot; records and interfaces are files, and stay. */
+  forget(): void {
+    for (const { remote } of this.#held.values()) {
+      remote.end();
+    }
+    for (const session of this.sessions) {
+      this.#drop(session);
+      this.#remove(session);
+    }
+    this.#held.clear();
+    this.sessions = [];
+    this.#next = 1;
+  }
+
+  login(iqn: string, user: string, held?: Held): FakeSession {
     const number = this.#next;
     this.#next += 1;
     const session = { number, host: number + 1, iqn, user };
     const dir = this.#sessionDir(session);
-    await mkdir(dir, { recursive: true });
-    await symlink(`../../../session${number}`, join(dir, 'device'));
+    this.tree.makeDirectory(dir);
+    this.tree.link(`../../../session${number}`, join(dir, 'device'));
     for (const [name, text] of Object.entries({ targetname: iqn, username: user, state: 'LOGGED_IN' })) {
-      await writeFile(join(dir, name), `${text}\n`);
+      this.tree.put(join(dir, name), `${text}\n`);
     }
+    const [address = '10.0.0.1', port = '3260'] = held?.login.portal.split(':') ?? [];
     const connection = join(this.sys, 'class/iscsi_connection', `connection${number}:0`);
-    await mkdir(connection, { recursive: true });
-    await writeFile(join(connection, 'persistent_address'), '10.0.0.1\n');
-    await writeFile(join(connection, 'persistent_port'), '3260\n');
-    await mkdir(join(this.sys, 'class/iscsi_session'), { recursive: true });
-    await mkdir(join(this.sys, 'class/scsi_host', `host${session.host}`), { recursive: true });
-    await writeFile(join(this.sys, 'class/scsi_host', `host${session.host}`, 'scan'), '');
+    this.tree.put(join(connection, 'persistent_address'), `${address}\n`);
+    this.tree.put(join(connection, 'persistent_port'), `${port}\n`);
+    this.tree.put(join(this.sys, 'class/scsi_host', `host${session.host}`, 'scan'), '');
     const to = `../../devices/platform/host${session.host}/session${number}/iscsi_session/session${number}`;
-    await symlink(to, join(this.sys, 'class/iscsi_session', `session${number}`));
+    this.tree.link(to, join(this.sys, 'class/iscsi_session', `session${number}`));
     this.sessions.push(session);
+    if (held !== undefined) {
+      this.#held.set(session, held);
+    }
     return session;
   }
 
   /** Something on the host is built on the disk. */
-  async hold({ disk = '', ...session }: FakeSession, holder: string): Promise<void> {
-    await mkdir(join(this.#unitDir(session), 'block', disk, 'holders', holder));
+  hold({ disk = '', ...session }: FakeSession, holder: string): void {
+    this.tree.makeDirectory(join(this.#unitDir(session), 'block', disk, 'holders', holder));
   }
 
-  async release({ disk = '', ...session }: FakeSession, holder: string): Promise<void> {
-    await rm(join(this.#unitDir(session), 'block', disk, 'holders', holder), { recursive: true });
+  release({ disk = '', ...session }: FakeSession, holder: string): void {
+    this.tree.remove(join(this.#unitDir(session), 'block', disk, 'holders', holder));
+  }
+
+  #known({ iqn, user, password }: Login): Remote | 'denied' | 'away' {
+    const target = this.targets.get(iqn);
+    if (target?.up !== true) {
+      return 'away';
+    }
+    const device = (): Device => ({
+      sizeBytes: BigInt(target.bytes),
+      read: () => '',
+      write: () => undefined,
+    });
+    return user === target.user && password === target.password
+      ? { isOpen: true, end: () => undefined, unit: () => ({ serial: target.serial, device: device() }) }
+      : 'denied';
   }
 
   #hostDir({ host, number }: FakeSession): string {
@@ -138,7 +209,7 @@ export class FakeOpenIscsi {
     return join(this.#hostDir(session), `target${at}`, `${at}:1`);
   }
 
-  async #tee(path: string, text: string): Promise<CommandOutput> {
+  #tee(path: string, text: string): CommandOutput {
     const host = /scsi_host\/host(\d+)\/scan$/.exec(path)?.[1];
     const byPath = this.sessions.find(({ number }) => path.includes(`/session${number}/`));
     const session = host === undefined ? byPath : this.sessions.find((one) => one.host === Number(host));
@@ -146,44 +217,77 @@ export class FakeOpenIscsi {
       return { exitCode: 1, stdout: text, stderr: `tee: ${path}: No such file or directory\n` };
     }
     if (path.endsWith('/scan') && text === '0 0 1') {
-      await this.#scan(session);
+      this.#scan(session);
     } else if (path.endsWith('/delete') && text === '1') {
-      await this.#drop(session);
-    } else if (!(path.endsWith('/rescan') && text === '1')) {
+      this.#drop(session);
+    } else if (path.endsWith('/rescan') && text === '1') {
+      this.#rescan(session);
+    } else {
       return { exitCode: 1, stdout: text, stderr: `tee: ${path}: Invalid argument\n` };
     }
     return done(text);
   }
 
-  async #scan(session: FakeSession): Promise<void> {
-    const target = this.targets.get(session.iqn);
-    if (target === undefined || session.disk !== undefined) {
-      return;
-    }
-    const taken = this.sessions.map(({ disk }) => disk);
-    const disk = ['sda', 'sdb', 'sdc', 'sdd'].find((name) => !taken.includes(name)) ?? 'sde';
-    const unit = this.#unitDir(session);
-    await mkdir(join(unit, 'block', disk, 'holders'), { recursive: true });
-    await writeFile(join(unit, 'block', disk, 'size'), `${target.bytes / 512}\n`);
-    const serial = Buffer.from(target.serial, 'latin1');
-    await writeFile(
-      join(unit, 'vpd_pg80'),
-      Buffer.concat([Buffer.from([0, 0x80, 0, serial.length]), serial]),
-    );
-    await writeFile(join(unit, 'timeout'), '30\n');
-    await writeFile(join(this.dev, disk), '');
-    session.disk = disk;
+  #unitOf(session: FakeSession): ReturnType<Remote['unit']> {
+    return this.#held.get(session)?.remote.unit(LUN);
   }
 
-  async #drop(session: FakeSession): Promise<void> {
-    await rm(dirname(this.#unitDir(session)), { recursive: true, force: true });
+  #scan(session: FakeSession): void {
+    if (this.#unitOf(session) === undefined || session.disk !== undefined) {
+      return;
+    }
+    const disk = diskName(this.sessions.map((one) => one.disk));
+    this.tree.makeDirectory(join(this.#unitDir(session), 'block', disk, 'holders'));
+    session.disk = disk;
+    this.#rescan(session);
+    this.tree.put(join(this.#unitDir(session), 'timeout'), '30\n');
+    if (this.impostors.has(disk)) {
+      this.tree.put(join(this.dev, disk), '');
+    } else {
+      this.tree.putDevice(join(this.dev, disk), this.#deviceOf(session, disk));
+    }
+  }
+
+  /** What sysfs shows of a unit is as old as its last scan. */
+  #rescan(session: FakeSession): void {
+    const unit = this.#unitOf(session);
+    const dir = this.#unitDir(session);
+    if (unit !== undefined && session.disk !== undefined) {
+      this.tree.put(join(dir, 'block', session.disk, 'size'), `${unit.device.sizeBytes / 512n}\n`);
+      const header = String.fromCharCode(0, 0x80, 0, unit.serial.length);
+      this.tree.put(join(dir, 'vpd_pg80'), header + unit.serial);
+    }
+  }
+
+  /** Whoever has it open keeps it, and finds nothing behind it once it was removed. */
+  #deviceOf(session: FakeSession, disk: string): Device {
+    const sizeFile = join(this.#unitDir(session), 'block', disk, 'size');
+    const device = (): Device => {
+      const unit = session.disk === disk ? this.#unitOf(session) : undefined;
+      if (unit === undefined) {
+        throw failure('EIO', disk);
+      }
+      return unit.device;
+    };
+    const { tree } = this;
+    return {
+      get sizeBytes() {
+        return tree.has(sizeFile) ? BigInt(tree.text(sizeFile).trim()) * 512n : 0n;
+      },
+      read: (at) => device().read(at),
+      write: (at, word) => device().write(at, word),
+    };
+  }
+
+  #drop(session: FakeSession): void {
+    this.tree.remove(dirname(this.#unitDir(session)));
     if (session.disk !== undefined) {
-      await rm(join(this.dev, session.disk), { force: true });
+      this.tree.remove(join(this.dev, session.disk));
       delete session.disk;
     }
   }
 
-  async #iscsiadm(args: readonly string[]): Promise<CommandOutput> {
+  #iscsiadm(args: readonly string[]): CommandOutput {
     const option = (name: string) => (args.includes(name) ? (args[args.indexOf(name) + 1] ?? '') : '');
     switch (option('-m')) {
       case 'iface':
@@ -225,7 +329,7 @@ export class FakeOpenIscsi {
       : done(this.records.map(({ iqn, portal }) => `${portal},4294967295 ${iqn}\n`).join(''));
   }
 
-  async #node(option: (name: string) => string, args: readonly string[]): Promise<CommandOutput> {
+  #node(option: (name: string) => string, args: readonly string[]): CommandOutput {
     const [iqn, portal, iface] = [option('-T'), option('-p'), option('-I')];
     const record = this.records.find((one) => one.iqn === iqn && one.portal === portal);
     if (args.includes('--login')) {
@@ -251,8 +355,7 @@ export class FakeOpenIscsi {
     return done();
   }
 
-  async #login({ iqn, portal, iface, values }: FakeRecord): Promise<CommandOutput> {
-    const target = this.targets.get(iqn);
+  #login({ iqn, portal, iface, values }: FakeRecord): CommandOutput {
     const where = `[iface: ${iface}, target: ${iqn}, portal: ${portal}]`;
     if (this.sessions.some((one) => one.iqn === iqn)) {
       return refused(
@@ -260,26 +363,28 @@ export class FakeOpenIscsi {
         `Could not login to ${where}.\niscsiadm: initiator reported error (15 - session exists)`,
       );
     }
-    if (target?.up !== true) {
+    const [user = '', password = ''] = ['username', 'password'].map(
+      (name) => values.get(`node.session.auth.${name}`) ?? '',
+    );
+    const login = { iqn, portal, initiator: this.interfaces.get(iface) ?? '', user, password };
+    const remote = this.reach(login);
+    if (remote === 'away') {
       return refused(
         8,
         `Could not login to ${where}.\niscsiadm: initiator reported error (8 - connection timed out)`,
       );
     }
-    const [user, password] = ['username', 'password'].map(
-      (name) => values.get(`node.session.auth.${name}`) ?? '',
-    );
-    if (user !== target.user || password !== target.password) {
+    if (remote === 'denied') {
       return refused(
         24,
         `Could not login to ${where}.\niscsiadm: initiator reported error (24 - iSCSI login failed due to authorization failure)`,
       );
     }
-    await this.login(iqn, user ?? '');
+    this.login(iqn, user, { login, remote });
     return done(`Login to ${where} successful.\n`);
   }
 
-  async #logout(number: number): Promise<CommandOutput> {
+  #logout(number: number): CommandOutput {
     const session = this.sessions.find((one) => one.number === number);
     if (session === undefined) {
       return refused(
@@ -287,12 +392,23 @@ export class FakeOpenIscsi {
         `could not read session targetname: 5\niscsiadm: Could not get session info for sid ${number}`,
       );
     }
-    await this.#drop(session);
-    await rm(join(this.sys, 'class/iscsi_session', `session${number}`));
-    await rm(join(this.sys, 'class/scsi_host', `host${session.host}`), { recursive: true });
-    await rm(join(this.sys, 'devices/platform', `host${session.host}`), { recursive: true });
+    this.#drop(session);
+    this.#held.get(session)?.remote.end();
+    this.#held.delete(session);
+    this.#remove(session);
     this.sessions = this.sessions.filter((one) => one !== session);
     return done(`Logout of [sid: ${number}, target: ${session.iqn}] successful.\n`);
+  }
+
+  #remove({ number, host }: FakeSession): void {
+    for (const path of [
+      `class/iscsi_session/session${number}`,
+      `class/iscsi_connection/connection${number}:0`,
+      `class/scsi_host/host${host}`,
+      `devices/platform/host${host}`,
+    ]) {
+      this.tree.remove(join(this.sys, path));
+    }
   }
 }
 

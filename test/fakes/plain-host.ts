@@ -1,7 +1,7 @@
 // A host as the checks of its settings see it: texts, links and directories by path, and what each command says.
 import { CommandNotFound, type RunCommand } from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
-import { memoryFiles } from './memory-files.ts';
+import { MemoryTree } from './tree.ts';
 
 export interface PlainHost {
   readonly texts?: Readonly<Record<string, string>>;
@@ -45,7 +45,7 @@ export function plainHost({ texts = {}, links = {}, commands = {} }: PlainHost):
       return answer(said);
     },
     files: {
-      ...memoryFiles(),
+      ...new MemoryTree().files,
       read: async (path) => {
         const text = texts[path];
         if (text === undefined) {

@@ -3,14 +3,14 @@ import * as assert from 'uvu/assert';
 import { keepMetricsFile } from '../../node-agent/metrics-file.ts';
 import { FakeClock } from '../fakes/clock.ts';
 import { recordingLog } from '../fakes/log.ts';
-import { memoryFiles } from '../fakes/memory-files.ts';
+import { MemoryTree } from '../fakes/tree.ts';
 
 const test = suite('the metrics file of an agent');
 const path = '/metrics/vbs.prom';
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 async function setUp() {
-  const files = memoryFiles();
+  const files = new MemoryTree().files;
   await files.mkdir('/metrics');
   const clock = new FakeClock();
   const stop = new AbortController();

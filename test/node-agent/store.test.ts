@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { coalesced } from '../../node-agent/coalesce.ts';
 import { hostFiles } from '../../node-agent/exec/files.ts';
 import { RecordStore } from '../../node-agent/store.ts';
+import { FakeClock, settle } from '../fakes/clock.ts';
 
 const test = suite('what a host keeps');
 
@@ -68,6 +69,8 @@ test('no name leaves the directory', () =>
     }
   }));
 
+const options = { subject: 'the host', clock: new FakeClock() };
+
 test('a look serves those who asked before it began, and nobody who asked later', async () => {
   const ends: (() => void)[] = [];
   let looks = 0;
@@ -75,7 +78,7 @@ test('a look serves those who asked before it began, and nobody who asked later'
     looks += 1;
     const mine = looks;
     return new Promise<number>((resolve) => ends.push(() => resolve(mine)));
-  });
+  }, options);
   const first = look();
   const second = look();
   const third = look();
@@ -95,7 +98,7 @@ test('a failed look fails for those who shared it, and the next is a new one', a
       throw new Error('broken');
     }
     return 'fine';
-  });
+  }, options);
   const results = await Promise.allSettled([look(), look()]);
   assert.is(results[0]?.status, 'rejected');
   fail = false;
@@ -104,14 +107,20 @@ test('a failed look fails for those who shared it, and the next is a new one', a
 
 test('a look that hangs fails for all, is not begun twice, and once it ended all is well again', async () => {
   const ends: (() => void)[] = [];
+  const clock = new FakeClock();
+  const asked: boolean[] = [];
   const look = coalesced(
-    () => new Promise<number>((resolve) => ends.push(() => resolve(ends.length))),
-    50,
-    'the disk',
+    (signal) => {
+      signal.addEventListener('abort', () => asked.push(true));
+      return new Promise<number>((resolve) => ends.push(() => resolve(ends.length)));
+    },
+    { subject: 'the disk', clock },
   );
-  const alive = setInterval(() => {}, 1000);
-  const hung = await Promise.allSettled([look(), look(), look()]);
-  for (const { status, ...rest } of hung) {
+  const waiting = Promise.allSettled([look(), look(), look()]);
+  await clock.advance(56_000);
+  assert.equal(asked, [true], 'it is told to end before it is given up');
+  await clock.advance(5_000);
+  for (const { status, ...rest } of await waiting) {
     assert.is(status, 'rejected');
     assert.match(String('reason' in rest && rest.reason), /CannotLook: cannot look at the disk/);
   }
@@ -126,7 +135,8 @@ test('a look that hangs fails for all, is not begun twice, and once it ended all
   const fresh = look();
   ends[1]?.();
   assert.is(await fresh, 2);
-  clearInterval(alive);
+  await settle();
+  assert.is(clock.pending, 0);
 });
 
 test.run();

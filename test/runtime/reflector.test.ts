@@ -246,6 +246,19 @@ test('a connection that falls silent is left after 90 s, and no event is lost', 
   assert.ok(lines.some(({ fields }) => fields.how === 'silent'));
 });
 
+test('a watch that never says a word, as one that is ahead of a restored server, begins with a list again', async () => {
+  const { clock, server, since } = await aSyncedReflector();
+  server.last.fail(new Error('other side closed'));
+  await clock.advance(1_000);
+  assert.is(server.last.query.resourceVersion, '10');
+  server.last.open();
+  await clock.advance(91_000);
+  assert.is(server.last.query.sendInitialEvents, true);
+  server.last.open().send('ADDED', aThing('b', '4')).listed('5');
+  await settle();
+  assert.equal(since(), ['-a', 'b@4']);
+});
+
 test('another object of the same name arrives as gone, then new', async () => {
   const { clock, server, since } = await aSyncedReflector();
   server.last.send('MODIFIED', aThing('a', '11', 'another'));

@@ -8,7 +8,7 @@ import { type Outcome, ROLES, type RoleName } from '../../../node-agent/profiles
 
 const SHIPPED = path.join(import.meta.dirname, '../../../node-agent/profiles/shipped');
 
-import { memoryFiles } from '../memory-files.ts';
+import { MemoryTree } from '../tree.ts';
 
 /** A parameter of a verb as text; empty when it was not given. */
 export type Given = (parameter: string) => string;
@@ -53,7 +53,7 @@ export async function playedProfile({ role, name, tool, onChange }: PlayedProfil
     setting: () => undefined,
     has: (verb) => tool[verb] !== undefined,
     call,
-    host: { run: () => notPlayed('the host'), files: memoryFiles() },
+    host: { run: () => notPlayed('the host'), files: new MemoryTree().files },
     step: () => notPlayed('a step of no verb'),
     text: (template) => template,
     version: async () => ({ version: 'played' }),

@@ -4,6 +4,7 @@
  */
 
 import type { Command, CommandOutput } from '../../../node-agent/exec/command.ts';
+import type { Device } from '../tree.ts';
 
 interface Domain {
   id: number;
@@ -40,7 +41,42 @@ export class XenHost {
   sectors = 524_288;
   /** The hotplug script of a new disk fails: its entry stays behind. */
   scriptFails = false;
+  /** What blkback holds open, by the backend's path: the device which was there when the disk was attached. */
+  readonly #opened = new Map<string, Device>();
+  readonly #open: ((path: string) => Device) | undefined;
   #lastID = 0;
+
+  /** With `open`, which throws where there is no device, disks are more than their names. */
+  constructor(open?: (path: string) => Device) {
+    this.#open = open;
+  }
+
+  /** What the guest's disk is made of; undefined when it has none of that name that is connected. */
+  disk(name: string, vdev: string): Device | undefined {
+    const path = this.#backend(String(this.domain(name).id), numberOf(vdev));
+    return this.xenstore.get(`${path}/state`) === '4' ? this.#opened.get(path) : undefined;
+  }
+
+  /** Device names of the disks that were attached. */
+  disks(name: string): readonly string[] {
+    const root = `/libxl/${this.domain(name).id}/device/vbd/`;
+    return [...this.xenstore].flatMap(([path, value]) =>
+      path.startsWith(root) && path.endsWith('/dev') ? [value] : [],
+    );
+  }
+
+  /** Of which volume of ours a disk is, by its path. */
+  volumeOf(id: number, vdev: string): string | undefined {
+    const params = this.xenstore.get(`/libxl/${id}/device/vbd/${numberOf(vdev)}/params`) ?? '';
+    return /^\/dev\/vbs\/(?<volumeID>vol[0-9a-f]{17})\./.exec(params)?.groups?.volumeID;
+  }
+
+  /** All domains end, and so does xenstored. */
+  end(): void {
+    this.domains.length = 0;
+    this.xenstore.clear();
+    this.#opened.clear();
+  }
 
   add(name: string, uuid: string): Domain {
     this.#lastID += 1;
@@ -114,6 +150,9 @@ export class XenHost {
   }
 
   #ls(root: string): CommandOutput {
+    for (const [path, device] of this.#opened) {
+      this.xenstore.set(`${path}/sectors`, String(device.sizeBytes / 512n));
+    }
     const under = [...this.xenstore].filter(([path]) => path.startsWith(`${root}/`));
     return under.length === 0
       ? failed(`xenstore-ls: xs_directory (${root}): No such file or directory`)
@@ -155,12 +194,25 @@ export class XenHost {
         this.xenstore.set(`${root}/${key}`, value);
       }
     }
-    if (this.scriptFails) {
+    if (!this.#opens(this.#backend(id, number), target)) {
       return failed('libxl: error: libxl_device.c:1265:device_hotplug_child_death_cb: script: failed');
     }
     this.xenstore.set(`${this.#backend(id, number)}/state`, domain.takes ? '4' : '2');
     this.xenstore.set(`${this.#backend(id, number)}/sectors`, String(this.sectors));
     return ok();
+  }
+
+  /** The hotplug script's part. */
+  #opens(backend: string, target: string): boolean {
+    try {
+      const device = this.#open?.(target);
+      if (device !== undefined) {
+        this.#opened.set(backend, device);
+      }
+      return !this.scriptFails;
+    } catch {
+      return false;
+    }
   }
 
   #detach(args: readonly string[]): CommandOutput {
@@ -192,6 +244,7 @@ export class XenHost {
   #forgetUnder(root: string): void {
     for (const path of [...this.xenstore.keys()].filter((one) => one.startsWith(root))) {
       this.xenstore.delete(path);
+      this.#opened.delete(path);
     }
   }
 }

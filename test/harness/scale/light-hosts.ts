@@ -3,25 +3,19 @@
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { AGENT_ACCOUNT, hostNamespace } from '../../../api/names.ts';
-import { chapSource } from '../../../node-agent/chap.ts';
 import type { AgentConfig } from '../../../node-agent/config.ts';
-import { hypervisorRole } from '../../../node-agent/hypervisor-role.ts';
-import { liveClusterID } from '../../../node-agent/identity.ts';
-import { runRoles } from '../../../node-agent/main.ts';
 import type { BoundProfile } from '../../../node-agent/profiles/bind.ts';
 import type { RoleName } from '../../../node-agent/profiles/vocabulary.ts';
-import type { Program, Role } from '../../../node-agent/program.ts';
-import { serverRole } from '../../../node-agent/server-role.ts';
-import { RecordStore } from '../../../node-agent/store.ts';
+import { runHost } from '../../../node-agent/run.ts';
 import { createApi } from '../../../runtime/api.ts';
 import { systemClock } from '../../../runtime/clock.ts';
 import { createLog } from '../../../runtime/log.ts';
 import { Metrics } from '../../../runtime/metrics.ts';
-import { memoryFiles } from '../../fakes/memory-files.ts';
 import { playedProfile, type Tool } from '../../fakes/tools/played.ts';
 import { type PlayedPool, playedPool } from '../../fakes/tools/pool.ts';
 import { PlayedTargets } from '../../fakes/tools/target.ts';
 import { type PlayedVmm, playedVmm } from '../../fakes/tools/vmm.ts';
+import { MemoryTree } from '../../fakes/tree.ts';
 import type { ControlPlane } from '../control-plane.ts';
 
 export interface LightHostsOptions {
@@ -38,6 +32,7 @@ interface PlayedServer {
   readonly targets: PlayedTargets;
 }
 
+const STATE = '/state';
 const POOL_BYTES = 64n << 40n;
 /** Heartbeats of dozens of hosts are not what is measured. */
 const HEARTBEAT = { leaseSeconds: 40, renewSeconds: 30, retrySeconds: 8 };
@@ -101,49 +96,48 @@ export class LightHosts {
     const stream = { write: (line: string) => appendFileSync(path.join(dir, 'light-hosts.log'), line) };
     const log = createLog({ level: 'warn', name: 'node-agent', stream }).child({ host });
     const api = createApi({ kubeconfigPath: kubeconfig, log, userAgent: 'vbs-node-agent' });
-    const { program, own } = await this.#program({ host, kubeconfig, log, api });
-    const roles = await this.#roles(program, own);
-    this.#running.push(
-      runRoles(program, roles, `machine-of-${host}/${program.bootID}`, this.#stop.signal).finally(() =>
-        api.close(),
-      ),
-    );
+    const tree = new MemoryTree();
+    tree.put('/machine-id', `machine-of-${host}`);
+    tree.put('/boot-id', crypto.randomUUID());
+    tree.makeDirectory(`${STATE}/tmp`);
+    const around = {
+      config: this.#config(host, kubeconfig),
+      api,
+      clock: systemClock,
+      log,
+      metrics: new Metrics(),
+      files: tree.files,
+      bindRole: (role: RoleName) => this.#bind(host, role),
+      reach: async () => true,
+    };
+    this.#running.push(runHost(around, this.#stop.signal).finally(() => api.close()));
   }
 
-  async #program(
-    given: Pick<Program, 'log' | 'api'> & { readonly host: string; readonly kubeconfig: string },
-  ): Promise<{ readonly program: Program; readonly own: RecordStore<string> }> {
-    const { host, kubeconfig, log, api } = given;
-    const files = memoryFiles();
-    const stateDir = `/state/${host}`;
-    const config: AgentConfig = {
+  #config(host: string, kubeconfig: string): AgentConfig {
+    const params = {};
+    const roles = this.#servers.has(host)
+      ? {
+          volumeServer: {
+            pools: [{ name: 'main', profile: 'file', params }],
+            target: { profile: 'tgt', params, portals: [`${host}:3260`] },
+          },
+        }
+      : { hypervisor: { initiator: { profile: 'qemu', params }, vmm: { profile: 'libvirt-virsh', params } } };
+    return {
       host,
       kubeconfig,
-      stateDir,
+      stateDir: STATE,
       profileDirectories: [],
-      machineIDFile: '',
-      bootIDFile: '',
+      machineIDFile: '/machine-id',
+      bootIDFile: '/boot-id',
       logLevel: 'warn',
       iqnPrefix: 'iqn.2026-11.dev.vbs',
       heartbeat: HEARTBEAT,
       observeSeconds: 5,
       resyncSeconds: 20,
       offlineAfterSeconds: 30,
+      ...roles,
     };
-    const program = {
-      config,
-      api,
-      clock: systemClock,
-      log,
-      metrics: new Metrics(),
-      files,
-      bindRole: (role: RoleName) => this.#bind(host, role),
-      chapOf: chapSource(api, host, await RecordStore.open<string>(files, `${stateDir}/keys`)),
-      bootID: crypto.randomUUID(),
-      clusterID: await liveClusterID(api, this.#stop.signal),
-      version: '0.0.0-played',
-    };
-    return { program, own: await RecordStore.open<string>(files, `${stateDir}/host`) };
   }
 
   #bind(host: string, role: RoleName): Promise<BoundProfile> {
@@ -160,22 +154,5 @@ export class LightHosts {
       this.changes += 1;
     };
     return playedProfile({ role, name, tool, onChange });
-  }
-
-  async #roles(program: Program, own: RecordStore<string>): Promise<readonly Role[]> {
-    const { host } = program.config;
-    const params = {};
-    if (this.#servers.has(host)) {
-      const pools = [{ name: 'main', profile: 'file', params }];
-      return [
-        await serverRole(
-          program,
-          { pools, target: { profile: 'tgt', params, portals: [`${host}:3260`] } },
-          own,
-        ),
-      ];
-    }
-    const initiator = { profile: 'qemu', params };
-    return [await hypervisorRole(program, { initiator, vmm: { profile: 'libvirt-virsh', params } })];
   }
 }

@@ -252,6 +252,11 @@ const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string
   ['its disk goes when the Volume proves that the grant is gone', { disk }, 'detach'],
   ['not where the VMM would stop the VM over it', { disk, vmmLogsIn: true }, 'keep'],
   ['not while the grant stands', { disk, volume: aVolume({ status: granted(aGrant()) }) }, 'keep'],
+  [
+    'one of that number for another Attachment is of another history',
+    { disk, volume: aVolume({ status: granted(aGrant({ attachments: ['uid-other'] })) }) },
+    'detach',
+  ],
   ['not without the Volume: nothing proves that the target is shut', { disk, volume: undefined }, 'keep'],
   ['another Attachment’s disk is not left over', { disk: otherDisk }, 'forget'],
   [

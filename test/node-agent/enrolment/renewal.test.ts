@@ -7,7 +7,7 @@ import { ApiError } from '../../../runtime/errors.ts';
 import { kubeconfigText } from '../../../runtime/kubeconfig.ts';
 import { FakeClock, settle } from '../../fakes/clock.ts';
 import { recordingLog } from '../../fakes/log.ts';
-import { memoryFiles } from '../../fakes/memory-files.ts';
+import { MemoryTree } from '../../fakes/tree.ts';
 
 const test = suite('renewing the token of a host');
 const HOUR = 3_600_000;
@@ -16,12 +16,13 @@ const FILE = '/var/lib/vbs/token';
 /** A host with the token "token 0" and an API server which grants one hour, or fails. */
 async function world(serverSkewMs = 0) {
   const clock = new FakeClock();
-  const files = memoryFiles();
+  const tree = new MemoryTree();
+  const { files } = tree;
   const { log, lines } = recordingLog();
   const requests: object[] = [];
   const failures: Error[] = [];
   let whileAsked = async () => {};
-  await files.mkdir('/var/lib/vbs');
+  tree.makeDirectory('/var/lib/vbs');
   await files.writeAtomic(FILE, 'token 0\n');
   const create = async (resource: object, object: object, options?: object) => {
     requests.push({ resource, object, options });
@@ -134,8 +135,9 @@ test('no token is in the log', async () => {
 });
 
 test('only a kubeconfig of enroll is renewed', async () => {
-  const files = memoryFiles();
-  await files.mkdir('/etc/vbs');
+  const tree = new MemoryTree();
+  const { files } = tree;
+  tree.makeDirectory('/etc/vbs');
   const config = { kubeconfig: '/etc/vbs/kubeconfig', stateDir: '/var/lib/vbs' };
   for (const [user, expected] of [
     [{ tokenFile: '/var/lib/vbs/token' }, true],

@@ -39,6 +39,7 @@ const target = (change: Partial<Export> = {}): Export => ({
   sessions: [],
   ...change,
 });
+const backend = { placementEpoch: 1, bootID: 'boot-s1', everProvisioned: true, sizeBytes: '1073741824' };
 const released = { epoch: 1, bootID: 'boot-h1', state: 'Released' } as const;
 const world = (change: Partial<ExportWorld>): ExportWorld => ({
   volumeID: VOLUME_ID,
@@ -161,9 +162,23 @@ const cases: [name: string, change: Partial<ExportWorld>, expected: string][] = 
   ],
   ['a new revision is remembered before anything', { memory: undefined }, 'remember r1 withdrawn []'],
   [
-    'a lower revision than the highest applied is not believed',
+    'of a lower revision than the highest applied the controller is told before anything else',
     { volume: aVolume({ status: granted(aGrant()) }), memory: memory([], { revision: 5 }), target: open },
+    'report r5',
+  ],
+  [
+    'and it is not believed',
+    {
+      volume: aVolume({ status: { ...granted(aGrant()), backend: { ...backend, appliedRevision: 5 } } }),
+      memory: memory([], { revision: 5 }),
+      target: open,
+    },
     'deny h1',
+  ],
+  [
+    'the same revision with other grants is of another history, and neither is taken up',
+    { memory: memory([aGrant({ hypervisor: 'h2', initiator: H2 })]), target: target({ allowed: [H2] }) },
+    'remember r2 withdrawn []',
   ],
   ['the target is opened', {}, 'open rw'],
   ['a half-made target is finished', { target: target({ ready: false }) }, 'open rw'],

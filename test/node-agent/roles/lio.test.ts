@@ -1,7 +1,5 @@
-// The target procedure over LIO, against its configfs in a temporary directory.
+// The target procedure over LIO, against its configfs in memory.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +8,7 @@ import { loadProfile } from '../../../node-agent/profiles/load.ts';
 import { Busy, CannotLook, ExportNotFound, Mismatch, NotDone } from '../../../node-agent/roles/errors.ts';
 import { profiledTarget } from '../../../node-agent/roles/profiled-target.ts';
 import type { Target } from '../../../node-agent/roles/target.ts';
-import { FakeConfigfs } from '../../fakes/configfs.ts';
+import { FakeConfigfs, NO_DEVICE } from '../../fakes/configfs.ts';
 
 const ID = 'vol0123456789abcdef0';
 const IQN = `iqn.2026-11.dev.vbs:${ID}`;
@@ -25,7 +23,6 @@ const profile = await loadProfile(
 );
 
 interface World {
-  dir: string;
   lio: FakeConfigfs;
   target: Target;
 }
@@ -40,7 +37,7 @@ const targetOn = (
       files,
       params: { root, sys },
     }),
-    { portals, wait: async () => undefined },
+    { portals, clock: { sleep: async () => undefined } },
   );
 const failure = async (work: Promise<unknown>): Promise<unknown> =>
   work.then(
@@ -50,13 +47,11 @@ const failure = async (work: Promise<unknown>): Promise<unknown> =>
 
 const test = suite<World>('the target procedure over LIO');
 test.before.each(async (context) => {
-  context.dir = await mkdtemp(join(tmpdir(), 'vbs-lio-'));
-  context.lio = new FakeConfigfs(context.dir);
-  context.lio.devices.add(spec.path);
-  await context.lio.load();
+  context.lio = new FakeConfigfs();
+  context.lio.devices.set(spec.path, NO_DEVICE);
+  context.lio.load();
   context.target = targetOn(context.lio);
 });
-test.after.each(({ dir }) => rm(dir, { recursive: true, force: true }));
 
 const tpg = ({ root }: FakeConfigfs) => join(root, 'iscsi', IQN, 'tpgt_1');
 const only = async (target: Target) => {
@@ -76,12 +71,12 @@ test('an export has our serial, our portals, no way in without an ACL and a pass
   const store = join(lio.root, 'core/iblock_0', ID);
   assert.equal(
     [
-      /UDEV PATH: (\S+)/.exec(await lio.show(join(store, 'info')))?.[1],
-      await lio.show(join(store, 'wwn/vpd_unit_serial')),
-      await lio.show(join(store, 'attrib/emulate_3pc')),
-      await lio.show(join(tpg(lio), 'attrib/authentication')),
-      await lio.show(join(tpg(lio), 'attrib/generate_node_acls')),
-      await lio.show(join(tpg(lio), 'attrib/demo_mode_write_protect')),
+      /UDEV PATH: (\S+)/.exec(lio.show(join(store, 'info')))?.[1],
+      lio.show(join(store, 'wwn/vpd_unit_serial')),
+      lio.show(join(store, 'attrib/emulate_3pc')),
+      lio.show(join(tpg(lio), 'attrib/authentication')),
+      lio.show(join(tpg(lio), 'attrib/generate_node_acls')),
+      lio.show(join(tpg(lio), 'attrib/demo_mode_write_protect')),
     ],
     [spec.path, `T10 VPD Unit Serial Number: ${ID}`, '0', '1', '0', '1'],
   );
@@ -99,15 +94,15 @@ test('an export has our serial, our portals, no way in without an ACL and a pass
     path: spec.path,
     serial: ID,
   });
-  assert.not.ok(await lio.login(IQN, HOST, chap));
+  assert.not.ok(lio.login(IQN, HOST, chap));
 });
 
 test('the size is that of its device now', async ({ lio, target }) => {
-  await lio.setSize('/dev/another', 1n << 40n);
-  await lio.setSize(spec.path, 1n << 30n);
+  lio.setSize('/dev/another', 1n << 40n);
+  lio.setSize(spec.path, 1n << 30n);
   await target.open(ID, spec, signal);
   assert.is((await only(target))?.sizeBytes, 1n << 30n);
-  await lio.setSize(spec.path, 1n << 31n);
+  lio.setSize(spec.path, 1n << 31n);
   assert.is((await only(target))?.sizeBytes, 1n << 31n, 'also while it is on line');
 });
 
@@ -117,7 +112,7 @@ test('a snapshot that other servers copy is exported like a volume, and nothing 
 }) => {
   const id = 'snap0123456789abcdef';
   const path = `/dev/vbs/${id}`;
-  lio.devices.add(path);
+  lio.devices.set(path, NO_DEVICE);
   await target.open(id, { path, serial: id, sizeBytes: 1n, readOnly: true }, signal);
   for (const name of [HOST, OTHER]) {
     await target.allow(id, name, { ...chap, user: name === HOST ? 'u1' : 'u2', readOnly: true }, signal);
@@ -144,8 +139,8 @@ test('access has its name and password written last, and read-only is decided fo
   await target.allow(ID, HOST, { ...chap, readOnly: true }, signal);
   assert.equal(order.slice(-2), [`acls/${HOST}/auth/password`, `acls/${HOST}/auth/userid`]);
   await target.allow(ID, OTHER, { user: 'u2', password: 'other22other22ab' }, signal);
-  assert.is(await lio.show(join(tpg(lio), 'acls', HOST, 'lun_1/write_protect')), '1');
-  assert.is(await lio.show(join(tpg(lio), 'acls', OTHER, 'lun_1/write_protect')), '0');
+  assert.is(lio.show(join(tpg(lio), 'acls', HOST, 'lun_1/write_protect')), '1');
+  assert.is(lio.show(join(tpg(lio), 'acls', OTHER, 'lun_1/write_protect')), '0');
   const found = await only(target);
   assert.equal(
     [found?.allowed, found?.chapUsers],
@@ -154,8 +149,8 @@ test('access has its name and password written last, and read-only is decided fo
       [chap.user, 'u2'],
     ],
   );
-  assert.ok(await lio.login(IQN, HOST, chap));
-  assert.not.ok(await lio.login(IQN, OTHER, chap));
+  assert.ok(lio.login(IQN, HOST, chap));
+  assert.not.ok(lio.login(IQN, OTHER, chap));
   assert.equal((await only(target))?.sessions, [HOST]);
 });
 
@@ -181,22 +176,22 @@ test('access that is half made lets nobody in, is not told as access, and is mad
   };
   assert.instance(await failure(target.allow(ID, HOST, chap, signal)), NotDone);
   assert.equal((await only(target))?.allowed, []);
-  assert.not.ok(await lio.login(IQN, HOST, chap));
+  assert.not.ok(lio.login(IQN, HOST, chap));
   lio.before = () => undefined;
   await target.allow(ID, HOST, chap, signal);
-  assert.ok(await lio.login(IQN, HOST, chap));
+  assert.ok(lio.login(IQN, HOST, chap));
 });
 
 test('access that is taken off ends the session with it', async ({ lio, target }) => {
   await target.open(ID, spec, signal);
   await target.allow(ID, HOST, chap, signal);
-  await lio.login(IQN, HOST, chap);
+  lio.login(IQN, HOST, chap);
   assert.instance(await failure(target.cut(ID, HOST, signal)), Busy);
   assert.instance(await failure(target.close(ID, signal)), Busy);
   await target.deny(ID, HOST, chap.user, signal);
   await target.cut(ID, HOST, signal);
   assert.equal((await only(target))?.sessions, []);
-  assert.not.ok(await lio.login(IQN, HOST, chap));
+  assert.not.ok(lio.login(IQN, HOST, chap));
   await target.close(ID, signal);
   await target.close(ID, signal);
   assert.equal(lio.left(), ['core/iblock_0', 'iscsi']);
@@ -207,14 +202,14 @@ test('a half-made backstore is torn down and made anew', async ({ lio, target })
   assert.instance(await failure(target.open(ID, spec, signal)), NotDone);
   assert.is((await only(target))?.ready, false);
   assert.instance(await failure(target.allow(ID, HOST, chap, signal)), NotDone);
-  lio.devices.add(spec.path);
+  lio.devices.set(spec.path, NO_DEVICE);
   await target.open(ID, spec, signal);
   assert.is((await only(target))?.ready, true);
 });
 
 test('another path is exported while nobody is allowed, and else refused', async ({ lio, target }) => {
   const moved = { ...spec, path: '/dev/vbs/other' };
-  lio.devices.add(moved.path);
+  lio.devices.set(moved.path, NO_DEVICE);
   await target.open(ID, spec, signal);
   await target.open(ID, moved, signal);
   assert.is((await only(target))?.path, moved.path);
@@ -226,23 +221,23 @@ test('another path is exported while nobody is allowed, and else refused', async
 test('an export that somebody opened to all is not ready, and the fault is told', async ({ lio, target }) => {
   await target.open(ID, spec, signal);
   await target.allow(ID, HOST, chap, signal);
-  await writeFile(join(tpg(lio), 'attrib/authentication'), '0\n');
+  lio.tree.put(join(tpg(lio), 'attrib/authentication'), '0\n');
   assert.is((await only(target))?.ready, false);
   assert.match(String(await failure(target.open(ID, spec, signal))), /asks nobody for a password/);
   await target.deny(ID, HOST, chap.user, signal);
   await target.open(ID, spec, signal);
   assert.is((await only(target))?.ready, true);
-  await writeFile(join(lio.root, 'core/iblock_0', ID, 'attrib/emulate_3pc'), '1\n');
+  lio.tree.put(join(lio.root, 'core/iblock_0', ID, 'attrib/emulate_3pc'), '1\n');
   assert.is((await only(target))?.ready, false);
   await target.open(ID, spec, signal);
-  await writeFile(join(tpg(lio), 'dynamic_sessions'), `${OTHER}\n\0`);
+  lio.tree.put(join(tpg(lio), 'dynamic_sessions'), `${OTHER}\n\0`);
   assert.equal((await only(target))?.sessions, [OTHER]);
 });
 
 test('a portal that is missing is added under a live session', async ({ lio, target }) => {
   await targetOn(lio, ['10.0.0.1:3260']).open(ID, spec, signal);
   await targetOn(lio, ['10.0.0.1:3260']).allow(ID, HOST, chap, signal);
-  await lio.login(IQN, HOST, chap);
+  lio.login(IQN, HOST, chap);
   assert.is((await only(target))?.ready, false);
   await target.open(ID, spec, signal);
   const found = await only(target);
@@ -280,36 +275,36 @@ test('without the kernel module nothing is known; with it and no target yet ther
   assert.equal(await target.observe(signal), []);
   assert.instance(await failure(target.allow(ID, HOST, chap, signal)), ExportNotFound);
   await target.deny(ID, HOST, chap.user, signal);
-  await rm(lio.root, { recursive: true });
+  lio.tree.remove(lio.root);
   assert.instance(await failure(target.observe(signal)), CannotLook);
 });
 
 test('state that reads in an unknown way is no look', async ({ lio, target }) => {
   await target.open(ID, spec, signal);
   await target.allow(ID, HOST, chap, signal);
-  await writeFile(join(tpg(lio), 'acls', HOST, 'info'), 'Session: yes\n');
+  lio.tree.put(join(tpg(lio), 'acls', HOST, 'info'), 'Session: yes\n');
   assert.instance(await failure(target.observe(signal)), CannotLook);
 });
 
-test('a change that dies at any point leaves something that the next try finishes', async ({ dir }) => {
+test('a change that dies at any point leaves something that the next try finishes', async () => {
   const path = async (target: Target) => {
     await target.open(ID, spec, signal);
     await target.allow(ID, HOST, chap, signal);
     await target.deny(ID, HOST, chap.user, signal);
     await target.close(ID, signal);
   };
-  const fresh = async (name: string) => {
-    const lio = new FakeConfigfs(join(dir, name));
-    lio.devices.add(spec.path);
-    await lio.load();
+  const fresh = () => {
+    const lio = new FakeConfigfs();
+    lio.devices.set(spec.path, NO_DEVICE);
+    lio.load();
     return { lio, target: targetOn(lio) };
   };
-  const counter = await fresh('count');
+  const counter = fresh();
   await path(counter.target);
   const { changes } = counter.lio;
   assert.ok(changes > 30);
   for (let at = 0; at < changes; at += 1) {
-    const { lio, target } = await fresh(`at-${at}`);
+    const { lio, target } = fresh();
     let dead = false;
     lio.before = () => {
       dead ||= lio.changes >= at;

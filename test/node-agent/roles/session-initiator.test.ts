@@ -1,7 +1,5 @@
-// The initiator procedure over open-iscsi, against its model and a sysfs in plain directories.
+// The initiator procedure over open-iscsi, against its model and a sysfs in memory.
 
-import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,6 +9,7 @@ import { loadProfile } from '../../../node-agent/profiles/load.ts';
 import { Busy, CannotLook, Denied, Mismatch, NotDone } from '../../../node-agent/roles/errors.ts';
 import type { Connection, Initiator } from '../../../node-agent/roles/initiator.ts';
 import { type SessionOptions, sessionInitiator } from '../../../node-agent/roles/session-initiator.ts';
+import { systemClock } from '../../../runtime/clock.ts';
 import { FakeOpenIscsi } from '../../fakes/open-iscsi.ts';
 
 const ID = 'vol0123456789abcdef0';
@@ -39,27 +38,24 @@ const profile = await loadProfile(
 );
 
 interface World {
-  dir: string;
   host: FakeOpenIscsi;
   initiator: Initiator;
 }
 
 const links = (host: FakeOpenIscsi) => join(host.dev, 'vbs');
-const initiatorOn = (
-  host: FakeOpenIscsi,
-  { lockDir = host.dev, ...options }: SessionOptions & { lockDir?: string } = {},
-): Initiator =>
+const initiatorOn = (host: FakeOpenIscsi, options: SessionOptions = {}): Initiator =>
   sessionInitiator(
     bind(profile, {
       run: host.run,
       files: host.files,
-      params: { sys: host.sys, dev: host.dev, links: links(host), lockDir },
+      params: { sys: host.sys, dev: host.dev, links: links(host) },
     }),
-    { wait: async () => undefined, ...options },
+    { clock, ...options },
   );
-const hostIn = async (dir: string): Promise<FakeOpenIscsi> => {
-  const host = new FakeOpenIscsi(dir);
-  await host.boot();
+/** Waits for nothing. */
+const clock: SessionOptions['clock'] & object = { ...systemClock, sleep: async () => undefined };
+const aHost = (): FakeOpenIscsi => {
+  const host = new FakeOpenIscsi();
   const { user, password } = connection.chap;
   host.targets.set(iqnOf(ID), { user, password, serial: ID, bytes: 4096 * 512, up: true });
   return host;
@@ -72,19 +68,17 @@ const failure = async (work: Promise<unknown>): Promise<unknown> =>
 const grant = ({ host }: World, { chap }: Connection): void => {
   Object.assign(host.targets.get(iqnOf(ID)) ?? {}, chap);
 };
-const leftOf = async (host: FakeOpenIscsi) => [
+const leftOf = (host: FakeOpenIscsi) => [
   host.sessions.length,
   host.records.length,
-  (await readdir(links(host)).catch(() => [])).length,
+  host.tree.has(links(host)) ? host.tree.list(links(host)).length : 0,
 ];
 
 const test = suite<World>('the initiator procedure over open-iscsi');
-test.before.each(async (context) => {
-  context.dir = await mkdtemp(join(tmpdir(), 'vbs-iscsi-'));
-  context.host = await hostIn(context.dir);
+test.before.each((context) => {
+  context.host = aHost();
   context.initiator = initiatorOn(context.host);
 });
-test.after.each(({ dir }) => rm(dir, { recursive: true, force: true }));
 
 test('a connection is a session under our own name, one unit, and a link that tells the grant', async ({
   host,
@@ -93,7 +87,7 @@ test('a connection is a session under our own name, one unit, and a link that te
   const locator = await initiator.connect(connection, signal);
   const path = join(links(host), `${ID}.${GRANT}`);
   assert.equal(locator, { kind: 'block', path });
-  assert.is(await readlink(path), join(host.dev, 'sda'));
+  assert.is(await host.files.readlink(path), join(host.dev, 'sda'));
   assert.equal([...host.interfaces], [['vbs', connection.initiator]]);
   assert.equal(Object.fromEntries(host.records[0]?.values ?? []), {
     'node.startup': 'manual',
@@ -145,33 +139,31 @@ test('disconnecting flushes, removes the device, logs out, and leaves neither re
     host.commands.filter((line) => line.startsWith('tee'))[0] ?? '',
     /session1\/device\/target2:0:0\/2:0:0:1\/delete$/,
   );
-  assert.equal(await leftOf(host), [0, 0, 0]);
+  assert.equal(leftOf(host), [0, 0, 0]);
   assert.equal(await initiator.observe(signal), []);
   await initiator.disconnect(connection, signal);
 });
 
 test('a lock that a killed iscsiadm left is seen before the next one waits for it, and goes when it is old', async ({
-  dir,
   host,
 }) => {
-  const lock = join(dir, 'lock.write');
-  await writeFile(lock, '');
+  const lock = '/run/lock/iscsi/lock.write';
+  host.tree.put(lock, '');
   const at = (seconds: number): Initiator =>
     initiatorOn(host, {
-      lockDir: dir,
-      now: () => new Date(Date.now() + seconds * 1_000),
+      clock: { ...clock, now: () => new Date(Date.now() + seconds * 1_000) },
     });
   const refusal = await failure(at(30).connect(connection, signal));
   assert.instance(refusal, CannotLook);
   assert.match(String(refusal), /locked since \d.*Z by process none that runs/);
   assert.equal(host.commands, []);
   await at(120).connect(connection, signal);
-  assert.equal(await leftOf(host), [1, 1, 1]);
-  assert.not.ok((await readdir(dir)).includes('lock.write'));
-  await writeFile(lock, '');
+  assert.equal(leftOf(host), [1, 1, 1]);
+  assert.not.ok(host.tree.has(lock));
+  host.tree.put(lock, '');
   await at(1).disconnect(connection, signal);
-  assert.equal(await leftOf(host), [0, 0, 0], 'a lock of this moment is waited for by iscsiadm itself');
-  assert.ok((await readdir(dir)).includes('lock.write'));
+  assert.equal(leftOf(host), [0, 0, 0], 'a lock of this moment is waited for by iscsiadm itself');
+  assert.ok(host.tree.has(lock));
 });
 
 test('the kernel waits for a command for longer than by itself, so that it is not given up when its target was away', async ({
@@ -180,13 +172,13 @@ test('the kernel waits for a command for longer than by itself, so that it is no
 }) => {
   await initiator.connect(connection, signal);
   const file = join(host.sys, 'devices/platform/host2/session1/target2:0:0/2:0:0:1/timeout');
-  assert.is(Number(await readFile(file, 'utf8')), 120);
+  assert.is(Number(host.tree.text(file)), 120);
 });
 
 const tended = (host: FakeOpenIscsi) => {
   const world = { nowMs: 0, answers: true, letIn: true, asked: [] as string[] };
   const initiator = initiatorOn(host, {
-    monotonicMs: () => world.nowMs,
+    clock: { ...clock, monotonicMs: () => world.nowMs },
     reach: async (address, port) => {
       world.asked.push(`${address}:${port}`);
       return world.answers;
@@ -206,7 +198,7 @@ test('iscsid is restarted when a session stays away although its portal answers'
   assert.is(await later(0), undefined);
   const [session] = host.sessions;
   assert.ok(session);
-  await host.setState(session, 'FAILED');
+  host.setState(session, 'FAILED');
   assert.is(await later(30), undefined);
   world.answers = false;
   assert.is(await later(600), undefined);
@@ -225,9 +217,9 @@ test('iscsid is restarted when a session stays away although its portal answers'
   await later(600);
   assert.equal(host.commands, [], 'who is not let in stays away');
   world.letIn = true;
-  await host.setState(session, 'LOGGED_IN');
+  host.setState(session, 'LOGGED_IN');
   assert.is(await later(30), undefined);
-  await host.setState(session, 'FAILED');
+  host.setState(session, 'FAILED');
   assert.is(await later(600), undefined);
   assert.equal(host.commands, [], 'the time it was away before does not count');
   await later(60);
@@ -237,10 +229,10 @@ test('iscsid is restarted when a session stays away although its portal answers'
 test('iscsid is left to a person where others have sessions', async ({ host }) => {
   const { initiator, later } = tended(host);
   await initiator.connect(connection, signal);
-  await host.login('iqn.2003-01.org.others:disk', 'they');
+  host.login('iqn.2003-01.org.others:disk', 'they');
   const [session] = host.sessions;
   assert.ok(session);
-  await host.setState(session, 'FAILED');
+  host.setState(session, 'FAILED');
   await later(0);
   assert.match(String(await later(180)), /session 1 .*; restart iscsid \(systemctl restart iscsid.service\)/);
   assert.equal(host.commands, []);
@@ -250,14 +242,14 @@ test('a device that the host has built on is kept, and so is its session', async
   await initiator.connect(connection, signal);
   const [session] = host.sessions;
   assert.ok(session);
-  await host.hold(session, 'dm-3');
+  host.hold(session, 'dm-3');
   const refusal = await failure(initiator.disconnect(connection, signal));
   assert.instance(refusal, Busy);
   assert.match(String(refusal), /dm-3/);
-  assert.equal(await leftOf(host), [1, 1, 1]);
-  await host.release(session, 'dm-3');
+  assert.equal(leftOf(host), [1, 1, 1]);
+  host.release(session, 'dm-3');
   await initiator.disconnect(connection, signal);
-  assert.equal(await leftOf(host), [0, 0, 0]);
+  assert.equal(leftOf(host), [0, 0, 0]);
 });
 
 test('a device that cannot be flushed is kept', async ({ host, initiator }) => {
@@ -272,10 +264,10 @@ test('a device that cannot be flushed is kept', async ({ host, initiator }) => {
       files: host.files,
       params: { sys: host.sys, dev: host.dev, links: links(host) },
     }),
-    { wait: async () => undefined },
+    { clock },
   );
   assert.instance(await failure(failing.disconnect(connection, signal)), NotDone);
-  assert.equal(await leftOf(host), [1, 1, 1]);
+  assert.equal(leftOf(host), [1, 1, 1]);
 });
 
 test('what is left of an earlier grant goes before the next one connects', async (context) => {
@@ -283,7 +275,7 @@ test('what is left of an earlier grant goes before the next one connects', async
   await initiator.connect(connection, signal);
   const [stale] = host.sessions;
   assert.ok(stale);
-  await host.setState(stale, 'FAILED');
+  host.setState(stale, 'FAILED');
   grant(context, later);
   host.commands = [];
   const locator = await initiator.connect(later, signal);
@@ -296,15 +288,15 @@ test('what is left of an earlier grant goes before the next one connects', async
     host.sessions.map(({ user }) => user),
     ['u2'],
   );
-  assert.equal(await readdir(links(host)), [`${ID}.${LATER}`]);
+  assert.equal(host.tree.list(links(host)), [`${ID}.${LATER}`]);
   await initiator.disconnect(connection, signal);
-  assert.equal(await leftOf(host), [1, 1, 1]);
+  assert.equal(leftOf(host), [1, 1, 1]);
   assert.equal(await initiator.observe(signal), [{ volumeID: ID, grantUUID: LATER }]);
 });
 
 test('two sessions to one target are ended, and one is made', async ({ host, initiator }) => {
-  await host.login(iqnOf(ID), 'u1');
-  await host.login(iqnOf(ID), 'u1');
+  host.login(iqnOf(ID), 'u1');
+  host.login(iqnOf(ID), 'u1');
   await initiator.connect(connection, signal);
   assert.is(host.sessions.length, 1);
   assert.is(host.sessions[0]?.number, 3);
@@ -316,13 +308,13 @@ test('a device that does not call itself our volume gets no link, and its sessio
 }) => {
   Object.assign(host.targets.get(iqnOf(ID)) ?? {}, { serial: OTHER });
   assert.instance(await failure(initiator.connect(connection, signal)), Mismatch);
-  assert.equal(await leftOf(host), [0, 0, 0]);
+  assert.equal(leftOf(host), [0, 0, 0]);
 });
 
 test('a file where a device should be is not handed on', async ({ host, initiator }) => {
   host.impostors.add('sda');
   assert.instance(await failure(initiator.connect(connection, signal)), Mismatch);
-  assert.equal((await leftOf(host))[2], 0);
+  assert.equal(leftOf(host)[2], 0);
 });
 
 test('refusals and silence have their names', async (context) => {
@@ -333,7 +325,7 @@ test('refusals and silence have their names', async (context) => {
   assert.instance(await failure(initiator.connect(connection, signal)), Busy);
   assert.equal(await initiator.observe(signal), [{ volumeID: ID }]);
   await initiator.disconnect(connection, signal);
-  assert.equal(await leftOf(host), [0, 0, 0]);
+  assert.equal(leftOf(host), [0, 0, 0]);
   const foreign = { ...connection, iqn: `iqn.2001-04.org.example:${ID}` };
   assert.instance(await failure(initiator.connect(foreign, signal)), Mismatch);
   assert.instance(await failure(initiator.verify(connection, signal)), Busy);
@@ -341,7 +333,7 @@ test('refusals and silence have their names', async (context) => {
 
 test('sessions and records of others are neither shown nor touched', async ({ host, initiator }) => {
   for (const iqn of [`${iqnOf(ID)}0`, `iqn.2026-11.dev.vbsx:${ID}`, 'iqn.2001-04.org.example:backup']) {
-    await host.login(iqn, '');
+    host.login(iqn, '');
     host.records.push({ iqn, portal: '10.0.0.9:3260', iface: 'default', values: new Map() });
   }
   assert.equal(await initiator.observe(signal), []);
@@ -367,18 +359,18 @@ test('our interface record keeps its name, and gets it back', async ({ host, ini
   assert.not.ok(host.commands.some((line) => line.includes('iface -I vbs --op new')));
 });
 
-test('a command that dies at any point leaves something that the next try finishes', async ({ dir }) => {
+test('a command that dies at any point leaves something that the next try finishes', async () => {
   const path = async (initiator: Initiator) => {
     await initiator.connect(connection, signal);
     await initiator.verify(connection, signal);
     await initiator.disconnect(connection, signal);
   };
-  const counter = await hostIn(join(dir, 'count'));
+  const counter = aHost();
   await path(initiatorOn(counter));
   const { length } = counter.commands;
   assert.ok(length > 12);
   for (let at = 0; at < length; at += 1) {
-    const host = await hostIn(join(dir, `at-${at}`));
+    const host = aHost();
     const initiator = initiatorOn(host);
     let left = at;
     host.before = () => {
@@ -390,7 +382,7 @@ test('a command that dies at any point leaves something that the next try finish
     const error = await failure(path(initiator));
     assert.ok(error instanceof CommandError || error instanceof CannotLook, `command ${at}: ${error}`);
     await path(initiator);
-    assert.equal(await leftOf(host), [0, 0, 0], `command ${at}`);
+    assert.equal(leftOf(host), [0, 0, 0], `command ${at}`);
   }
 });
 

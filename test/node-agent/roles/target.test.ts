@@ -196,7 +196,10 @@ const shown = ({ tid, iqn, lun, acl, users, sessions }: FakeTarget): string =>
 const world = () => {
   const tgtd = new FakeTgtd();
   const bound = bind(profile, { run: tgtd.run, files: hostFiles });
-  const target = profiledTarget(bound, { portals: ['10.0.0.1:3260'], wait: async () => undefined });
+  const target = profiledTarget(bound, {
+    portals: ['10.0.0.1:3260'],
+    clock: { sleep: async () => undefined },
+  });
   return { tgtd, target };
 };
 const failure = async (work: Promise<unknown>): Promise<unknown> =>

@@ -1,0 +1,92 @@
+// npm run test:faults [-- --seeds N] [--from N] [--points] [--history N]
+//
+// The real controller and agents in the simulated world: one blow at every point of every workflow, and as many histories as are asked for.
+// --points leaves the histories out, --history plays one of them and prints its story.
+
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { POINTS, type Tried } from '../../test/sim/campaign.ts';
+import { historyOf, play } from '../../test/sim/history.ts';
+import type { Task } from './worker.ts';
+
+const CHUNK = 25;
+const whole = (text: string, option: string): number => {
+  if (!/^\d+$/.test(text)) {
+    throw new Error(`--${option} takes a whole number, not ${text}`);
+  }
+  return Number(text);
+};
+
+const tasksFor = (from: number, seeds: number): readonly Task[] => {
+  const histories: Task[] = [];
+  for (let first = from; first < from + seeds; first += CHUNK) {
+    histories.push({ kind: 'histories', first, last: Math.min(first + CHUNK, from + seeds) - 1 });
+  }
+  return [
+    ...POINTS.map((points): Task => ({ kind: 'points', points: { ...points, oneOf: 1 } })),
+    ...histories,
+  ];
+};
+
+const titleOf = (task: Task): string =>
+  task.kind === 'points'
+    ? `${task.points.workflow}: ${task.points.kind} at each point`
+    : `histories ${task.first} to ${task.last}`;
+
+const run = async (tasks: readonly Task[]): Promise<Tried> => {
+  const waiting = [...tasks];
+  const failures: string[] = [];
+  let passed = 0;
+  const one = async (): Promise<void> => {
+    const worker = new Worker(new URL('./worker.ts', import.meta.url));
+    for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
+      const startedAt = performance.now();
+      const { promise, resolve, reject } = Promise.withResolvers<Tried>();
+      worker.once('message', resolve).once('error', reject).postMessage(task);
+      const tried = await promise;
+      worker.removeAllListeners();
+      passed += tried.passed;
+      failures.push(...tried.failures);
+      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+      const counts = `${tried.passed} passed${tried.failures.length > 0 ? `, ${tried.failures.length} failed` : ''}`;
+      console.log(
+        `${tried.failures.length > 0 ? 'FAIL' : 'ok  '} ${titleOf(task)}: ${counts} (${seconds} s)`,
+      );
+      for (const failure of tried.failures) {
+        console.log(`\n${failure}\n`);
+      }
+    }
+    await worker.terminate();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, one));
+  return { passed, failures };
+};
+
+const showHistory = async (seed: number): Promise<Tried> => {
+  const happenings = historyOf(seed);
+  for (const { atMs, what } of happenings) {
+    console.log(`after ${(atMs / 1_000).toFixed(1)} s: ${what}`);
+  }
+  const told = await play(seed, happenings, (line) => console.log(line));
+  return told === undefined ? { passed: 1, failures: [] } : { passed: 0, failures: [told.wrong] };
+};
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '500' },
+    from: { type: 'string', default: '1' },
+    points: { type: 'boolean', default: false },
+    history: { type: 'string' },
+  },
+});
+const seeds = values.points ? 0 : whole(values.seeds, 'seeds');
+const { passed, failures } =
+  values.history === undefined
+    ? await run(tasksFor(whole(values.from, 'from'), seeds))
+    : await showHistory(whole(values.history, 'history'));
+if (values.history !== undefined) {
+  console.log(failures.join('\n'));
+}
+console.log(`\n${passed} passed, ${failures.length} failed`);
+process.exit(failures.length > 0 ? 1 : 0);

@@ -1,0 +1,129 @@
+// The judge sees what he is there to see: in a world where all is well, somebody does what no promise allows.
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { VOLUMES } from '../../api/resources.ts';
+import type { Volume } from '../../api/volume.ts';
+import { attach, begin, create, NAMESPACE, perform } from '../sim/workflows.ts';
+import { World } from '../sim/world.ts';
+
+const test = suite('the judge of the simulated world');
+
+interface Scene {
+  readonly world: World;
+  readonly id: string;
+}
+
+const scene = async (): Promise<Scene> => {
+  const world = new World({ seed: 7 });
+  await begin(world);
+  await perform(world, create('db'));
+  await perform(world, attach('db', 'vm-a'));
+  const volume = world.api.find<Volume>(VOLUMES, { name: 'db', namespace: NAMESPACE });
+  return { world, id: volume?.status?.volumeID ?? '' };
+};
+
+/** Everybody is dead first, so that nobody mends it. */
+const after = async (work: (scene: Scene) => void | Promise<void>): Promise<string> => {
+  const { world, id } = await scene();
+  await world.end();
+  await work({ world, id });
+  world.look();
+  return world.broken?.message ?? '';
+};
+
+const lvOf = ({ world, id }: Scene) => {
+  const lv = world.servers[0]?.lvm.lv(id);
+  assert.ok(lv);
+  return lv;
+};
+
+test('nothing is wrong where all is well', async () => {
+  assert.is(await after(() => undefined), '');
+});
+
+test('a second initiator', async () => {
+  const wrong = await after(async ({ world, id }) => {
+    const acls = `/sys/kernel/config/target/iscsi/iqn.2026-11.dev.vbs:${id}/tpgt_1/acls`;
+    await world.servers[0]?.files.mkdir(`${acls}/iqn.2026-11.dev.vbs:host.h2`);
+  });
+  assert.match(wrong, /^P1: .*host.h1 and .*host.h2 may write/);
+});
+
+test('a disk in two VMs of one host', async () => {
+  const wrong = await after(async ({ world, id }) => {
+    const [h1] = world.hypervisors;
+    const link = h1?.tree.list('/dev/vbs')[0] ?? '';
+    h1?.xen.add('vm-x', '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10');
+    const disk = `format=raw,backendtype=phy,vdev=xvdb,access=rw,target=/dev/vbs/${link}`;
+    await h1?.xen.run({ file: 'xl', args: ['block-attach', String(h1.xen.domain('vm-x').id), disk] });
+    assert.ok(link.startsWith(id));
+  });
+  assert.match(wrong, /^P1: vol.* is in two VMs at once/);
+});
+
+test('bytes of another volume, and bytes of nobody', async () => {
+  const write = (word: string) => (found: Scene) => {
+    const blank = found.world.servers[0]?.lvm.read(lvOf(found).name).indexOf('') ?? 0;
+    found.world.servers[0]?.lvm.write(found.id, blank, word);
+  };
+  assert.match(await after(write('0000#1')), /^P2: vol.* holds 0000#1/);
+  assert.match(await after(write('old')), /^P2: .* shows what others left/);
+});
+
+test('a write that was acknowledged and is gone', async () => {
+  const wrong = await after((found) => {
+    const { lvm } = found.world.servers[0] ?? {};
+    const at = lvm?.read(found.id).findIndex((word) => word !== '') ?? -1;
+    assert.ok(at >= 0, 'nothing was written');
+    lvm?.write(found.id, at, '');
+  });
+  assert.match(wrong, /^P3: mebibyte \d+ of vol.* holds nothing, and .* was acknowledged/);
+});
+
+test('a volume that is gone, or made anew and empty', async () => {
+  const remove = ({ world, id }: Scene) => {
+    const { lvm } = world.servers[0] ?? {};
+    if (lvm !== undefined) {
+      lvm.lvs = lvm.lvs.filter(({ name }) => name !== id);
+    }
+    return lvm;
+  };
+  assert.match(
+    await after((found) => void remove(found)),
+    /^P3: vol.*, which nobody deleted, is stored 0 times/,
+  );
+  const again = await after((found) => {
+    remove(found)?.addThick(found.id, 4);
+    for (let at = 0; at < 16; at += 1) {
+      found.world.servers[0]?.lvm.write(found.id, at, '');
+    }
+  });
+  assert.match(again, /^P3: mebibyte/);
+});
+
+test('a status that lies, and what is left over', async () => {
+  const { world } = await scene();
+  await world.end();
+  assert.is(world.lie(), undefined);
+  world.hypervisors[0]?.xen.restart('vm-a');
+  assert.match(world.lie() ?? '', /db-vm-a is Ready, and no disk of it works/);
+  assert.match(
+    world.leftOver() ?? '',
+    /Volume db, Attachment db-vm-a, vol\w+ on s1, iqn\S+ on s1, .*a session to/,
+  );
+});
+
+test('logical volumes of others stay as they are', async () => {
+  const { world } = await scene();
+  const { lvm } = world.servers[0] ?? {};
+  lvm?.addThick('data', 1);
+  await world.pass(120_000);
+  assert.is(lvm?.lv('data')?.extents.length, 1);
+  assert.equal(
+    lvm?.argvs.flat().filter((arg) => arg.endsWith('data')),
+    [],
+  );
+  await world.end();
+});
+
+test.run();

@@ -1,0 +1,48 @@
+// What a world has come to, in a form that can be compared: everything but times, numbers of changes and what follows from them.
+
+import type { KubeObject } from '../../api/object.ts';
+import { ATTACHMENTS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
+import { isDeleting } from '../../api/volume.ts';
+import type { World } from './world.ts';
+
+interface Said extends KubeObject {
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason: string;
+    }[];
+    readonly server?: string;
+    readonly hypervisor?: string;
+    readonly capacity?: string;
+    readonly order?: string;
+  };
+}
+
+const shown = (object: Said): string => {
+  const { conditions = [], server, hypervisor, capacity, order } = object.status ?? {};
+  const said = conditions.map(({ type, status, reason }) => `${type}=${status} ${reason}`).toSorted();
+  const facts = JSON.stringify({ server, hypervisor, capacity, order });
+  return `${object.kind} ${object.metadata.name}${isDeleting(object) ? ' (deleted)' : ''}: ${said.join(', ')} ${facts}`;
+};
+
+/** Where targets and backstores are, which stays when there are none. */
+const isEmptyPlace = (path: string): boolean => /^(?:iscsi|core\/iblock_\d+)$/.test(path);
+
+/** One line for each thing. */
+export const fingerprint = ({ api, servers, hypervisors, guests }: World): readonly string[] =>
+  [
+    ...[VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all<Said>(resource)).map(shown),
+    ...servers.flatMap(({ name, lvm, lio }) => [
+      ...lvm.lvs.map((lv) => `${name}: LV ${lv.name} ${lv.bytes} ${lv.tags.toSorted().join(',')}`),
+      ...lio.left().flatMap((path) => (isEmptyPlace(path) ? [] : [`${name}: ${path}`])),
+      ...lio.targets.flatMap((iqn) =>
+        lio.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
+      ),
+    ]),
+    ...hypervisors.flatMap(({ name, iscsi }) => [
+      ...iscsi.sessions.map(({ iqn }) => `${name}: session ${iqn}`),
+      ...iscsi.records.map(({ iqn, portal }) => `${name}: record ${iqn} ${portal}`),
+    ]),
+    ...guests.disks.map(({ host, vm, device, volumeID }) => `${host}: ${device} of ${vm} is ${volumeID}`),
+  ].toSorted();

@@ -1,0 +1,338 @@
+// Histories: users and faults in an order that follows from a seed. Whatever happens, no promise breaks meanwhile; once the faults are over,
+// everything comes to its end without a person; and once everything is deleted, nothing is left.
+
+import type { Attachment } from '../../api/attachment.ts';
+import type { KubeObject, Resource } from '../../api/object.ts';
+import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
+import { isDeleting, type Volume } from '../../api/volume.ts';
+import { isReady } from './judge.ts';
+import { Random } from './random.ts';
+import { begin, change, find, isHeard, make, NAMESPACE, remove } from './workflows.ts';
+import { Broken, World } from './world.ts';
+
+/** Something that happens at a time, and for faults: for how long. */
+export interface Happening {
+  readonly atMs: number;
+  readonly what: string;
+  readonly isFault: boolean;
+  readonly happen: (world: World) => void;
+}
+
+const HYPERVISORS_OF_WORLD = { h1: ['vm-a', 'vm-c'], h2: ['vm-b'] } as const;
+const SERVERS = ['s1', 's2'] as const;
+const HOSTS = ['s1', 's2', 'h1', 'h2'] as const;
+const VMS = ['vm-a', 'vm-b', 'vm-c'] as const;
+const VOLUME_NAMES = ['db', 'web'] as const;
+const LENGTH_MS = 180_000;
+/** For whatever is still to be done when all faults are over: a look that hung, a lease that runs out, a session that is given up. */
+const CONVERGE_MS = 30 * 60_000;
+
+/** What is so once stays so. */
+const STAYS_MS = 10_000;
+
+const has = (world: World, resource: Resource, name: string): boolean =>
+  find(world, resource, name) !== undefined;
+const unless = (world: World, resource: Resource, name: string, spec: object): void => {
+  if (!has(world, resource, name)) {
+    make(world, resource, name, spec);
+  }
+};
+const gone = (world: World, resource: Resource, name: string): void => {
+  if (has(world, resource, name)) {
+    remove(world, resource, name);
+  }
+};
+
+type Maker = (random: Random) => Pick<Happening, 'what' | 'happen'>;
+
+const USERS: readonly [Maker, ...Maker[]] = [
+  (random) => {
+    const name = random.pick(VOLUME_NAMES);
+    return { what: `make ${name}`, happen: (world) => unless(world, VOLUMES, name, { size: '12Mi' }) };
+  },
+  (random) => {
+    const [volume, vm] = [random.pick(VOLUME_NAMES), random.pick(VMS)];
+    const spec = { volumeRef: { name: volume }, instance: { name: vm } };
+    return {
+      what: `attach ${volume} to ${vm}`,
+      happen: (world) => unless(world, ATTACHMENTS, `${volume}-${vm}`, spec),
+    };
+  },
+  (random) => {
+    const [volume, vm] = [random.pick(VOLUME_NAMES), random.pick(VMS)];
+    return {
+      what: `detach ${volume} from ${vm}`,
+      happen: (world) => gone(world, ATTACHMENTS, `${volume}-${vm}`),
+    };
+  },
+  (random) => {
+    const volume = random.pick(VOLUME_NAMES);
+    const spec = { volumeRef: { name: volume } };
+    return {
+      what: `snapshot ${volume}`,
+      happen: (world) => unless(world, SNAPSHOTS, `${volume}-snap`, spec),
+    };
+  },
+  (random) => {
+    const volume = random.pick(VOLUME_NAMES);
+    return {
+      what: `delete the snapshot of ${volume}`,
+      happen: (world) => gone(world, SNAPSHOTS, `${volume}-snap`),
+    };
+  },
+  (random) => {
+    const volume = random.pick(VOLUME_NAMES);
+    const source = random.chance(0.7)
+      ? { snapshotRef: { name: `${volume}-snap` } }
+      : { volumeRef: { name: volume } };
+    return {
+      what: `copy ${volume}`,
+      happen: (world) => unless(world, VOLUMES, `${volume}-copy`, { source }),
+    };
+  },
+  (random) => {
+    const volume = `${random.pick(VOLUME_NAMES)}${random.chance(0.4) ? '-copy' : ''}`;
+    return { what: `delete ${volume}`, happen: (world) => gone(world, VOLUMES, volume) };
+  },
+  (random) => {
+    const volume = random.pick(VOLUME_NAMES);
+    return {
+      what: `grow ${volume}`,
+      happen: (world) => {
+        if (has(world, VOLUMES, volume)) {
+          change(world, VOLUMES, volume, { size: '20Mi' });
+        }
+      },
+    };
+  },
+];
+
+const during = (world: World, ms: number, end: () => void): void => void world.clock.after(ms, end);
+
+const FAULTS: readonly [Maker, ...Maker[]] = [
+  (random) => {
+    const process = random.pick(['controller', ...HOSTS] as const);
+    return { what: `kill ${process}`, happen: (world) => world.kill(process) };
+  },
+  (random) => {
+    const process = random.pick(HOSTS);
+    const [ahead, how] = [
+      random.between(0, 25),
+      random.pick(['dies before', 'dies in the midst', 'dies after', 'loses power after'] as const),
+    ];
+    return {
+      what: `${process} ${how} an act, ${ahead} ahead`,
+      happen: (world) => world.strike(process, { at: (world.life(process)?.acts.length ?? 0) + ahead, how }),
+    };
+  },
+  (random) => {
+    const [host, ms] = [random.pick(HOSTS), random.between(2_000, 90_000)];
+    return {
+      what: `${host} is off for ${ms} ms`,
+      happen: (world) => {
+        if (world.host(host).isUp) {
+          world.powerOff(host);
+          during(world, ms, () => world.powerOn(host));
+        }
+      },
+    };
+  },
+  (random) => {
+    const [host, ms] = [random.pick(HOSTS), random.between(2_000, 120_000)];
+    return {
+      what: `${host} does not reach the API server for ${ms} ms`,
+      happen: (world) => {
+        world.cutFromApi(host, true);
+        during(world, ms, () => world.cutFromApi(host, false));
+      },
+    };
+  },
+  (random) => {
+    const [server, hypervisor, ms] = [
+      random.pick(SERVERS),
+      random.pick(['h1', 'h2'] as const),
+      random.between(2_000, 120_000),
+    ];
+    return {
+      what: `no wire between ${hypervisor} and ${server} for ${ms} ms`,
+      happen: (world) => {
+        world.cut(hypervisor, server, true);
+        during(world, ms, () => world.cut(hypervisor, server, false));
+      },
+    };
+  },
+  (random) => {
+    const ms = random.between(1_000, 90_000);
+    return {
+      what: `the API server is down for ${ms} ms`,
+      happen: (world) => {
+        world.isApiUp = false;
+        world.api.breakWatches();
+        during(world, ms, () => {
+          world.isApiUp = true;
+        });
+      },
+    };
+  },
+  () => ({ what: 'all watches break', happen: (world) => world.api.breakWatches() }),
+  () => ({ what: 'all watches fall silent', happen: (world) => world.api.freezeWatches() }),
+  () => ({ what: 'all watches expire', happen: (world) => world.api.compact() }),
+  (random) => {
+    const [lag, ms] = [random.between(500, 20_000), random.between(5_000, 60_000)];
+    return {
+      what: `watches are up to ${lag} ms late for ${ms} ms`,
+      happen: (world) => {
+        world.mostLagMs = lag;
+        during(world, ms, () => {
+          world.mostLagMs = 20;
+        });
+      },
+    };
+  },
+  (random) => {
+    const ms = random.between(2_000, 30_000);
+    return {
+      what: `a third of the answers to writes is lost for ${ms} ms`,
+      happen: (world) => {
+        world.lostAnswers = 1 / 3;
+        during(world, ms, () => {
+          world.lostAnswers = 0;
+        });
+      },
+    };
+  },
+  (random) => {
+    const [share, ms] = [random.pick([0.05, 0.2, 0.5] as const), random.between(2_000, 30_000)];
+    return {
+      what: `${share * 100} % of the commands lie, fail or hang for ${ms} ms`,
+      happen: (world) => {
+        world.commandFaults.share = share;
+        during(world, ms, () => {
+          world.commandFaults.share = 0;
+        });
+      },
+    };
+  },
+  (random) => {
+    const [host, ms] = [random.pick(['h1', 'h2'] as const), random.between(10_000, 120_000)];
+    return {
+      what: `${host} is fenced for ${ms} ms`,
+      happen: (world) => {
+        if (world.api.find(HYPERVISORS, { name: host }) !== undefined) {
+          change(world, HYPERVISORS, host, { fenced: true });
+          during(world, ms, () => change(world, HYPERVISORS, host, { fenced: false }));
+        }
+      },
+    };
+  },
+  (random) => {
+    const vm = random.pick(VMS);
+    return { what: `${vm} restarts`, happen: (world) => world.restartVm(vm) };
+  },
+];
+
+/** What happens, from the seed alone. */
+export const historyOf = (seed: number): readonly Happening[] => {
+  const random = new Random(seed);
+  const count = random.between(6, 26);
+  const happenings = Array.from({ length: count }, (): Happening => {
+    const isFault = random.chance(0.45);
+    const maker = random.pick(isFault ? FAULTS : USERS);
+    return { atMs: random.between(0, LENGTH_MS), isFault, ...maker(random) };
+  });
+  return happenings.toSorted((one, other) => one.atMs - other.atMs);
+};
+
+export interface Told {
+  readonly wrong: string;
+  readonly story: readonly string[];
+}
+
+/** Undefined when all promises were kept. */
+export const play = async (
+  seed: number,
+  happenings: readonly Happening[],
+  onLine: (line: string) => void = () => {},
+): Promise<Told | undefined> => {
+  const world = new World({ seed, servers: SERVERS, hypervisors: HYPERVISORS_OF_WORLD, onLine });
+  try {
+    await begin(world);
+    const startMs = world.clock.monotonicMs();
+    for (const { atMs, happen } of happenings) {
+      await world.pass(Math.max(0, startMs + atMs - world.clock.monotonicMs()));
+      happen(world);
+    }
+    world.spare();
+    const isOver = () => world.isCalm() && world.isQuiet() && isHeard(world);
+    await world.until(
+      'all is as it was wanted, and the status says so',
+      () => isOver() && isSettled(world) && world.lie() === undefined,
+      CONVERGE_MS,
+    );
+    await world.pass(STAYS_MS);
+    world.expectTruth();
+    await clear(world);
+    return undefined;
+  } catch (error) {
+    return {
+      wrong: error instanceof Broken ? error.message : String((error as Error).stack),
+      story: world.story,
+    };
+  } finally {
+    await world.end();
+  }
+};
+
+/** Each volume that is wanted is Ready, and so is one of the Attachments that want it. */
+const isSettled = (world: World): boolean => {
+  const volumes = world.api.all<Volume>(VOLUMES);
+  const attachments = world.api.all<Attachment>(ATTACHMENTS).filter((one) => !isDeleting(one));
+  const isServed = ({ metadata }: KubeObject): boolean => {
+    const wanting = attachments.filter(({ spec }) => spec.volumeRef.name === metadata.name);
+    return wanting.length === 0 || wanting.filter((one) => isReady(one as never)).length === 1;
+  };
+  return (
+    volumes.every(
+      (volume) =>
+        isDeleting(volume) || hasNoSource(world, volume) || (isReady(volume as never) && isServed(volume)),
+    ) && world.api.all<Attachment>(ATTACHMENTS).every((one) => !isDeleting(one))
+  );
+};
+
+/** It waits for a source that nobody has made, or that is in use for good. */
+const hasNoSource = (_world: World, { spec, status }: Volume): boolean =>
+  spec.source !== undefined && status?.backend?.everProvisioned !== true;
+
+const clear = async (world: World): Promise<void> => {
+  for (const resource of [ATTACHMENTS, SNAPSHOTS, VOLUMES]) {
+    for (const { metadata } of world.api
+      .all(resource)
+      .filter(({ metadata: { namespace } }) => namespace === NAMESPACE)) {
+      remove(world, resource, metadata.name);
+    }
+  }
+  await world.until('nothing is left', () => world.leftOver() === undefined, CONVERGE_MS);
+  world.expectNothingLeft();
+};
+
+/** Leaves out what the failure does not need. */
+export const shrink = async (
+  seed: number,
+  happenings: readonly Happening[],
+  limit = 60,
+): Promise<readonly Happening[]> => {
+  let smallest = happenings;
+  let tries = 0;
+  for (let size = Math.ceil(smallest.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let from = 0; from < smallest.length && tries < limit; ) {
+      const fewer = [...smallest.slice(0, from), ...smallest.slice(from + size)];
+      tries += 1;
+      if ((await play(seed, fewer)) === undefined) {
+        from += size;
+      } else {
+        smallest = fewer;
+      }
+    }
+  }
+  return smallest;
+};

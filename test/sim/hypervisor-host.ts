@@ -1,0 +1,88 @@
+// A hypervisor of the simulated world: Xen with its domains, and the kernel's initiator.
+import { CommandNotFound, type RunCommand } from '../../node-agent/exec/command.ts';
+import { FakeOpenIscsi, type Login, type Remote } from '../fakes/open-iscsi.ts';
+import { MemoryTree } from '../fakes/tree.ts';
+import { XenHost } from '../fakes/xen/xl.ts';
+import { uuidOf } from './api-server.ts';
+import { bootOn, type Host } from './host.ts';
+
+export class HypervisorHost implements Host {
+  readonly name: string;
+  readonly tree: MemoryTree;
+  readonly iscsi: FakeOpenIscsi;
+  readonly xen: XenHost;
+  readonly vms: readonly string[];
+  boots = 0;
+  isUp = false;
+
+  constructor(
+    name: string,
+    vms: readonly string[],
+    {
+      now,
+      reach,
+    }: { readonly now: () => Date; readonly reach: (login: Login) => Remote | 'denied' | 'away' },
+  ) {
+    this.name = name;
+    this.vms = vms;
+    this.tree = new MemoryTree(now);
+    this.iscsi = new FakeOpenIscsi(this.tree);
+    this.iscsi.reach = reach;
+    this.xen = new XenHost((path) => this.tree.device(path));
+    this.tree.makeDirectory('/sys/module/iscsi_tcp');
+    this.tree.put(
+      '/proc/net/unix',
+      'Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 10000 1 1 9 @ISCSIADM_ABSTRACT_NAMESPACE\n',
+    );
+    this.boot();
+  }
+
+  get files() {
+    return this.tree.files;
+  }
+
+  boot(): void {
+    bootOn(this);
+    this.tree.remove('/dev/vbs');
+    for (const vm of this.vms) {
+      this.xen.add(vm, uuidOf(`vm ${vm}`));
+    }
+  }
+
+  /** Sessions, domains and what is in /dev go; records stay, which are files. */
+  powerOff(): void {
+    this.isUp = false;
+    this.xen.end();
+    this.iscsi.forget();
+  }
+
+  /** None of these commands can be cut in two: they act through a daemon. */
+  readonly runHalf: RunCommand = (command, signal) => this.run(command, signal);
+
+  readonly run: RunCommand = (command, signal) => {
+    switch (command.file) {
+      case 'xl':
+      case 'xenstore-ls':
+        return this.xen.run(command);
+      case 'modprobe':
+        return said('');
+      case 'iscsid':
+        return said('iscsid version 2.1.8\n');
+      case 'lvmconfig':
+        return said('scan_lvs=0\nglobal_filter=["a|^/dev/vda$|","r|.*|"]\n');
+      case 'iscsiadm':
+        return command.args[0] === '--version'
+          ? said('iscsiadm version 2.1.8\n')
+          : this.iscsi.run(command, signal);
+      case 'systemctl':
+        return command.args[0] === 'is-enabled' ? said('disabled\n') : this.iscsi.run(command, signal);
+      case 'tee':
+      case 'blockdev':
+        return this.iscsi.run(command, signal);
+      default:
+        return Promise.reject(new CommandNotFound(command.file, 'did not start (ENOENT)'));
+    }
+  };
+}
+
+const said = async (stdout: string) => ({ exitCode: 0, stdout, stderr: '' });

@@ -1,0 +1,203 @@
+// The promises of design, as statements about what is really there: on disks, at targets, in VMs, and in what the status says of it.
+import type { Attachment } from '../../api/attachment.ts';
+import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
+import { isDeleting, type Snapshot, type Volume } from '../../api/volume.ts';
+import { STATE } from './host.ts';
+import type { ServerHost } from './server-host.ts';
+import type { World } from './world.ts';
+
+const IQN = /:(?<id>(?:vol|snap)[0-9a-f]+)$/;
+const FINAL = /^(?:vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
+const OURS = /^(?:vol|snap)[0-9a-f]/;
+/** What LVM's disks hold before anybody writes to them. */
+const OLD = 'old';
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+export const conditionOf = (
+  object: { readonly status?: { readonly conditions?: readonly Condition[] } } | undefined,
+  type: string,
+): Condition | undefined => object?.status?.conditions?.find((one) => one.type === type);
+
+export const isReady = (object: Parameters<typeof conditionOf>[0]): boolean =>
+  conditionOf(object, 'Ready')?.status === 'True';
+
+export class Judge {
+  readonly #world: World;
+  /** What has been seen under its final name. */
+  readonly #whole = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** What must never be. */
+  violation(): string | undefined {
+    for (const server of this.#world.servers) {
+      const wrong = twoWriters(server) ?? oldBytes(server) ?? this.#torn(server) ?? this.#lostBytes(server);
+      if (wrong !== undefined) {
+        return wrong;
+      }
+    }
+    return this.#twoDisks();
+  }
+
+  /** In two VMs, with a way to its bytes from both; also of one host, whose initiator is one. */
+  #twoDisks(): string | undefined {
+    const { guests, hypervisors } = this.#world;
+    const alive = guests.disks.filter(({ host, vm, device }) => {
+      const disk = hypervisors.find(({ name }) => name === host)?.xen.disk(vm, device);
+      return disk !== undefined && canRead(disk);
+    });
+    const twice = alive.find(
+      (disk, index) => alive.findIndex(({ volumeID }) => volumeID === disk.volumeID) < index,
+    );
+    return twice === undefined
+      ? undefined
+      : `P1: ${twice.volumeID} is in two VMs at once, ${twice.vm} is one of them`;
+  }
+
+  /** What shows under a final name is whole from the beginning: nothing, or what its source has once held. */
+  #torn(server: ServerHost): string | undefined {
+    const { guests } = this.#world;
+    for (const { name: id } of server.lvm.lvs.filter((lv) => FINAL.test(lv.name))) {
+      const sourceID = this.#world.sourceOf(id);
+      const words = server.lvm.read(id);
+      const source = sourceID === undefined ? undefined : guests.journal(sourceID);
+      if (!this.#whole.has(id)) {
+        this.#whole.add(id);
+        if (source?.wasOnce(words.slice(0, server.words(sourceID ?? '')?.length)) === false) {
+          return `P3: ${id} is called complete and does not hold what ${sourceID} held`;
+        }
+        if (source !== undefined) {
+          guests.journal(id).holds(words);
+        }
+      }
+    }
+    return undefined;
+  }
+
+  #lostBytes(server: ServerHost): string | undefined {
+    for (const [id, journal] of this.#world.guests.journals) {
+      if (!this.#world.isWanted(id, server.name)) {
+        continue;
+      }
+      const stored = server.lvm.lvs.filter(({ name }) => name === id || name.startsWith(`${id}.grow`));
+      const [lv] = stored;
+      if (lv === undefined || stored.length > 1) {
+        return `P3: ${id}, which nobody deleted, is stored ${stored.length} times`;
+      }
+      const words = server.lvm.read(lv.name);
+      const at = [...journal.blocks.keys()].find((one) => !journal.mayShow(one, words[one] ?? ''));
+      if (at !== undefined) {
+        return `P3: mebibyte ${at} of ${id} holds ${words[at] || 'nothing'}, and ${journal.block(at).acknowledged || 'nothing'} was acknowledged`;
+      }
+      const foreign = words.find((word, one) => word !== OLD && !journal.mayShow(one, word));
+      if (foreign !== undefined) {
+        return `P2: ${id} holds ${foreign}`;
+      }
+    }
+    return undefined;
+  }
+
+  /** Once nothing is left to do: does the status say what is there? */
+  lie(): string | undefined {
+    const { api } = this.#world;
+    const lies = [
+      ...api.all<Volume>(VOLUMES).map((volume) => this.#lieOfVolume(volume)),
+      ...api.all<Attachment>(ATTACHMENTS).map((attachment) => this.#lieOfAttachment(attachment)),
+    ];
+    return lies.find((lie) => lie !== undefined);
+  }
+
+  #lieOfVolume(volume: Volume): string | undefined {
+    const { volumeID = '', server } = volume.status ?? {};
+    const words = this.#world.servers.find(({ name }) => name === server)?.words(volumeID);
+    return isReady(volume as never) && words === undefined
+      ? `${volume.metadata.name} is Ready, and there is no ${volumeID} on ${server}`
+      : undefined;
+  }
+
+  #lieOfAttachment(attachment: Attachment): string | undefined {
+    const { volumeID, hypervisor } = attachment.status ?? {};
+    const { name } = attachment.metadata;
+    const disk = this.#world.guests.disks.find((one) => one.volumeID === volumeID && one.host === hypervisor);
+    const host = this.#world.hypervisors.find((one) => one.name === hypervisor);
+    const device = disk && host?.xen.disk(disk.vm, disk.device);
+    const works = device !== undefined && canRead(device);
+    return isReady(attachment as never) === works
+      ? undefined
+      : `${name} is ${works ? 'not Ready, and' : 'Ready, and no'} disk of it works in a VM of ${hypervisor}`;
+  }
+
+  /** What is left of ours although no object is. */
+  leftOver(): string | undefined {
+    const { api, servers, hypervisors } = this.#world;
+    const objects = [VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all(resource));
+    const left = [
+      ...objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`),
+      ...servers.flatMap(({ name, lvm, lio, tree }) => [
+        ...lvm.lvs.filter((lv) => OURS.test(lv.name)).map((lv) => `${lv.name} on ${name}`),
+        ...lio.targets.filter((iqn) => IQN.test(iqn)).map((iqn) => `${iqn} on ${name}`),
+        ...tree.list(`${STATE}/volumes`).map((record) => `${record} remembered by ${name}`),
+      ]),
+      ...hypervisors.flatMap(({ name, iscsi, tree }) => [
+        ...iscsi.sessions.map(({ iqn }) => `a session to ${iqn} on ${name}`),
+        ...iscsi.records.map(({ iqn }) => `a record of ${iqn} on ${name}`),
+        ...(tree.has('/dev/vbs') ? tree.list('/dev/vbs') : []).map((link) => `${link} on ${name}`),
+        ...tree.list(`${STATE}/attachments`).map((record) => `${record} remembered by ${name}`),
+      ]),
+      ...this.#world.guests.disks.map(({ vm, device }) => `${device} in ${vm}`),
+    ];
+    return left.length === 0 ? undefined : `left over: ${left.join(', ')}`;
+  }
+
+  /** All that is said of all objects, for a person. */
+  describe(): string {
+    const { api } = this.#world;
+    return [VOLUMES, SNAPSHOTS, ATTACHMENTS, VOLUME_SERVERS, HYPERVISORS]
+      .flatMap((resource) => api.all<Volume | Snapshot>(resource))
+      .map((object) => {
+        const { conditions = [], ...status } = (object.status ?? {}) as {
+          readonly conditions?: readonly Condition[];
+        };
+        const said = conditions.map(
+          ({ type, status: is, reason, message }) => `${type}=${is} ${reason} (${message})`,
+        );
+        return `${object.kind} ${object.metadata.name}${isDeleting(object) ? ' (deleted)' : ''}\n    ${said.join('\n    ')}\n    ${JSON.stringify(status)}`;
+      })
+      .join('\n');
+  }
+}
+
+const canRead = (device: { read(at: number): string }): boolean => {
+  try {
+    device.read(0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const twoWriters = (server: ServerHost): string | undefined => {
+  for (const iqn of server.lio.targets) {
+    const sessions = new Set(server.lio.sessions(iqn));
+    const allowed = new Set([...server.lio.allowed(iqn), ...sessions]);
+    if (allowed.size > 1) {
+      return `P1: ${[...allowed].join(' and ')} may write to ${iqn} at once`;
+    }
+  }
+  return undefined;
+};
+
+const oldBytes = ({ name, lvm }: ServerHost): string | undefined => {
+  const dirty = lvm.lvs.find(
+    (lv) => FINAL.test(lv.name) && !lv.overflowed && lvm.read(lv.name).includes(OLD),
+  );
+  return dirty === undefined ? undefined : `P2: ${dirty.name} on ${name} shows what others left`;
+};

@@ -1,0 +1,168 @@
+// What users and administrators do, step by step; each step ends when what was wanted is there and nobody does anything any more.
+
+import type { KubeObject, Resource } from '../../api/object.ts';
+import {
+  API_VERSION,
+  ATTACHMENTS,
+  HYPERVISORS,
+  SNAPSHOTS,
+  VOLUME_CLASSES,
+  VOLUME_SERVERS,
+  VOLUMES,
+} from '../../api/resources.ts';
+import { conditionOf, isReady } from './judge.ts';
+import type { World } from './world.ts';
+
+export const NAMESPACE = 'team';
+const SIZE_MIB = 16;
+
+export interface Step {
+  readonly what: string;
+  readonly do: (world: World) => void;
+  readonly isDone: (world: World) => boolean;
+}
+
+export interface Workflow {
+  readonly name: string;
+  readonly steps: readonly Step[];
+}
+
+const at = (name: string) => ({ name, namespace: NAMESPACE });
+export const make = (world: World, resource: Resource, name: string, spec: object): void => {
+  world.tell(`user: makes ${resource.kind} ${name} ${JSON.stringify(spec)}`);
+  const metadata = resource.namespaced ? at(name) : { name };
+  world.api.create(resource, { apiVersion: API_VERSION, kind: resource.kind, metadata, spec } as never);
+};
+export const change = (world: World, resource: Resource, name: string, spec: object): void => {
+  world.tell(`user: changes ${resource.kind} ${name} ${JSON.stringify(spec)}`);
+  world.api.patch(resource, resource.namespaced ? at(name) : { name }, { spec });
+};
+export const remove = (world: World, resource: Resource, name: string): void => {
+  world.tell(`user: deletes ${resource.kind} ${name}`);
+  world.api.remove(resource, at(name));
+};
+export const find = (world: World, resource: Resource, name: string): KubeObject | undefined =>
+  world.api.find(resource, at(name));
+const ready = (resource: Resource, name: string) => (world: World) =>
+  isReady(find(world, resource, name) as never);
+const gone = (resource: Resource, name: string) => (world: World) =>
+  find(world, resource, name) === undefined;
+
+export const create = (name: string, spec: object = { size: `${SIZE_MIB}Mi` }): Step => ({
+  what: `create ${name}`,
+  do: (world) => make(world, VOLUMES, name, spec),
+  isDone: ready(VOLUMES, name),
+});
+/** With some writes. */
+export const attach = (volume: string, vm: string): Step => {
+  let before = 0;
+  return {
+    what: `attach ${volume} to ${vm}`,
+    do: (world) => {
+      before = world.guests.written;
+      make(world, ATTACHMENTS, `${volume}-${vm}`, { volumeRef: { name: volume }, instance: { name: vm } });
+    },
+    isDone: (world) => ready(ATTACHMENTS, `${volume}-${vm}`)(world) && world.guests.written > before + 3,
+  };
+};
+export const detach = (volume: string, vm: string): Step => ({
+  what: `detach ${volume} from ${vm}`,
+  do: (world) => remove(world, ATTACHMENTS, `${volume}-${vm}`),
+  isDone: gone(ATTACHMENTS, `${volume}-${vm}`),
+});
+export const snapshot = (volume: string, name: string): Step => ({
+  what: `snapshot ${volume}`,
+  do: (world) => make(world, SNAPSHOTS, name, { volumeRef: { name: volume } }),
+  isDone: ready(SNAPSHOTS, name),
+});
+export const grow = (volume: string, mebibytes: number): Step => ({
+  what: `grow ${volume}`,
+  do: (world) => change(world, VOLUMES, volume, { size: `${mebibytes}Mi` }),
+  isDone: (world) => {
+    const found = world.api.find<KubeObject & { status?: { capacity?: string } }>(VOLUMES, at(volume));
+    return isReady(found as never) && found?.status?.capacity === `${mebibytes}Mi`;
+  },
+});
+export const removeVolume = (name: string): Step => ({
+  what: `delete ${name}`,
+  do: (world) => remove(world, VOLUMES, name),
+  isDone: gone(VOLUMES, name),
+});
+export const removeSnapshot = (name: string): Step => ({
+  what: `delete snapshot ${name}`,
+  do: (world) => remove(world, SNAPSHOTS, name),
+  isDone: gone(SNAPSHOTS, name),
+});
+/** Several at once. */
+export const together = (...steps: readonly Step[]): Step => ({
+  what: steps.map(({ what }) => what).join(' and '),
+  do: (world) => {
+    for (const step of steps) {
+      step.do(world);
+    }
+  },
+  isDone: (world) => steps.every((step) => step.isDone(world)),
+});
+
+export const WORKFLOWS: readonly Workflow[] = [
+  {
+    name: 'a volume that moves',
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      detach('db', 'vm-a'),
+      attach('db', 'vm-b'),
+      together(detach('db', 'vm-b'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a volume and its first Attachment applied at once, and deleted at once',
+    steps: [together(attach('db', 'vm-a'), create('db')), together(removeVolume('db'), detach('db', 'vm-a'))],
+  },
+  {
+    name: 'a snapshot of a volume in use, and a volume made of it',
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      snapshot('db', 'monday'),
+      create('copy', { source: { snapshotRef: { name: 'monday' } } }),
+      attach('copy', 'vm-b'),
+      together(detach('copy', 'vm-b'), removeVolume('copy')),
+      removeSnapshot('monday'),
+      together(detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a volume that grows',
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      detach('db', 'vm-a'),
+      grow('db', 24),
+      attach('db', 'vm-a'),
+      together(detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+];
+
+/** Hosts are there, and a class. */
+export const begin = async (world: World): Promise<void> => {
+  await world.start();
+  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
+  const areReady = () => {
+    const hosts = [...world.api.all(HYPERVISORS), ...world.api.all(VOLUME_SERVERS)];
+    return hosts.length === world.hosts.length && hosts.every((host) => isReady(host as never));
+  };
+  await world.until('all hosts are Ready', areReady);
+};
+
+/** A controller that has just started waits for a sign of life from each host. */
+export const isHeard = (world: World): boolean =>
+  [VOLUMES, SNAPSHOTS, ATTACHMENTS].every((resource) =>
+    world.api.all(resource).every((object) => conditionOf(object as never, 'Ready')?.status !== 'Unknown'),
+  );
+
+export const perform = async (world: World, { what, do: act, isDone }: Step): Promise<void> => {
+  act(world);
+  await world.until(what, () => isDone(world) && world.isCalm() && world.isQuiet() && isHeard(world));
+};

@@ -1,0 +1,423 @@
+// The simulated world: hosts, networks, the API server, guests that write, and the real controller and agents among them. One seed, one
+// history: time is virtual, whatever happens at once is put in an order by numbers that follow from the seed.
+import type { Hypervisor } from '../../api/hosts.ts';
+import { HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
+import { idOf, isDeleting, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
+import { type Log, silentLog } from '../../runtime/log.ts';
+import { FakeClock, settle } from '../fakes/clock.ts';
+import type { Login, Remote } from '../fakes/open-iscsi.ts';
+import { ApiServer, uuidOf } from './api-server.ts';
+import { CommandFaults } from './command-faults.ts';
+import { Guests } from './guests.ts';
+import type { Host } from './host.ts';
+import { HypervisorHost } from './hypervisor-host.ts';
+import { Judge } from './judge.ts';
+import { Life, type Strike } from './life.ts';
+import { agentOn, controllerIn } from './programs.ts';
+import { Random } from './random.ts';
+import { ServerHost } from './server-host.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly servers?: readonly string[];
+  readonly hypervisors?: Readonly<Record<string, readonly string[]>>;
+  readonly log?: (process: string) => Log;
+  /** Told of everything that happens. */
+  readonly onLine?: (line: string) => void;
+}
+
+export const CONTROLLER = 'controller';
+/** How long a process stays away after its end. */
+const RESTART_MS = 3_000;
+/** After so long without a word from the other side a target ends a session (LIO: nopin_timeout and nopin_response_timeout). */
+const SESSION_LOST_MS = 45_000;
+const TICK_MS = 1_000;
+const OFF_MS = 20_000;
+/** For so long nothing was wrong: every Lease was renewed meanwhile. */
+const CALM_MS = 60_000;
+/** Longer than from one look at a host to the next (observeSeconds). */
+const QUIET_MS = 6_000;
+
+/** A promise was broken, or something does not come to its end. */
+export class Broken extends Error {
+  override readonly name = 'Broken';
+}
+
+export class World {
+  readonly clock = new FakeClock();
+  readonly random: Random;
+  readonly api: ApiServer;
+  readonly servers: readonly ServerHost[];
+  readonly hypervisors: readonly HypervisorHost[];
+  readonly guests: Guests;
+  readonly commandFaults: CommandFaults;
+  readonly story: string[] = [];
+  readonly clusterID: string;
+  isApiUp = true;
+  /** Largest age of what a watch tells. */
+  mostLagMs = 20;
+  /** Of answers to writes, the share that is lost. */
+  lostAnswers = 0;
+  readonly #judge: Judge;
+  readonly #onLine: (line: string) => void;
+  readonly #log: (process: string) => Log;
+  readonly #lives = new Map<string, Life>();
+  /** Processes that shall not start again. */
+  readonly #kept = new Set<string>();
+  readonly #cutFromApi = new Set<string>();
+  readonly #cuts = new Set<string>();
+  readonly #sessions = new Set<{
+    readonly from: string;
+    readonly to: string;
+    readonly end: () => void;
+    cutSinceMs?: number;
+  }>();
+  /** By process, what all its lives did. */
+  readonly acts = new Map<string, string[]>();
+  broken: Broken | undefined;
+  #actedAtMs = 0;
+  #troubledAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor({
+    seed,
+    servers = ['s1'],
+    hypervisors = { h1: ['vm-a'], h2: ['vm-b'] },
+    log = () => silentLog,
+    onLine = () => {},
+  }: WorldOptions) {
+    this.#onLine = onLine;
+    this.random = new Random(seed);
+    this.#log = log;
+    this.clusterID = uuidOf('cluster');
+    this.api = new ApiServer(this.clock, this.clusterID);
+    const now = () => this.clock.now();
+    this.servers = servers.map((name, index) => new ServerHost(name, `10.0.0.${index + 1}`, now));
+    this.hypervisors = Object.entries(hypervisors).map(
+      ([name, vms]) => new HypervisorHost(name, vms, { now, reach: (login) => this.#login(name, login) }),
+    );
+    this.guests = new Guests(this);
+    this.commandFaults = new CommandFaults(this);
+    this.#judge = new Judge(this);
+  }
+
+  get hosts(): readonly Host[] {
+    return [...this.servers, ...this.hypervisors];
+  }
+
+  host(name: string): Host {
+    const found = this.hosts.find((host) => host.name === name);
+    if (found === undefined) {
+      throw new Error(`no host ${name}`);
+    }
+    return found;
+  }
+
+  get processes(): readonly string[] {
+    return [CONTROLLER, ...this.hosts.map(({ name }) => name)];
+  }
+
+  async start(): Promise<void> {
+    // Whoever waits chooses by chance; a world has one source of it.
+    Math.random = () => this.random.next();
+    for (const process of this.processes) {
+      this.#begin(process);
+    }
+    this.#tick();
+    await settle();
+  }
+
+  /** Nothing of it goes on. */
+  async end(): Promise<void> {
+    for (const life of this.#lives.values()) {
+      this.#kept.add(life.name);
+      life.kill();
+    }
+    await settle();
+  }
+
+  /** Nothing but heartbeats for a while. */
+  isQuiet(): boolean {
+    return this.clock.monotonicMs() - this.#actedAtMs > QUIET_MS;
+  }
+
+  /** Something was done which is no heartbeat. */
+  acted(): void {
+    this.#actedAtMs = this.clock.monotonicMs();
+  }
+
+  tell(line: string): void {
+    const seconds = (this.clock.monotonicMs() / 1_000).toFixed(3).padStart(9);
+    this.story.push(`${seconds}  ${line}`);
+    this.#onLine(line);
+  }
+
+  /** Judges what is there now; the first broken promise is kept. */
+  look(): void {
+    const what = this.broken === undefined ? this.#judge.violation() : undefined;
+    if (what !== undefined) {
+      this.break(what);
+    }
+  }
+
+  break(what: string): void {
+    this.tell(`BROKEN: ${what}`);
+    this.broken ??= new Broken(what);
+  }
+
+  /** Turns time until it is so. Throws Broken when it is not within the limit, or a promise breaks. */
+  async until(what: string, isSo: () => boolean, limitMs = 1_800_000): Promise<void> {
+    const endMs = this.clock.monotonicMs() + limitMs;
+    for (;;) {
+      await this.clock.advance(100);
+      if (this.broken !== undefined) {
+        throw this.broken;
+      }
+      if (isSo()) {
+        return;
+      }
+      if (this.clock.monotonicMs() >= endMs) {
+        throw new Broken(`P4: not within ${limitMs / 1_000} s: ${what}\n${this.describe()}`);
+      }
+    }
+  }
+
+  async pass(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+    if (this.broken !== undefined) {
+      throw this.broken;
+    }
+  }
+
+  /** What is wrong once nobody has anything left to do. */
+  lie(): string | undefined {
+    return this.#judge.lie();
+  }
+
+  expectTruth(): void {
+    const what = this.lie();
+    if (what !== undefined) {
+      throw new Broken(`P6: ${what}`);
+    }
+  }
+
+  /** All that is said of all objects. */
+  describe(): string {
+    return this.#judge.describe();
+  }
+
+  leftOver(): string | undefined {
+    return this.#judge.leftOver();
+  }
+
+  expectNothingLeft(): void {
+    const what = this.leftOver();
+    if (what !== undefined) {
+      throw new Broken(`P5: ${what}`);
+    }
+  }
+
+  // Processes
+
+  life(process: string): Life | undefined {
+    return this.#lives.get(process);
+  }
+
+  /** Of the life it has now. */
+  strike(process: string, strike: Strike): void {
+    const life = this.#lives.get(process);
+    if (life !== undefined) {
+      life.strike = strike;
+    }
+  }
+
+  /** No strike that has not come yet will come. */
+  spare(): void {
+    for (const life of this.#lives.values()) {
+      life.strike = undefined;
+    }
+  }
+
+  kill(process: string): void {
+    this.#lives.get(process)?.kill();
+  }
+
+  #begin(process: string): void {
+    const host = this.hosts.find(({ name }) => name === process);
+    if (this.#lives.has(process) || this.#kept.has(process) || host?.isUp === false) {
+      return;
+    }
+    const life = new Life(this, process, () => this.#over(process, life));
+    this.acts.set(process, this.acts.get(process) ?? []);
+    this.#lives.set(process, life);
+    this.tell(`${process} starts`);
+    const log = this.#log(process);
+    const running = host === undefined ? controllerIn(life, this, log) : agentOn(host, life, this, log);
+    running
+      .catch((error: unknown) => {
+        this.tell(`${process} ends: ${error instanceof Error ? error.message : String(error)}`);
+      })
+      .finally(() => life.kill());
+  }
+
+  #over(process: string, life: Life): void {
+    this.acts.get(process)?.push(...life.acts);
+    this.#lives.delete(process);
+    this.clock.after(RESTART_MS, () => this.#begin(process));
+  }
+
+  // Hosts and networks
+
+  powerOff(name: string): void {
+    this.tell(`${name} loses its power`);
+    const host = this.host(name);
+    host.powerOff();
+    this.#lives.get(name)?.kill();
+    this.look();
+  }
+
+  powerOn(name: string): void {
+    this.tell(`${name} is switched on`);
+    this.host(name).boot();
+    this.guests.booted(name);
+    this.clock.after(RESTART_MS, () => this.#begin(name));
+  }
+
+  /** Off, and on again a little later. */
+  powerCycle(name: string): void {
+    if (this.host(name).isUp) {
+      this.powerOff(name);
+      this.clock.after(OFF_MS, () => this.powerOn(name));
+    }
+  }
+
+  cutFromApi(name: string, isCut: boolean): void {
+    this.tell(`${name} ${isCut ? 'does not reach' : 'reaches'} the API server${isCut ? '' : ' again'}`);
+    this.#cutFromApi[isCut ? 'add' : 'delete'](name);
+  }
+
+  isCutFromApi(name: string | undefined): boolean {
+    return name !== undefined && this.#cutFromApi.has(name);
+  }
+
+  /** The network of the disks, between two hosts. */
+  cut(one: string, other: string, isCut: boolean): void {
+    this.tell(`the wire between ${one} and ${other} is ${isCut ? 'cut' : 'mended'}`);
+    for (const pair of [`${one} ${other}`, `${other} ${one}`]) {
+      this.#cuts[isCut ? 'add' : 'delete'](pair);
+    }
+  }
+
+  /** Faults are over, and have been for a while. */
+  isCalm(): boolean {
+    const areUp = this.processes.every((process) => this.#lives.has(process));
+    return areUp && this.clock.monotonicMs() - this.#troubledAtMs > CALM_MS;
+  }
+
+  /** Something is still cut, off or lying. */
+  #isTroubled(): boolean {
+    return (
+      !this.isApiUp ||
+      this.#cuts.size > 0 ||
+      this.#cutFromApi.size > 0 ||
+      this.commandFaults.share > 0 ||
+      this.commandFaults.hanging > 0 ||
+      this.lostAnswers > 0 ||
+      this.hosts.some(({ isUp }) => !isUp) ||
+      this.api.all<Hypervisor>(HYPERVISORS).some(({ spec }) => spec?.fenced === true)
+    );
+  }
+
+  restartVm(vm: string): void {
+    const host = this.hypervisors.find(({ vms }) => vms.includes(vm));
+    if (host?.isUp === true) {
+      this.tell(`${vm} restarts`);
+      host.xen.restart(vm);
+    }
+  }
+
+  watchLagMs(): number {
+    return this.random.between(1, this.mostLagMs);
+  }
+
+  losesAnswer(): boolean {
+    return this.lostAnswers > 0 && this.random.chance(this.lostAnswers);
+  }
+
+  isReachable(from: string, address: string): boolean {
+    const server = this.servers.find((one) => one.address === address);
+    return server?.isUp === true && !this.#cuts.has(`${from} ${server.name}`);
+  }
+
+  #login(from: string, { iqn, portal, ...login }: Login): Remote | 'denied' | 'away' {
+    const address = portal.split(':')[0] ?? '';
+    const server = this.servers.find((one) => one.address === address);
+    if (server === undefined || !this.isReachable(from, address)) {
+      return 'away';
+    }
+    const session = server.lio.login(iqn, login.initiator, login);
+    if (session === undefined) {
+      return 'denied';
+    }
+    const isThere = (): boolean => session.isOpen && this.isReachable(from, address);
+    this.#sessions.add({ from, to: server.name, end: () => session.end() });
+    this.look();
+    return {
+      get isOpen() {
+        return isThere();
+      },
+      end: () => {
+        // A farewell that does not arrive is noticed by the target later.
+        if (this.isReachable(from, address)) {
+          session.end();
+        }
+      },
+      unit: (lun) => (isThere() ? session.unit(lun) : undefined),
+    };
+  }
+
+  /** What kernels and daemons do all the time. */
+  #tick(): void {
+    const now = this.clock.monotonicMs();
+    for (const session of this.#sessions) {
+      const isCut = this.#cuts.has(`${session.from} ${session.to}`) || !this.host(session.from).isUp;
+      if (!isCut) {
+        delete session.cutSinceMs;
+        continue;
+      }
+      session.cutSinceMs ??= now;
+      if (now - session.cutSinceMs >= SESSION_LOST_MS) {
+        session.end();
+        this.#sessions.delete(session);
+      }
+    }
+    for (const { isUp, iscsi } of this.hypervisors) {
+      if (isUp) {
+        iscsi.tend();
+      }
+    }
+    this.guests.tick();
+    this.look();
+    if (this.#isTroubled()) {
+      this.#troubledAtMs = now;
+    }
+    this.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  /** The object that is stored as that ID, now. */
+  #storedAs(id: string): Stored | undefined {
+    return [...this.api.all<Volume>(VOLUMES), ...this.api.all<Snapshot>(SNAPSHOTS)].find(
+      (object) => idOf(object) === id,
+    );
+  }
+
+  /** The ID of what it is a copy of. */
+  sourceOf(id: string): string | undefined {
+    return this.#storedAs(id)?.status?.source?.id;
+  }
+
+  /** Nobody has deleted it, and that server has it. */
+  isWanted(id: string, server: string): boolean {
+    const object = this.#storedAs(id);
+    return object !== undefined && !isDeleting(object) && object.status?.server === server;
+  }
+}
