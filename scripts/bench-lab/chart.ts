@@ -50,6 +50,7 @@ export const barChart = (title: string, series: readonly string[], groups: reado
   const one = LEFT + scale;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     `<text x="${LEFT}" y="24" font-size="15">${escaped(title)}</text>`,
     `<line x1="${one}" y1="${top - 4}" x2="${one}" y2="${height - 8}" stroke="#888888" stroke-dasharray="3 3"/>`,

@@ -61,7 +61,11 @@ const refusal = async (work: Promise<unknown>): Promise<string> => {
 /** Each answers what it saw. */
 const CONTRACT: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   'defaults, the first generation, and a status that cannot be made with the object': async (api) => {
-    const made = await api.create<Thing>(VOLUMES, { ...volume('a'), status: { server: 'x' } } as never, MANAGER);
+    const made = await api.create<Thing>(
+      VOLUMES,
+      { ...volume('a'), status: { server: 'x' } } as never,
+      MANAGER,
+    );
     return [gist(made), await refusal(api.create(VOLUMES, volume('a'), MANAGER))];
   },
   'writes of the specification and of the status leave each other alone': async (api) => {
@@ -95,7 +99,13 @@ const CONTRACT: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
     const still = await api.get<Thing>(VOLUMES, at('d'));
     const told = await api.patch<Thing>(VOLUMES, at('d'), { status: { server: 's1' } }, STATUS);
     const last = await api.patch<Thing>(VOLUMES, at('d'), { metadata: { finalizers: null } }, MANAGER);
-    return [gist(waiting, made), gist(still, waiting), gist(told, still), gist(last, told), gist(await api.get(VOLUMES, at('d')))];
+    return [
+      gist(waiting, made),
+      gist(still, waiting),
+      gist(told, still),
+      gist(last, told),
+      gist(await api.get(VOLUMES, at('d'))),
+    ];
   },
   'the same name again is another object': async (api) => {
     const first = await api.create<Thing>(VOLUMES, volume('e'), MANAGER);
@@ -111,7 +121,9 @@ const CONTRACT: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
     const watching = (async () => {
       for await (const { type, object } of api.watch<Thing>(VOLUMES, query, stop.signal)) {
         if (type === 'BOOKMARK') {
-          seen.push(object.metadata.annotations?.['k8s.io/initial-events-end'] === 'true' ? 'all' : 'bookmark');
+          seen.push(
+            object.metadata.annotations?.['k8s.io/initial-events-end'] === 'true' ? 'all' : 'bookmark',
+          );
         } else {
           seen.push([type, object.metadata.name, object.status?.server, object.spec?.size]);
         }
@@ -133,7 +145,9 @@ const CONTRACT: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
     await watching;
     return seen;
   },
-  'a watch goes on where a list ended; one that is ahead of the server hears nothing, and no refusal': async (api) => {
+  'a watch goes on where a list ended; one that is ahead of the server hears nothing, and no refusal': async (
+    api,
+  ) => {
     const { resourceVersion } = await api.list<Thing>(VOLUMES, { namespace: NAMESPACE });
     await api.create(VOLUMES, volume('h'), MANAGER);
     const stop = new AbortController();
@@ -150,7 +164,12 @@ const CONTRACT: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
     return [first, await hearing];
   },
   'a built-in kind has neither generation nor status of its own': async (api) => {
-    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: at('l'), spec: { holderIdentity: 'me' } };
+    const lease = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: at('l'),
+      spec: { holderIdentity: 'me' },
+    };
     const made = await api.create<Thing>(LEASES, lease as never, MANAGER);
     const taken = await api.patch<Thing>(LEASES, at('l'), { spec: { holderIdentity: 'you' } }, MANAGER);
     const [{ spec, ...rest }] = [gist(taken, made) as { spec: unknown }];
