@@ -62,14 +62,24 @@ async function tellMetrics(
   }
 }
 
-/** Acts only as the holder of the host's Lease: a clone of this host, with the same credential, must not. */
+/** What was read of the API server may be of a history that has never been: this process ends, and the next one reads it all anew. */
+export class SetBack extends Error {
+  override readonly name = 'SetBack';
+  constructor() {
+    super('the store of the API server was set back, as by a backup that was restored; starting afresh');
+  }
+}
+
+/** Acts only as the holder of the host's Lease: a clone of this host, with the same credential, must not. Throws SetBack. */
 export async function runRoles(
   program: Program,
   roles: readonly Role[],
   holder: string,
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<void> {
   const { config, api, clock, log } = program;
+  const setBack = new AbortController();
+  const signal = AbortSignal.any([stop, setBack.signal]);
   const namespace = hostNamespace(config.host);
   const events = new EventRecorder({
     api,
@@ -102,6 +112,7 @@ export async function runRoles(
       quiet();
       await acting.held(held);
     },
+    onSetBack: () => setBack.abort(),
     onContender: (other) => {
       acting.stop();
       log.warn({ other }, 'Waiting for this host’s Lease');
@@ -119,6 +130,9 @@ export async function runRoles(
   await acting.ended();
   watching.abort();
   await Promise.all([...watches, recording]);
+  if (setBack.signal.aborted) {
+    throw new SetBack();
+  }
 }
 
 interface Acting {

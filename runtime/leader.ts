@@ -19,7 +19,7 @@ export interface LeaderOptions {
 
 /**
  * Waits to be elected, then runs `lead` once. Its signal fires when leadership is in doubt or on a stop; on a stop
- * the lease is released only after `lead` has ended. `lost`: the caller must exit and start afresh; it is told at the
+ * the lease is released only after `lead` has ended. `lost`, also when the server's store was set back: the caller must exit and start afresh; it is told at the
  * latest when another may lead, even if `lead` has not ended by then. Rejects with what `lead` threw.
  */
 export async function runLeader(
@@ -87,6 +87,12 @@ class Term implements LeaseEvents {
   onLost(): void {
     this.#lost.abort();
     this.#over.abort();
+  }
+
+  onSetBack(): void {
+    const { log, name } = this.#options;
+    log.error({ lease: name }, 'The store of the API server was set back');
+    this.onLost();
   }
 
   onContender(leader: string): void {

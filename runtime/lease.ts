@@ -1,6 +1,7 @@
 import type { KubeObject } from '../api/object.ts';
 import { LEASES } from '../api/resources.ts';
 import type { Api } from './api.ts';
+import { versionOf } from './cache.ts';
 import type { Clock } from './clock.ts';
 import { startDeadline } from './deadline.ts';
 import { ApiError } from './errors.ts';
@@ -53,6 +54,11 @@ export interface LeaseEvents {
   onLost?(): void;
   /** Somebody else holds it; once per holder seen. */
   onContender?(holder: string): void;
+  /**
+   * The server tells of an older state of the lease than it has told before: its store was restored from a backup, and whatever else was
+   * learned from it may be of a history that has never been. Whoever keeps copies has to begin anew.
+   */
+  onSetBack?(): void;
 }
 
 interface Grip {
@@ -71,6 +77,9 @@ export class LeaseHolder {
   #seenChangeMs = 0;
   #contender: string | undefined;
   #unreachable = false;
+  /** Of the lease, as far as the server has told; each of its states has a higher one. */
+  #highest = -1n;
+  #onSetBack: () => void = () => {};
 
   constructor(options: LeaseOptions) {
     if (options.renewDeadlineMs >= options.leaseDurationMs || options.retryMs >= options.renewDeadlineMs) {
@@ -82,6 +91,7 @@ export class LeaseHolder {
   /** Tries for the lease until the signal fires; then lets the work finish, releases and resolves. */
   async run(signal: AbortSignal, events: LeaseEvents): Promise<void> {
     const { clock, retryMs, random = Math.random } = this.#options;
+    this.#onSetBack = () => events.onSetBack?.();
     while (!signal.aborted) {
       const grip = await this.#tryToTake(signal, events);
       if (grip === undefined) {
@@ -114,7 +124,7 @@ export class LeaseHolder {
 
   async #take(signal: AbortSignal, events: LeaseEvents): Promise<Grip | undefined> {
     const { api, clock, name, namespace, labels } = this.#options;
-    const lease = await api.get<Lease>(LEASES, { name, namespace }, { signal });
+    const lease = await this.#read(signal);
     const renewedMs = clock.monotonicMs();
     if (lease === undefined) {
       const metadata = { name, namespace, ...(labels === undefined ? {} : { labels }) };
@@ -192,16 +202,15 @@ export class LeaseHolder {
 
   /** A conflict may be a stranger's label or another holder; anything else is tried again until the deadline. */
   async #afterFailedRenewal(error: unknown, lease: Lease, tenure: Tenure): Promise<Lease> {
-    const { api, log, holder, name, namespace } = this.#options;
+    const { log, holder, name } = this.#options;
     if (!tenure.lost.aborted) {
       log.debug({ err: error, lease: name }, 'Lease not renewed');
     }
     if (!(error instanceof ApiError && (error.isConflict || error.isNotFound))) {
       return lease;
     }
-    const read = (signal: AbortSignal) => api.get<Lease>(LEASES, { name, namespace }, { signal });
     try {
-      const current = await this.#within(tenure.lost, read);
+      const current = await this.#within(tenure.lost, (signal) => this.#read(signal));
       if (current?.spec?.holderIdentity === holder) {
         tenure.renewSoon();
         return current;
@@ -226,11 +235,27 @@ export class LeaseHolder {
     }
   }
 
-  #write({ metadata }: Lease, spec: NonNullable<Lease['spec']>, signal: AbortSignal): Promise<Lease> {
+  async #read(signal: AbortSignal): Promise<Lease | undefined> {
+    const { api, name, namespace } = this.#options;
+    const lease = await api.get<Lease>(LEASES, { name, namespace }, { signal });
+    const version = versionOf(lease?.metadata.resourceVersion);
+    if (version !== undefined) {
+      const isOlder = version < this.#highest;
+      this.#highest = version;
+      if (isOlder) {
+        this.#onSetBack();
+      }
+    }
+    return lease;
+  }
+
+  async #write({ metadata }: Lease, spec: NonNullable<Lease['spec']>, signal: AbortSignal): Promise<Lease> {
     const { api, labels } = this.#options;
     const { uid, resourceVersion } = metadata;
     const body = { metadata: { uid, resourceVersion, ...(labels === undefined ? {} : { labels }) }, spec };
-    return api.patch<Lease>(LEASES, metadata, body, { fieldManager: FIELD_MANAGER, signal });
+    const written = await api.patch<Lease>(LEASES, metadata, body, { fieldManager: FIELD_MANAGER, signal });
+    this.#highest = versionOf(written.metadata.resourceVersion) ?? this.#highest;
+    return written;
   }
 
   #taken(previous: Lease | undefined): NonNullable<Lease['spec']> {

@@ -91,7 +91,6 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
 function accountedFor({ deps, isSynced }: ServerWork, seen: readonly SeenPool[]): ReadonlySet<string> {
   return new Set([
     ...[...deps.volumes.list(), ...deps.snapshots.list()].flatMap((stored) => idOf(stored) ?? []),
-    ...deps.memories.list().flatMap((memory) => (hasGrant(memory) ? [memory.volumeID] : [])),
     // Before the objects are known nothing can be called left over.
     ...(isSynced() ? [] : seen.flatMap(({ view }) => view?.backings.map(({ id }) => id) ?? [])),
   ]);

@@ -45,6 +45,7 @@ function aWorld() {
       },
       onLost: () => story.push(`${clock.monotonicMs()} ${holder} lost`),
       onContender: (other) => story.push(`${clock.monotonicMs()} ${holder} sees ${other}`),
+      onSetBack: () => story.push(`${holder} sees the past`),
     });
     return { door, stop, ended };
   };
@@ -112,6 +113,38 @@ test('a partitioned holder stops by itself before another begins', async () => {
   const lostMs = Number(lost?.split(' ')[0]);
   const takenMs = Number(taken?.split(' ')[0]);
   assert.ok(lostMs <= 30_001 && takenMs > lostMs && takenMs <= 20_001 + 15_000 + 2_200, story.join('; '));
+});
+
+test('a holder notices a store that was set back, once, and nobody sees the past in other changes', async () => {
+  const { clock, join, story, server } = aWorld();
+  join('a');
+  await clock.advance(1);
+  join('b');
+  await clock.advance(10_000);
+  const before = new Map(server.objects);
+  await clock.advance(30_000);
+  assert.not.ok(story.some((line) => line.includes('past')));
+  for (const [address, object] of before) {
+    server.objects.set(address, object);
+  }
+  await clock.advance(30_000);
+  assert.is(story.filter((line) => line === 'a sees the past').length, 1);
+});
+
+test('a leader whose store was set back is lost, and starts afresh', async () => {
+  const { clock, server } = aWorld();
+  const times = { leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
+  const options = { api: server.door().api, ...REF, ...times, holder: 'a', clock, log: silentLog };
+  const stop = new AbortController();
+  const outcome = runLeader(options, stop.signal, (leading) => clock.sleep(1e9, leading).catch(() => {}));
+  await clock.advance(10_000);
+  const before = new Map(server.objects);
+  await clock.advance(10_000);
+  for (const [address, object] of before) {
+    server.objects.set(address, object);
+  }
+  await clock.advance(30_000);
+  assert.is(await outcome, 'lost');
 });
 
 test('a returning holder finds the other one and waits', async () => {

@@ -136,6 +136,15 @@ export class ApiServer {
     this.breakWatches();
   }
 
+  /** As when the same address leads to another cluster. */
+  becomeCluster(uid: string): void {
+    const known = this.find<Stored>(NAMESPACES, { name: 'kube-system' });
+    if (known !== undefined) {
+      this.#store(NAMESPACES, known, { ...known, metadata: { ...known.metadata, uid } });
+    }
+    this.breakWatches();
+  }
+
   breakWatches(): void {
     this.#endWatches(new Error('the other side closed'));
   }

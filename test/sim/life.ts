@@ -44,7 +44,7 @@ export class Life {
         }
       });
     this.clock = {
-      now: () => clock.now(),
+      now: () => new Date(clock.now().getTime() + world.skewMs(name)),
       monotonicMs: () => clock.monotonicMs(),
       after,
       sleep: sleeping(after),

@@ -343,6 +343,13 @@ export class World {
     return this.lostAnswers > 0 && this.random.chance(this.lostAnswers);
   }
 
+  /** How far the wall clock of a process is off. */
+  readonly skews = new Map<string, number>();
+
+  skewMs(process: string): number {
+    return this.skews.get(process) ?? 0;
+  }
+
   isReachable(from: string, address: string): boolean {
     const server = this.servers.find((one) => one.address === address);
     return server?.isUp === true && !this.#cuts.has(`${from} ${server.name}`);
