@@ -8,6 +8,7 @@ import { openPools } from '../../node-agent/pools.ts';
 import { bind } from '../../node-agent/profiles/bind.ts';
 import { loadProfile } from '../../node-agent/profiles/load.ts';
 import type { Program } from '../../node-agent/program.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 const test = suite('the pools of a server');
 
@@ -23,6 +24,7 @@ test('another pool in the place is missed in the run that learnt the first one, 
   const run = async () => ({ exitCode: 0, stdout: '', stderr: '' });
   const program = {
     files: hostFiles,
+    clock: systemClock,
     clusterID: 'c',
     config: { stateDir: dir },
     bindRole: async () => bind(profile, { run, files: hostFiles, params }),
