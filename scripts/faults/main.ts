@@ -13,7 +13,8 @@ import type { Task } from './worker.ts';
 const CHUNK = 25;
 const whole = (text: string, option: string): number => {
   if (!/^\d+$/.test(text)) {
-    throw new Error(`--${option} takes a whole number, not ${text}`);
+    console.error(`--${option} takes a whole number, not ${text}`);
+    process.exit(2);
   }
   return Number(text);
 };
