@@ -280,7 +280,8 @@ const ZEROES = Buffer.alloc(BLOCK_BYTES);
 
 const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 
-const matcher = (segment: string): RegExp =>
+/** A segment of a pattern, in which `*` stands for anything. */
+export const matcher = (segment: string): RegExp =>
   new RegExp(`^${segment.split('*').map(literal).join('.*')}$`, 's');
 
 /**

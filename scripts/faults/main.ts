@@ -36,6 +36,9 @@ const titleOf = (task: Task): string =>
     : `histories ${task.first} to ${task.last}`;
 
 const run = async (tasks: readonly Task[]): Promise<Tried> => {
+  console.log(
+    `# ${tasks.length} parts, ${availableParallelism()} at a time; each takes up to some minutes and is told when it ends`,
+  );
   const waiting = [...tasks];
   const failures: string[] = [];
   let passed = 0;

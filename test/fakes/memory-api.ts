@@ -94,7 +94,9 @@ export class MemoryApi {
   }
 }
 
-const addressOf = (resource: Resource, ref: Ref): string => `${resource.plural} ${keyOf({ metadata: ref })}`;
+/** Where an object is kept, among those of all kinds. */
+export const addressOf = (resource: Resource, ref: Ref): string =>
+  `${resource.plural} ${keyOf({ metadata: ref })}`;
 
 /** RFC 7386. */
 export function mergePatched(target: unknown, patch: unknown): unknown {

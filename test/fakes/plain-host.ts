@@ -1,7 +1,7 @@
 // A host as the checks of its settings see it: texts, links and directories by path, and what each command says.
 import { CommandNotFound, type RunCommand } from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
-import { MemoryTree } from './tree.ts';
+import { failure, MemoryTree } from './tree.ts';
 
 export interface PlainHost {
   readonly texts?: Readonly<Record<string, string>>;
@@ -11,9 +11,6 @@ export interface PlainHost {
 }
 
 export type Said = string | { readonly exitCode: number; readonly stdout?: string; readonly stderr?: string };
-
-const failure = (code: string, path: string): Error =>
-  Object.assign(new Error(`${code}: '${path}'`), { code });
 
 const answer = (said: Said) =>
   typeof said === 'string' ? { exitCode: 0, stdout: said, stderr: '' } : { stdout: '', stderr: '', ...said };

@@ -2,7 +2,13 @@
 // Linux. Nothing here waits for a real disk, so what runs over it is the same each time.
 import { createHash } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
-import type { ByteRange, CopiedRange, FileStat, Files } from '../../node-agent/exec/files.ts';
+import {
+  type ByteRange,
+  type CopiedRange,
+  type FileStat,
+  type Files,
+  matcher,
+} from '../../node-agent/exec/files.ts';
 
 export const MIB = 1024n * 1024n;
 
@@ -212,7 +218,7 @@ export class MemoryTree {
     let wild = false;
     for (const segment of partsOf(pattern)) {
       if (segment.includes('*')) {
-        const matches = new RegExp(`^${segment.split('*').map(literal).join('.*')}$`, 's');
+        const matches = matcher(segment);
         const below = (path: string): readonly string[] => {
           const node = this.#find(path, true);
           if (node?.kind !== 'directory') {
@@ -279,7 +285,6 @@ export class MemoryTree {
 
 const partsOf = (path: string): readonly string[] => path.split('/').filter((part) => part !== '');
 const nameOf = (path: string): string => partsOf(path).at(-1) ?? '';
-const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
 
 const wordsOf = (device: Device, path: string, { offset, length }: ByteRange): readonly string[] => {
   if (offset + length > device.sizeBytes) {

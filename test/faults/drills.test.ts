@@ -3,9 +3,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Attachment } from '../../api/attachment.ts';
 import type { Hypervisor, VolumeServer } from '../../api/hosts.ts';
+import { uuidFrom } from '../../api/ids.ts';
 import { ATTACHMENTS, HYPERVISORS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import { uuidOf } from '../sim/api-server.ts';
 import { isHeartbeat } from '../sim/life.ts';
 import {
   attach,
@@ -44,8 +44,6 @@ const performAll = async (world: World, ...steps: readonly Step[]): Promise<void
   }
 };
 
-const nothingLeft = (world: World) =>
-  world.until('nothing is left', () => world.leftOver() === undefined, 600_000);
 const idOf = (world: World, name: string): string =>
   world.api.find<Volume>(VOLUMES, { name, namespace: NAMESPACE })?.status?.volumeID ?? '';
 
@@ -62,7 +60,7 @@ test('the store is set back to when the volume was attached elsewhere: there it 
     await world.until('it is where the restored store wants it', wanted, 600_000);
     world.expectTruth();
     await performAll(world, together(detach('db', 'vm-a'), removeVolume('db')));
-    await nothingLeft(world);
+    await world.untilNothingLeft(600_000);
   }));
 
 test('the store is set back to before there was a volume: its data and its disk stay, and are told of', () =>
@@ -93,7 +91,7 @@ test('hosts that find another cluster at the old address do nothing', () =>
   inWorlds(async (world) => {
     await performAll(world, create('db'), attach('db', 'vm-a'));
     const id = idOf(world, 'db');
-    world.api.becomeCluster(uuidOf('another cluster'));
+    world.api.becomeCluster(uuidFrom('another cluster'));
     for (const host of world.hosts) {
       world.kill(host.name);
     }
@@ -138,7 +136,7 @@ test('a hypervisor that is cut off and fenced: its volume goes on elsewhere, and
     change(world, HYPERVISORS, 'h1', { fenced: false });
     await performAll(world, detach('db', 'vm-b'), attach('db', 'vm-a'));
     await performAll(world, together(detach('db', 'vm-a'), removeVolume('db')));
-    await nothingLeft(world);
+    await world.untilNothingLeft(600_000);
   }));
 
 test('clocks that are hours off matter to nobody', () =>
@@ -154,7 +152,7 @@ test('clocks that are hours off matter to nobody', () =>
     const [attachment] = world.api.all<Attachment>(ATTACHMENTS);
     assert.is(attachment?.metadata.name, 'db-vm-b');
     await performAll(world, together(detach('db', 'vm-b'), removeVolume('db')));
-    await nothingLeft(world);
+    await world.untilNothingLeft(600_000);
   }));
 
 test.run();

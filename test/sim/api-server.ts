@@ -1,10 +1,10 @@
 // An API server in memory: resourceVersions, generations, defaults of our schemas, finalizers, the status subresource, lists, and watches that
 // lag, break, expire and say nothing. What it does is checked against the real one by test/integration/simulated-api.test.ts.
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
-import { type KubeObject, keyOf, type Resource } from '../../api/object.ts';
+import { uuidFrom } from '../../api/ids.ts';
+import type { KubeObject, Resource } from '../../api/object.ts';
 import { GROUP, NAMESPACES } from '../../api/resources.ts';
 import type {
   Api,
@@ -19,7 +19,7 @@ import type {
 import type { Clock } from '../../runtime/clock.ts';
 import { ApiError } from '../../runtime/errors.ts';
 import { diffMerge } from '../../runtime/patch.ts';
-import { mergePatched } from '../fakes/memory-api.ts';
+import { addressOf, mergePatched } from '../fakes/memory-api.ts';
 
 type Json = Record<string, unknown>;
 export type Stored = KubeObject & { readonly spec?: Json; readonly status?: Json };
@@ -49,7 +49,6 @@ export interface Line {
 const CRDS = path.join(import.meta.dirname, '../../crds');
 const BOOKMARK_MS = 60_000;
 const kindsWithStatus = (resource: Resource): boolean => resource.group === GROUP;
-const addressOf = (resource: Resource, ref: Ref): string => `${resource.plural} ${keyOf({ metadata: ref })}`;
 
 interface Schema {
   readonly default?: unknown;
@@ -97,8 +96,6 @@ export class ApiServer {
   readonly #births = new Map<string, number>();
   #revision = 100;
   #compactedUpTo = 0;
-  /** By kind: how many requests changed something. */
-  readonly writes = new Map<string, number>();
 
   constructor(clock: Clock, clusterID: string) {
     this.#clock = clock;
@@ -178,7 +175,8 @@ export class ApiServer {
     this.#births.set(address, births);
     const metadata = {
       ...draft.metadata,
-      uid: uuidOf(`${address} ${births}`),
+      // The same object of the same world has the same UID, whatever happened before.
+      uid: uuidFrom(`${address} ${births}`),
       creationTimestamp: this.#clock.now().toISOString(),
       ...(kindsWithStatus(resource) ? { generation: 1 } : {}),
     };
@@ -289,7 +287,6 @@ export class ApiServer {
   }
 
   #announce(change: Omit<Change, 'revision' | 'atMs'>): void {
-    this.writes.set(change.plural, (this.writes.get(change.plural) ?? 0) + 1);
     this.#changes.push({ ...change, revision: this.#revision, atMs: this.#clock.monotonicMs() });
     for (const connection of this.#connections) {
       connection.wake();
@@ -480,12 +477,6 @@ const bookmark = (resourceVersion: string, annotations: Record<string, string> =
   type: 'BOOKMARK',
   object: { apiVersion: '', kind: '', metadata: { name: '', uid: '', resourceVersion, annotations } },
 });
-
-/** The same object of the same world has the same UID, whatever happened before. */
-export const uuidOf = (text: string): string => {
-  const hex = createHash('sha256').update(text).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-};
 
 /** The gist of a patch, for stories. */
 const shown = (body: object): string => {

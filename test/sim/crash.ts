@@ -96,8 +96,7 @@ const walk = async (world: World, { steps }: Workflow): Promise<readonly (readon
     world.expectTruth();
     ends.push(fingerprint(world));
   }
-  await world.until('nothing is left', () => world.leftOver() === undefined, 120_000);
-  world.expectNothingLeft();
+  await world.untilNothingLeft(120_000);
   return ends;
 };
 

@@ -1,5 +1,6 @@
 // Guests that write to their disks and flush, and remember what was acknowledged: what a disk shows must be that, or something whose
 // answer is still out.
+import { type Device, MIB } from '../fakes/tree.ts';
 import type { World } from './world.ts';
 
 interface Block {
@@ -51,6 +52,10 @@ export interface Disk {
   readonly vm: string;
   readonly device: string;
   readonly volumeID: string;
+  /** Of this life of the VM. */
+  readonly domainID: number;
+  /** Undefined until its guest has taken it. */
+  readonly backing: Device | undefined;
 }
 
 export class Guests {
@@ -80,7 +85,8 @@ export class Guests {
       (isUp ? xen.domains : []).flatMap(({ name: vm, id }) =>
         xen.disks(vm).flatMap((device) => {
           const volumeID = xen.volumeOf(id, device);
-          return volumeID === undefined ? [] : [{ host, vm, device, volumeID }];
+          const backing = xen.disk(vm, device);
+          return volumeID === undefined ? [] : [{ host, vm, device, volumeID, domainID: id, backing }];
         }),
       ),
     );
@@ -99,16 +105,15 @@ export class Guests {
   tick(): void {
     const alive = new Set<string>();
     for (const disk of this.disks) {
-      const host = this.#world.hypervisors.find(({ name }) => name === disk.host);
-      const key = `${disk.host} ${host?.xen.domain(disk.vm).id} ${disk.device} ${disk.volumeID}`;
+      const key = `${disk.host} ${disk.domainID} ${disk.device} ${disk.volumeID}`;
       alive.add(key);
-      const device = host?.xen.disk(disk.vm, disk.device);
-      if (device === undefined) {
+      const { backing } = disk;
+      if (backing === undefined) {
         continue;
       }
       const waiting = this.#waiting.get(key) ?? [];
       this.#waiting.set(key, waiting);
-      const mebibytes = Number(device.sizeBytes / (1024n * 1024n));
+      const mebibytes = Number(backing.sizeBytes / MIB);
       if (this.isWriting && waiting.length === 0 && mebibytes > 0) {
         this.#words += 1;
         const write = {
@@ -120,18 +125,14 @@ export class Guests {
         block.ever.add(write.word);
         waiting.push(write);
       }
-      this.#send(disk, device, waiting);
+      this.#send(disk, backing, waiting);
     }
     for (const key of [...this.#waiting.keys()].filter((one) => !alive.has(one))) {
       this.#waiting.delete(key);
     }
   }
 
-  #send(
-    { volumeID, vm, host }: Disk,
-    device: { read(at: number): string; write(at: number, word: string): void },
-    waiting: Write[],
-  ): void {
+  #send({ volumeID, vm, host }: Disk, device: Device, waiting: Write[]): void {
     const journal = this.journal(volumeID);
     for (let write = waiting[0]; write !== undefined; write = waiting[0]) {
       try {

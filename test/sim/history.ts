@@ -8,13 +8,12 @@ import { isDeleting, type Volume } from '../../api/volume.ts';
 import { isReady } from './judge.ts';
 import { Random } from './random.ts';
 import { begin, change, find, isHeard, make, NAMESPACE, remove } from './workflows.ts';
-import { Broken, World } from './world.ts';
+import { Broken, LEAST_LAG_MS, World } from './world.ts';
 
-/** Something that happens at a time, and for faults: for how long. */
+/** Something that happens at a time. */
 export interface Happening {
   readonly atMs: number;
   readonly what: string;
-  readonly isFault: boolean;
   readonly happen: (world: World) => void;
 }
 
@@ -107,7 +106,18 @@ const USERS: readonly [Maker, ...Maker[]] = [
   },
 ];
 
-const during = (world: World, ms: number, end: () => void): void => void world.clock.after(ms, end);
+/** Begins, and ends by itself. */
+const lasting = (
+  what: string,
+  ms: number,
+  [begins, ends]: readonly [(world: World) => void, (world: World) => void],
+): ReturnType<Maker> => ({
+  what: `${what} for ${ms} ms`,
+  happen: (world) => {
+    begins(world);
+    world.clock.after(ms, () => ends(world));
+  },
+});
 
 const FAULTS: readonly [Maker, ...Maker[]] = [
   (random) => {
@@ -132,20 +142,15 @@ const FAULTS: readonly [Maker, ...Maker[]] = [
       happen: (world) => {
         if (world.host(host).isUp) {
           world.powerOff(host);
-          during(world, ms, () => world.powerOn(host));
+          world.clock.after(ms, () => world.powerOn(host));
         }
       },
     };
   },
   (random) => {
     const [host, ms] = [random.pick(HOSTS), random.between(2_000, 120_000)];
-    return {
-      what: `${host} does not reach the API server for ${ms} ms`,
-      happen: (world) => {
-        world.cutFromApi(host, true);
-        during(world, ms, () => world.cutFromApi(host, false));
-      },
-    };
+    const cut = (isCut: boolean) => (world: World) => world.cutFromApi(host, isCut);
+    return lasting(`${host} does not reach the API server`, ms, [cut(true), cut(false)]);
   },
   (random) => {
     const [server, hypervisor, ms] = [
@@ -153,65 +158,32 @@ const FAULTS: readonly [Maker, ...Maker[]] = [
       random.pick(['h1', 'h2'] as const),
       random.between(2_000, 120_000),
     ];
-    return {
-      what: `no wire between ${hypervisor} and ${server} for ${ms} ms`,
-      happen: (world) => {
-        world.cut(hypervisor, server, true);
-        during(world, ms, () => world.cut(hypervisor, server, false));
-      },
-    };
+    const cut = (isCut: boolean) => (world: World) => world.cut(hypervisor, server, isCut);
+    return lasting(`no wire between ${hypervisor} and ${server}`, ms, [cut(true), cut(false)]);
   },
   (random) => {
     const ms = random.between(1_000, 90_000);
-    return {
-      what: `the API server is down for ${ms} ms`,
-      happen: (world) => {
-        world.isApiUp = false;
-        world.api.breakWatches();
-        during(world, ms, () => {
-          world.isApiUp = true;
-        });
-      },
-    };
+    const turn = (isUp: boolean) => (world: World) => world.turnApi(isUp);
+    return lasting('the API server is down', ms, [turn(false), turn(true)]);
   },
   () => ({ what: 'all watches break', happen: (world) => world.api.breakWatches() }),
   () => ({ what: 'all watches fall silent', happen: (world) => world.api.freezeWatches() }),
   () => ({ what: 'all watches expire', happen: (world) => world.api.compact() }),
   (random) => {
     const [lag, ms] = [random.between(500, 20_000), random.between(5_000, 60_000)];
-    return {
-      what: `watches are up to ${lag} ms late for ${ms} ms`,
-      happen: (world) => {
-        world.mostLagMs = lag;
-        during(world, ms, () => {
-          world.mostLagMs = 20;
-        });
-      },
-    };
+    const set = (mostLagMs: number) => (world: World) => void Object.assign(world, { mostLagMs });
+    return lasting(`watches are up to ${lag} ms late`, ms, [set(lag), set(LEAST_LAG_MS)]);
   },
   (random) => {
     const ms = random.between(2_000, 30_000);
-    return {
-      what: `a third of the answers to writes is lost for ${ms} ms`,
-      happen: (world) => {
-        world.lostAnswers = 1 / 3;
-        during(world, ms, () => {
-          world.lostAnswers = 0;
-        });
-      },
-    };
+    const set = (lostAnswers: number) => (world: World) => void Object.assign(world, { lostAnswers });
+    return lasting('a third of the answers to writes is lost', ms, [set(1 / 3), set(0)]);
   },
   (random) => {
     const [share, ms] = [random.pick([0.05, 0.2, 0.5] as const), random.between(2_000, 30_000)];
-    return {
-      what: `${share * 100} % of the commands lie, fail or hang for ${ms} ms`,
-      happen: (world) => {
-        world.commandFaults.share = share;
-        during(world, ms, () => {
-          world.commandFaults.share = 0;
-        });
-      },
-    };
+    const set = (struck: number) => (world: World) =>
+      void Object.assign(world.commandFaults, { share: struck });
+    return lasting(`${share * 100} % of the commands lie, fail or hang`, ms, [set(share), set(0)]);
   },
   (random) => {
     const [host, ms] = [random.pick(['h1', 'h2'] as const), random.between(10_000, 120_000)];
@@ -220,7 +192,7 @@ const FAULTS: readonly [Maker, ...Maker[]] = [
       happen: (world) => {
         if (world.api.find(HYPERVISORS, { name: host }) !== undefined) {
           change(world, HYPERVISORS, host, { fenced: true });
-          during(world, ms, () => change(world, HYPERVISORS, host, { fenced: false }));
+          world.clock.after(ms, () => change(world, HYPERVISORS, host, { fenced: false }));
         }
       },
     };
@@ -236,9 +208,8 @@ export const historyOf = (seed: number): readonly Happening[] => {
   const random = new Random(seed);
   const count = random.between(6, 26);
   const happenings = Array.from({ length: count }, (): Happening => {
-    const isFault = random.chance(0.45);
-    const maker = random.pick(isFault ? FAULTS : USERS);
-    return { atMs: random.between(0, LENGTH_MS), isFault, ...maker(random) };
+    const maker = random.pick(random.chance(0.45) ? FAULTS : USERS);
+    return { atMs: random.between(0, LENGTH_MS), ...maker(random) };
   });
   return happenings.toSorted((one, other) => one.atMs - other.atMs);
 };
@@ -289,18 +260,17 @@ const isSettled = (world: World): boolean => {
   const attachments = world.api.all<Attachment>(ATTACHMENTS).filter((one) => !isDeleting(one));
   const isServed = ({ metadata }: KubeObject): boolean => {
     const wanting = attachments.filter(({ spec }) => spec.volumeRef.name === metadata.name);
-    return wanting.length === 0 || wanting.filter((one) => isReady(one as never)).length === 1;
+    return wanting.length === 0 || wanting.filter((one) => isReady(one)).length === 1;
   };
   return (
     volumes.every(
-      (volume) =>
-        isDeleting(volume) || hasNoSource(world, volume) || (isReady(volume as never) && isServed(volume)),
+      (volume) => isDeleting(volume) || hasNoSource(volume) || (isReady(volume) && isServed(volume)),
     ) && world.api.all<Attachment>(ATTACHMENTS).every((one) => !isDeleting(one))
   );
 };
 
 /** It waits for a source that nobody has made, or that is in use for good. */
-const hasNoSource = (_world: World, { spec, status }: Volume): boolean =>
+const hasNoSource = ({ spec, status }: Volume): boolean =>
   spec.source !== undefined && status?.backend?.everProvisioned !== true;
 
 const clear = async (world: World): Promise<void> => {
@@ -311,8 +281,7 @@ const clear = async (world: World): Promise<void> => {
       remove(world, resource, metadata.name);
     }
   }
-  await world.until('nothing is left', () => world.leftOver() === undefined, CONVERGE_MS);
-  world.expectNothingLeft();
+  await world.untilNothingLeft(CONVERGE_MS);
 };
 
 /** Leaves out what the failure does not need. */

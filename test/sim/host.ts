@@ -1,8 +1,14 @@
 // What all simulated hosts have in common.
-import type { RunCommand } from '../../node-agent/exec/command.ts';
+
+import { uuidFrom } from '../../api/ids.ts';
+import {
+  type Command,
+  CommandNotFound,
+  type CommandOutput,
+  type RunCommand,
+} from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
 import type { MemoryTree } from '../fakes/tree.ts';
-import { uuidOf } from './api-server.ts';
 
 export const STATE = '/var/lib/vbs';
 export const MACHINE_ID = '/etc/machine-id';
@@ -21,10 +27,15 @@ export interface Host {
   powerOff(): void;
 }
 
+export const said = async (stdout: string): Promise<CommandOutput> => ({ exitCode: 0, stdout, stderr: '' });
+
+export const notInstalled = ({ file }: Command): Promise<never> =>
+  Promise.reject(new CommandNotFound(file, 'did not start (ENOENT)'));
+
 export const bootOn = (host: Host): void => {
   host.boots += 1;
   host.isUp = true;
   host.tree.put(MACHINE_ID, `${host.name}\n`);
-  host.tree.put(BOOT_ID, `${uuidOf(`${host.name} boot ${host.boots}`)}\n`);
+  host.tree.put(BOOT_ID, `${uuidFrom(`${host.name} boot ${host.boots}`)}\n`);
   host.tree.makeDirectory(`${STATE}/tmp`);
 };

@@ -1,10 +1,10 @@
 // A hypervisor of the simulated world: Xen with its domains, and the kernel's initiator.
-import { CommandNotFound, type RunCommand } from '../../node-agent/exec/command.ts';
+import { uuidFrom } from '../../api/ids.ts';
+import type { RunCommand } from '../../node-agent/exec/command.ts';
 import { FakeOpenIscsi, type Login, type Remote } from '../fakes/open-iscsi.ts';
 import { MemoryTree } from '../fakes/tree.ts';
 import { XenHost } from '../fakes/xen/xl.ts';
-import { uuidOf } from './api-server.ts';
-import { bootOn, type Host } from './host.ts';
+import { bootOn, type Host, notInstalled, said } from './host.ts';
 
 export class HypervisorHost implements Host {
   readonly name: string;
@@ -45,7 +45,7 @@ export class HypervisorHost implements Host {
     bootOn(this);
     this.tree.remove('/dev/vbs');
     for (const vm of this.vms) {
-      this.xen.add(vm, uuidOf(`vm ${vm}`));
+      this.xen.add(vm, uuidFrom(`vm ${vm}`));
     }
   }
 
@@ -80,9 +80,7 @@ export class HypervisorHost implements Host {
       case 'blockdev':
         return this.iscsi.run(command, signal);
       default:
-        return Promise.reject(new CommandNotFound(command.file, 'did not start (ENOENT)'));
+        return notInstalled(command);
     }
   };
 }
-
-const said = async (stdout: string) => ({ exitCode: 0, stdout, stderr: '' });

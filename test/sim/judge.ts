@@ -1,31 +1,28 @@
 // The promises of design, as statements about what is really there: on disks, at targets, in VMs, and in what the status says of it.
 import type { Attachment } from '../../api/attachment.ts';
+import { type Condition, findCondition } from '../../api/conditions.ts';
+import type { KubeObject } from '../../api/object.ts';
 import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
 import { isDeleting, type Snapshot, type Volume } from '../../api/volume.ts';
+import type { Disk } from './guests.ts';
 import { STATE } from './host.ts';
 import type { ServerHost } from './server-host.ts';
 import type { World } from './world.ts';
 
-const IQN = /:(?<id>(?:vol|snap)[0-9a-f]+)$/;
+const IQN = /:(?:vol|snap)[0-9a-f]+$/;
 const FINAL = /^(?:vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
 const OURS = /^(?:vol|snap)[0-9a-f]/;
 /** What LVM's disks hold before anybody writes to them. */
 const OLD = 'old';
 
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason?: string;
-  readonly message?: string;
+export const readyOf = (object: KubeObject | undefined): Condition | undefined =>
+  findCondition((object as WithConditions | undefined)?.status?.conditions, 'Ready');
+
+interface WithConditions {
+  readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
-export const conditionOf = (
-  object: { readonly status?: { readonly conditions?: readonly Condition[] } } | undefined,
-  type: string,
-): Condition | undefined => object?.status?.conditions?.find((one) => one.type === type);
-
-export const isReady = (object: Parameters<typeof conditionOf>[0]): boolean =>
-  conditionOf(object, 'Ready')?.status === 'True';
+export const isReady = (object: KubeObject | undefined): boolean => readyOf(object)?.status === 'True';
 
 export class Judge {
   readonly #world: World;
@@ -49,11 +46,8 @@ export class Judge {
 
   /** In two VMs, with a way to its bytes from both; also of one host, whose initiator is one. */
   #twoDisks(): string | undefined {
-    const { guests, hypervisors } = this.#world;
-    const alive = guests.disks.filter(({ host, vm, device }) => {
-      const disk = hypervisors.find(({ name }) => name === host)?.xen.disk(vm, device);
-      return disk !== undefined && canRead(disk);
-    });
+    const { guests } = this.#world;
+    const alive = guests.disks.filter(canRead);
     const twice = alive.find(
       (disk, index) => alive.findIndex(({ volumeID }) => volumeID === disk.volumeID) < index,
     );
@@ -118,7 +112,7 @@ export class Judge {
   #lieOfVolume(volume: Volume): string | undefined {
     const { volumeID = '', server } = volume.status ?? {};
     const words = this.#world.servers.find(({ name }) => name === server)?.words(volumeID);
-    return isReady(volume as never) && words === undefined
+    return isReady(volume) && words === undefined
       ? `${volume.metadata.name} is Ready, and there is no ${volumeID} on ${server}`
       : undefined;
   }
@@ -127,10 +121,8 @@ export class Judge {
     const { volumeID, hypervisor } = attachment.status ?? {};
     const { name } = attachment.metadata;
     const disk = this.#world.guests.disks.find((one) => one.volumeID === volumeID && one.host === hypervisor);
-    const host = this.#world.hypervisors.find((one) => one.name === hypervisor);
-    const device = disk && host?.xen.disk(disk.vm, disk.device);
-    const works = device !== undefined && canRead(device);
-    return isReady(attachment as never) === works
+    const works = disk !== undefined && canRead(disk);
+    return isReady(attachment) === works
       ? undefined
       : `${name} is ${works ? 'not Ready, and' : 'Ready, and no'} disk of it works in a VM of ${hypervisor}`;
   }
@@ -175,10 +167,9 @@ export class Judge {
   }
 }
 
-const canRead = (device: { read(at: number): string }): boolean => {
+const canRead = ({ backing }: Disk): boolean => {
   try {
-    device.read(0);
-    return true;
+    return backing?.read(0) !== undefined;
   } catch {
     return false;
   }

@@ -10,7 +10,7 @@ import { loadProfile, type Profile } from '../../node-agent/profiles/load.ts';
 import type { RoleName } from '../../node-agent/profiles/vocabulary.ts';
 import { runHost } from '../../node-agent/run.ts';
 import { ApiError } from '../../runtime/errors.ts';
-import type { Log } from '../../runtime/log.ts';
+import { silentLog as log } from '../../runtime/log.ts';
 import { Metrics } from '../../runtime/metrics.ts';
 import { VG } from '../fakes/lvm.ts';
 import type { Line } from './api-server.ts';
@@ -144,7 +144,7 @@ const configFor = (host: Host): AgentConfig => {
 };
 
 /** Ends when it is told to stop; what is dead never ends. */
-export const agentOn = async (host: Host, life: Life, world: World, log: Log): Promise<void> => {
+export const agentOn = async (host: Host, life: Life, world: World): Promise<void> => {
   const files = filesOn(host, life);
   const run = runOn(host, life, world);
   const locks = createLocks();
@@ -162,7 +162,7 @@ export const agentOn = async (host: Host, life: Life, world: World, log: Log): P
   await runHost(around, life.stop.signal);
 };
 
-export const controllerIn = async (life: Life, world: World, log: Log): Promise<void> => {
+export const controllerIn = async (life: Life, world: World): Promise<void> => {
   const { run } = createController({
     config: {
       namespace: 'vbs-system',

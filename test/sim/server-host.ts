@@ -1,12 +1,12 @@
 // A volume server of the simulated world: logical volumes of one volume group, exported by the kernel's target.
-import { CommandNotFound, type RunCommand } from '../../node-agent/exec/command.ts';
+import type { RunCommand } from '../../node-agent/exec/command.ts';
 import { FakeConfigfs } from '../fakes/configfs.ts';
 import { type FakeLv, FakeLvm, VG } from '../fakes/lvm.ts';
 import { type Device, failure, MemoryTree } from '../fakes/tree.ts';
-import { bootOn, type Host } from './host.ts';
+import { bootOn, type Host, notInstalled, said } from './host.ts';
 
 const DEV = `/dev/${VG}`;
-export const POOL_ID = '11111111-2222-4333-8444-555555555555';
+const POOL_ID = '11111111-2222-4333-8444-555555555555';
 
 export class ServerHost implements Host {
   readonly name: string;
@@ -75,7 +75,7 @@ export class ServerHost implements Host {
       default:
         return /^(?:lv|vg)/.test(command.file)
           ? this.#onVolumes(() => this.lvm.run(command, signal))
-          : Promise.reject(new CommandNotFound(command.file, 'did not start (ENOENT)'));
+          : notInstalled(command);
     }
   };
 
@@ -131,5 +131,3 @@ export class ServerHost implements Host {
     return device;
   }
 }
-
-const said = async (stdout: string) => ({ exitCode: 0, stdout, stderr: '' });

@@ -10,7 +10,7 @@ import {
   VOLUME_SERVERS,
   VOLUMES,
 } from '../../api/resources.ts';
-import { conditionOf, isReady } from './judge.ts';
+import { isReady, readyOf } from './judge.ts';
 import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
@@ -43,8 +43,7 @@ export const remove = (world: World, resource: Resource, name: string): void => 
 };
 export const find = (world: World, resource: Resource, name: string): KubeObject | undefined =>
   world.api.find(resource, at(name));
-const ready = (resource: Resource, name: string) => (world: World) =>
-  isReady(find(world, resource, name) as never);
+const ready = (resource: Resource, name: string) => (world: World) => isReady(find(world, resource, name));
 const gone = (resource: Resource, name: string) => (world: World) =>
   find(world, resource, name) === undefined;
 
@@ -80,7 +79,7 @@ export const grow = (volume: string, mebibytes: number): Step => ({
   do: (world) => change(world, VOLUMES, volume, { size: `${mebibytes}Mi` }),
   isDone: (world) => {
     const found = world.api.find<KubeObject & { status?: { capacity?: string } }>(VOLUMES, at(volume));
-    return isReady(found as never) && found?.status?.capacity === `${mebibytes}Mi`;
+    return isReady(found) && found?.status?.capacity === `${mebibytes}Mi`;
   },
 });
 export const removeVolume = (name: string): Step => ({
@@ -151,7 +150,7 @@ export const begin = async (world: World): Promise<void> => {
   make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
   const areReady = () => {
     const hosts = [...world.api.all(HYPERVISORS), ...world.api.all(VOLUME_SERVERS)];
-    return hosts.length === world.hosts.length && hosts.every((host) => isReady(host as never));
+    return hosts.length === world.hosts.length && hosts.every((host) => isReady(host));
   };
   await world.until('all hosts are Ready', areReady);
 };
@@ -159,7 +158,7 @@ export const begin = async (world: World): Promise<void> => {
 /** A controller that has just started waits for a sign of life from each host. */
 export const isHeard = (world: World): boolean =>
   [VOLUMES, SNAPSHOTS, ATTACHMENTS].every((resource) =>
-    world.api.all(resource).every((object) => conditionOf(object as never, 'Ready')?.status !== 'Unknown'),
+    world.api.all(resource).every((object) => readyOf(object)?.status !== 'Unknown'),
   );
 
 export const perform = async (world: World, { what, do: act, isDone }: Step): Promise<void> => {

@@ -1,12 +1,12 @@
 // The simulated world: hosts, networks, the API server, guests that write, and the real controller and agents among them. One seed, one
 // history: time is virtual, whatever happens at once is put in an order by numbers that follow from the seed.
 import type { Hypervisor } from '../../api/hosts.ts';
+import { uuidFrom } from '../../api/ids.ts';
 import { HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { idOf, isDeleting, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
-import { type Log, silentLog } from '../../runtime/log.ts';
 import { FakeClock, settle } from '../fakes/clock.ts';
 import type { Login, Remote } from '../fakes/open-iscsi.ts';
-import { ApiServer, uuidOf } from './api-server.ts';
+import { ApiServer } from './api-server.ts';
 import { CommandFaults } from './command-faults.ts';
 import { Guests } from './guests.ts';
 import type { Host } from './host.ts';
@@ -21,7 +21,6 @@ export interface WorldOptions {
   readonly seed: number;
   readonly servers?: readonly string[];
   readonly hypervisors?: Readonly<Record<string, readonly string[]>>;
-  readonly log?: (process: string) => Log;
   /** Told of everything that happens. */
   readonly onLine?: (line: string) => void;
 }
@@ -33,6 +32,7 @@ const RESTART_MS = 3_000;
 const SESSION_LOST_MS = 45_000;
 const TICK_MS = 1_000;
 const OFF_MS = 20_000;
+export const LEAST_LAG_MS = 20;
 /** For so long nothing was wrong: every Lease was renewed meanwhile. */
 const CALM_MS = 60_000;
 /** Longer than from one look at a host to the next (observeSeconds). */
@@ -52,15 +52,13 @@ export class World {
   readonly guests: Guests;
   readonly commandFaults: CommandFaults;
   readonly story: string[] = [];
-  readonly clusterID: string;
   isApiUp = true;
   /** Largest age of what a watch tells. */
-  mostLagMs = 20;
+  mostLagMs = LEAST_LAG_MS;
   /** Of answers to writes, the share that is lost. */
   lostAnswers = 0;
   readonly #judge: Judge;
   readonly #onLine: (line: string) => void;
-  readonly #log: (process: string) => Log;
   readonly #lives = new Map<string, Life>();
   /** Processes that shall not start again. */
   readonly #kept = new Set<string>();
@@ -72,8 +70,6 @@ export class World {
     readonly end: () => void;
     cutSinceMs?: number;
   }>();
-  /** By process, what all its lives did. */
-  readonly acts = new Map<string, string[]>();
   broken: Broken | undefined;
   #actedAtMs = 0;
   #troubledAtMs = Number.NEGATIVE_INFINITY;
@@ -82,14 +78,11 @@ export class World {
     seed,
     servers = ['s1'],
     hypervisors = { h1: ['vm-a'], h2: ['vm-b'] },
-    log = () => silentLog,
     onLine = () => {},
   }: WorldOptions) {
     this.#onLine = onLine;
     this.random = new Random(seed);
-    this.#log = log;
-    this.clusterID = uuidOf('cluster');
-    this.api = new ApiServer(this.clock, this.clusterID);
+    this.api = new ApiServer(this.clock, uuidFrom('cluster'));
     const now = () => this.clock.now();
     this.servers = servers.map((name, index) => new ServerHost(name, `10.0.0.${index + 1}`, now));
     this.hypervisors = Object.entries(hypervisors).map(
@@ -209,11 +202,9 @@ export class World {
     return this.#judge.leftOver();
   }
 
-  expectNothingLeft(): void {
-    const what = this.leftOver();
-    if (what !== undefined) {
-      throw new Broken(`P5: ${what}`);
-    }
+  /** Turns time until nothing of ours is left. Throws Broken. */
+  async untilNothingLeft(limitMs: number): Promise<void> {
+    await this.until('nothing is left', () => this.leftOver() === undefined, limitMs);
   }
 
   // Processes
@@ -246,12 +237,10 @@ export class World {
     if (this.#lives.has(process) || this.#kept.has(process) || host?.isUp === false) {
       return;
     }
-    const life = new Life(this, process, () => this.#over(process, life));
-    this.acts.set(process, this.acts.get(process) ?? []);
+    const life = new Life(this, process, () => this.#over(process));
     this.#lives.set(process, life);
     this.tell(`${process} starts`);
-    const log = this.#log(process);
-    const running = host === undefined ? controllerIn(life, this, log) : agentOn(host, life, this, log);
+    const running = host === undefined ? controllerIn(life, this) : agentOn(host, life, this);
     running
       .catch((error: unknown) => {
         this.tell(`${process} ends: ${error instanceof Error ? error.message : String(error)}`);
@@ -259,8 +248,7 @@ export class World {
       .finally(() => life.kill());
   }
 
-  #over(process: string, life: Life): void {
-    this.acts.get(process)?.push(...life.acts);
+  #over(process: string): void {
     this.#lives.delete(process);
     this.clock.after(RESTART_MS, () => this.#begin(process));
   }
@@ -287,6 +275,14 @@ export class World {
     if (this.host(name).isUp) {
       this.powerOff(name);
       this.clock.after(OFF_MS, () => this.powerOn(name));
+    }
+  }
+
+  /** Connections to a server that goes down break. */
+  turnApi(isUp: boolean): void {
+    this.isApiUp = isUp;
+    if (!isUp) {
+      this.api.breakWatches();
     }
   }
 
