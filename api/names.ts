@@ -39,3 +39,9 @@ export const copyInitiatorName = (copyID: string, epoch: number, prefix: string 
 
 /** LUN 0 is tgt's controller device; disks start at 1, for every target alike. */
 export const LUN = 1;
+
+/**
+ * On namespace `kube-system`, the word of an administrator: this cluster takes the place of the one of that UID (of its `kube-system`
+ * namespace), which is lost for good. Hosts and data of that one are this one's.
+ */
+export const CONTINUES_CLUSTER = 'vbs.dev/continues-cluster';

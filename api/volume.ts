@@ -73,6 +73,10 @@ export const idOf = ({ status }: Stored): string | undefined => {
   return either.volumeID ?? either.snapshotID;
 };
 
+/** It adopts data that is there already. */
+export const isExisting = ({ status }: Stored): boolean =>
+  status?.source?.kind === 'Retained' || status?.source?.kind === 'Orphaned';
+
 /** Bytes wanted: as the spec says, and no less than is copied from its source; undefined while that is not known. */
 export function wantedBytes(stored: Stored): bigint | undefined {
   const { source } = stored.status ?? {};

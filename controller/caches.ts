@@ -15,6 +15,7 @@ import {
 import {
   backendOf,
   idOf,
+  isExisting,
   isProvisioned,
   type Snapshot,
   type Stored,
@@ -138,9 +139,9 @@ const valuesOf =
     return value === undefined ? [] : [value];
   };
 
-/** The pool in which room is promised to data that is not made yet. What is retained has its room already. */
+/** The pool in which room is promised to data that is not made yet. What exists has its room already. */
 const promisedIn = (stored: Stored): string | undefined =>
-  isPlaced(stored) && !isProvisioned(stored) && stored.status?.source?.kind !== 'Retained'
+  isPlaced(stored) && !isProvisioned(stored) && !isExisting(stored)
     ? `${stored.status?.server}/${stored.status?.pool}`
     : undefined;
 
@@ -200,6 +201,8 @@ export const placementWorld = (
   classes: caches.classes.list(),
   servers: hostViews(caches.servers, caches.heartbeats),
   reservedBytes: reservedIn(caches, keyOf(volume)),
+  holderOf: (volumeID) =>
+    caches.volumes.byIndex('volumeID', volumeID).find(({ metadata }) => metadata.uid !== volume.metadata.uid),
 });
 
 /** Bytes promised in a pool to other volumes and snapshots which are placed there and not yet provisioned. */

@@ -6,9 +6,10 @@ import { parseArgs } from 'node:util';
 import { type Api, createApi } from '../runtime/api.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { ConfigError } from '../runtime/errors.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import { createLog, type Log, silentLog } from '../runtime/log.ts';
 import { Metrics } from '../runtime/metrics.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
+import { tellHoldings } from './adopt/command.ts';
 import { binder } from './bindings.ts';
 import { type AgentConfig, loadAgentConfig } from './config.ts';
 import { enrollCommand } from './enrolment/command.ts';
@@ -81,6 +82,9 @@ const USAGE = `usage: vbs-node-agent [run] --config FILE
                                                     gives this host its identity: reads a token made by an administrator
                                                     (kubectl create token vbs-agent -n vbs-host-HOST) from FILE or standard
                                                     input, and writes the kubeconfig named in the configuration
+       vbs-node-agent adopt --config FILE [--cluster UID]
+                                                    prints what this host holds as manifests, for a cluster which takes the place
+                                                    of one whose store is lost; changes nothing
        vbs-node-agent --version
        vbs-node-agent --help
 `;
@@ -104,8 +108,20 @@ async function check(config: AgentConfig, log: Log, signal: AbortSignal): Promis
   return await checkHost({ config, bindRole, write, signal });
 }
 
+/** Under the lock of the host: a running agent changes what is read. Nothing but the manifests goes to standard output. */
+async function adopt(config: AgentConfig, clusterID: string | undefined, signal: AbortSignal): Promise<void> {
+  const bindRole = binder({ config, files, log: silentLog, metrics: new Metrics(), anyVersion: true });
+  const unlock = await lockHost(config.stateDir);
+  try {
+    process.stdout.write(await tellHoldings({ config, files, bindRole, clusterID, signal }));
+  } finally {
+    unlock();
+  }
+}
+
 const OPTIONS = {
   config: { type: 'string' },
+  cluster: { type: 'string' },
   server: { type: 'string' },
   'ca-file': { type: 'string' },
   'token-file': { type: 'string' },
@@ -130,6 +146,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   run: (config) => acting(config, runAgent),
   'prepare-pools': (config) => acting(config, preparePools),
   check: (config) => acting(config, check),
+  adopt: (config, { cluster }) => acting(config, (given, _log, signal) => adopt(given, cluster, signal)),
   enroll: async (config, values) => {
     await enrollCommand(values, { config, files, clock });
     return 0;

@@ -661,15 +661,15 @@ export interface VolumeSpec {
       name: string;
     };
     /**
-     * Retained data of a deleted Volume or Snapshot (deletionPolicy: Retain), which becomes this volume's. It is not copied: nothing is left under its old ID. For administrators: it needs the right to adopt on that VolumeServer.
+     * Retained data of a deleted Volume or Snapshot (deletionPolicy: Retain), which becomes this volume's, under an ID of its own: it is not copied, and nothing is left under its old ID. Or orphaned data of a Volume whose object is lost, which keeps its volumeID. For administrators: it needs the right to adopt on that VolumeServer.
      */
     existing?: {
       /**
-       * The VolumeServer which lists the data in status.agent.retained.
+       * The VolumeServer which lists the data in status.agent.retained or status.agent.orphans.
        */
       volumeServer: string;
       /**
-       * Its ID there, a volumeID or snapshotID. The new Volume gets another one.
+       * Its ID there, a volumeID or snapshotID. A Volume that adopts retained data gets another one.
        */
       id: string;
     };
@@ -732,7 +732,7 @@ export interface VolumeStatus {
     observedGeneration?: number;
   }[];
   /**
-   * The volume's identity everywhere: backing store, target name, SCSI serial, /dev/disk/by-id/virtio-<volumeID>. vol and 17 hex digits, from the SHA-256 of the object's UID. (writer: controller)
+   * The volume's identity everywhere: backing store, target name, SCSI serial, /dev/disk/by-id/virtio-<volumeID>. vol and 17 hex digits, from the SHA-256 of the object's UID; or that of the orphaned data it took over. (writer: controller)
    */
   volumeID?: string;
   /**
@@ -765,9 +765,9 @@ export interface VolumeStatus {
    */
   source?: {
     /**
-     * Snapshot or Volume; Retained: data of a deleted one, which is adopted and not copied.
+     * Snapshot or Volume; Retained: data of a deleted one, which is adopted and not copied; Orphaned: data of a Volume whose object is lost, which is taken over under its volumeID.
      */
-    kind: 'Snapshot' | 'Volume' | 'Retained';
+    kind: 'Snapshot' | 'Volume' | 'Retained' | 'Orphaned';
     /**
      * Its UID; none of what is retained.
      */
@@ -1217,6 +1217,41 @@ export interface VolumeServerStatus {
      * How many more there are than the list of retained data holds. Absent when it holds all.
      */
     retainedOmitted?: number;
+    /**
+     * Complete data of Volumes and Snapshots that no object accounts for, by ID, as after the loss of the API server's store. It stays as it is, and open to whom it was. A Volume with spec.source.existing takes over a volumeID listed here.
+     *
+     * @maxItems 512
+     */
+    orphans?: {
+      /**
+       * Its volumeID or snapshotID, for spec.source.existing.id.
+       */
+      id: string;
+      /**
+       * What it was of.
+       */
+      kind: 'Volume' | 'Snapshot';
+      /**
+       * The pool which holds it.
+       */
+      pool: string;
+      /**
+       * Namespace of its last owner. Absent when its tags tell none.
+       */
+      namespace?: string;
+      /**
+       * Name of its last owner. Absent when its tags tell none.
+       */
+      name?: string;
+      /**
+       * Bytes, decimal.
+       */
+      sizeBytes: string;
+    }[];
+    /**
+     * How many more there are than the list of orphans holds. Absent when it holds all.
+     */
+    orphansOmitted?: number;
     /**
      * What makes the host unfit to act. Empty when nothing does.
      *

@@ -20,7 +20,7 @@ export const RETENTION = {
   Adopting: {
     by: C,
     on: ['Provisioned'],
-    meaning: 'The server makes retained data that of this Volume.',
+    meaning: 'The server makes retained or orphaned data that of this Volume.',
     remedy: WAIT,
     waits: true,
     passesMs: STEP_MS,
@@ -28,8 +28,9 @@ export const RETENTION = {
   NotRetained: {
     by: C,
     on: ['Placed'],
-    meaning: 'The server does not list retained data of this ID: not yet, or not any more.',
-    remedy: 'see status.agent.retained of the VolumeServer; name what is listed there in a new Volume',
+    meaning: 'The server does not list retained or orphaned data of this ID: not yet, or not any more.',
+    remedy:
+      'see status.agent.retained and status.agent.orphans of the VolumeServer; name what is listed there in a new Volume',
     waits: true,
   },
   ClassMismatch: {
@@ -49,8 +50,15 @@ export const RETENTION = {
   RetainedGone: {
     by: ['S'],
     on: ['Provisioned'],
-    meaning: 'The retained data is not there any more: another Volume has adopted it, or it was taken away.',
+    meaning: 'The data to adopt is not there any more: another Volume has adopted it, or it was taken away.',
     remedy: 'delete this Volume; or bring the data back to the pool under its old ID',
     stalls: true,
+  },
+  StillOpen: {
+    by: ['S'],
+    on: ['Provisioned'],
+    meaning:
+      'Orphaned data is used as it was before its object was lost; it is taken over when nobody has it open.',
+    remedy: 'stop the instance that uses it, or take the disk out of it, when it suits you',
   },
 } as const satisfies Record<string, ReasonInfo>;

@@ -1,5 +1,5 @@
-// Where the retained data is that a Volume adopts (spec.source.existing). Pure. It goes nowhere else, and needs no room. Whether the data
-// is still there is for the server to say: of two Volumes which name it, one finds it gone.
+// Where the data is that a Volume adopts (spec.source.existing): retained, or orphaned. Pure. It goes nowhere else, and needs no room.
+// Whether the data is still there is for the server to say: of two Volumes which name it, one finds it gone.
 import { isTrue } from '../../api/conditions.ts';
 import {
   type HostView,
@@ -19,13 +19,16 @@ export interface AdoptionWorld {
   /** The class of the Volume, and whether it selects a pool. */
   readonly className: string;
   readonly selects: (pool: PoolFact) => boolean;
+  /** Another Volume which has this volumeID. */
+  readonly holderOf: (volumeID: string) => Volume | undefined;
 }
 
 type Existing = NonNullable<NonNullable<Volume['spec']['source']>['existing']>;
-type Retained = NonNullable<ServerAgent['retained']>[number];
+/** Retained or orphaned. */
+type Held = NonNullable<ServerAgent['orphans']>[number];
 
 /** The data to adopt, with its server and pool, or what it waits for. */
-export function findRetained(world: AdoptionWorld, existing: Existing): Source | Waiting {
+export function findExisting(world: AdoptionWorld, existing: Existing): Source | Waiting {
   const view = world.servers.find(({ host }) => host.metadata.name === existing.volumeServer);
   const pinned = world.volume.spec.volumeServer;
   if (pinned !== undefined && pinned !== existing.volumeServer) {
@@ -49,27 +52,28 @@ function unfit({ host, freshness }: HostView<VolumeServer>): Waiting | undefined
   if (freshness !== 'fresh') {
     return freshness === 'unknown'
       ? waiting('WaitingForHeartbeat', `waiting for the next heartbeat of ${name}`)
-      : waiting('HostSilent', `volume server ${name}, which held the retained data, does not answer`);
+      : waiting('HostSilent', `volume server ${name}, which holds the data, does not answer`);
   }
   if (host.spec?.cordoned === true) {
-    return waiting('NoPool', `volume server ${name}, which holds the retained data, is cordoned`);
+    return waiting('NoPool', `volume server ${name}, which holds the data, is cordoned`);
   }
   return isTrue(host.status?.conditions, 'HostSafe')
     ? undefined
-    : waiting('NoPool', `volume server ${name}, which holds the retained data, is not safe (HostSafe)`);
+    : waiting('NoPool', `volume server ${name}, which holds the data, is not safe (HostSafe)`);
 }
 
 function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): Source | Waiting {
   const { metadata } = server;
-  const { retained = [], retainedOmitted = 0 } = server.status?.agent ?? {};
-  const found = retained.find((one) => one.id === id);
+  const { retained = [], orphans = [] } = server.status?.agent ?? {};
+  const kept = retained.find((one) => one.id === id);
+  const found = kept ?? orphans.find((one) => one.id === id);
   if (found === undefined) {
-    const more =
-      retainedOmitted > 0 ? `, nor are ${retainedOmitted} others which its list has no room for` : '';
-    return waiting(
-      'NotRetained',
-      `${id} is not in status.agent.retained of VolumeServer ${metadata.name}${more}; another Volume may have adopted it`,
-    );
+    return unlisted(server, id);
+  }
+  const holder = world.holderOf(id);
+  if (kept === undefined && holder !== undefined) {
+    const { namespace, name } = holder.metadata;
+    return waiting('NotRetained', `${id} is the data of Volume ${namespace}/${name}`);
   }
   const pool = poolOf(server, found.pool);
   if (pool === undefined || pool.problem !== undefined) {
@@ -85,14 +89,22 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
       `${id} is in pool ${pool.name} (profile ${pool.profile}) of ${metadata.name}, which class ${world.className} does not select`,
     );
   }
-  return tooSmall(world.volume, found, pool) ?? sourceOf(found, metadata.name);
+  // Of a Snapshot it is put aside and adopted; a Volume's stays what it is.
+  const kind = kept === undefined && found.kind === 'Volume' ? 'Orphaned' : 'Retained';
+  return tooSmall(world.volume, found, pool) ?? { ...sourceOf(found, metadata.name), kind };
 }
 
-function tooSmall(
-  volume: Volume,
-  { id, sizeBytes }: Retained,
-  { extentBytes }: PoolFact,
-): Waiting | undefined {
+function unlisted({ metadata, status }: VolumeServer, id: string): Waiting {
+  const { retainedOmitted = 0, orphansOmitted = 0 } = status?.agent ?? {};
+  const omitted = retainedOmitted + orphansOmitted;
+  const more = omitted > 0 ? `, nor are ${omitted} others which its lists have no room for` : '';
+  return waiting(
+    'NotRetained',
+    `${id} is neither in status.agent.retained nor in status.agent.orphans of VolumeServer ${metadata.name}${more}; another Volume may have adopted it`,
+  );
+}
+
+function tooSmall(volume: Volume, { id, sizeBytes }: Held, { extentBytes }: PoolFact): Waiting | undefined {
   const wanted = wantedBytes(volume);
   if (wanted === undefined || roundUp(wanted, BigInt(extentBytes ?? '1')) >= BigInt(sizeBytes)) {
     return undefined;
@@ -100,12 +112,11 @@ function tooSmall(
   const least = formatBytes(BigInt(sizeBytes));
   return waiting(
     'SizeBelowSource',
-    `spec.size is below the ${least} of the retained ${id}; set ${least} or more, or leave it out`,
+    `spec.size is below the ${least} of ${id}; set ${least} or more, or leave it out`,
   );
 }
 
-const sourceOf = ({ id, pool, namespace, name, sizeBytes }: Retained, server: string): Source => ({
-  kind: 'Retained',
+const sourceOf = ({ id, pool, namespace, name, sizeBytes }: Held, server: string): Omit<Source, 'kind'> => ({
   name: name === undefined ? id : `${namespace}/${name}`,
   id,
   server,

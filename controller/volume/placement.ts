@@ -12,7 +12,7 @@ import {
   type VolumeClass,
   wantedBytes,
 } from '../../api/volume.ts';
-import { findRetained } from './adoption.ts';
+import { findExisting } from './adoption.ts';
 import { sourceOf, untilPinned } from './source.ts';
 
 export interface PlacementWorld {
@@ -23,6 +23,8 @@ export interface PlacementWorld {
   readonly source: Stored | undefined;
   /** Bytes promised in this pool to volumes which are placed and not yet provisioned. */
   readonly reservedBytes: (server: string, pool: string) => bigint;
+  /** Another Volume which has this volumeID. */
+  readonly holderOf: (volumeID: string) => Volume | undefined;
 }
 
 export type Placement =
@@ -153,14 +155,14 @@ function byFreeBytes(a: Candidate, b: Candidate): number {
 }
 
 /** Where the data is already. */
-function placeRetained(
-  { volume, servers }: PlacementWorld,
+function placeExisting(
+  { volume, servers, holderOf }: PlacementWorld,
   found: VolumeClass,
-  existing: Parameters<typeof findRetained>[1],
+  existing: Parameters<typeof findExisting>[1],
 ): Placement {
   const className = found.metadata.name;
   const selects = (pool: PoolFact) => matches(pool, found);
-  const source = findRetained({ volume, servers, className, selects }, existing);
+  const source = findExisting({ volume, servers, holderOf, className, selects }, existing);
   return source.kind === 'waiting'
     ? source
     : { kind: 'placed', className, server: source.server, pool: source.pool, source };
@@ -173,7 +175,7 @@ export function place(world: PlacementWorld): Placement {
     return chosen;
   }
   const { existing } = world.volume.spec.source ?? {};
-  return existing === undefined ? placeNew(world, chosen) : placeRetained(world, chosen, existing);
+  return existing === undefined ? placeNew(world, chosen) : placeExisting(world, chosen, existing);
 }
 
 function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {

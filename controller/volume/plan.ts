@@ -160,7 +160,9 @@ function planPlacement(world: VolumeWorld): VolumePlan {
   }
   const { className, server, pool, source } = placement;
   const epoch = (world.volume.status?.placement?.epoch ?? 0) + 1;
-  const volumeID = world.volume.status?.volumeID ?? world.volumeID;
+  // Data whose object is lost keeps its ID: it may be open under it, and guests know it by that.
+  const taken = source?.kind === 'Orphaned' ? source.id : undefined;
+  const volumeID = world.volume.status?.volumeID ?? taken ?? world.volumeID;
   return {
     kind: 'write',
     change: {

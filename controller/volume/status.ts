@@ -73,7 +73,7 @@ function making(world: VolumeWorld): Claim {
     return no('Provisioned', 'Provisioning', `${server} makes the backing store${zeroed}`);
   }
   const { kind, name } = source;
-  if (kind === 'Retained') {
+  if (kind === 'Retained' || kind === 'Orphaned') {
     return no('Provisioned', 'Adopting', `${server} hands over ${source.id} (${name})`);
   }
   const from = world.servers.find(({ host }) => host.metadata.name === source.server);

@@ -313,7 +313,7 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
   const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
   if (disk !== undefined && isOurs) {
     const { name } = disk.instance;
-    if (volume === undefined || isServed(volume, memory)) {
+    if (volume === undefined || !isProof(volume, memory) || isServed(volume, memory)) {
       return { kind: 'keep', message: `instance ${name} holds ${memory.volumeID} without an Attachment` };
     }
     return world.vmmLogsIn
@@ -328,6 +328,10 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
     ? { kind: 'take', step: { kind: 'disconnect' }, why: 'no VM holds the disk' }
     : { kind: 'take', step: { kind: 'forget' }, why: 'nothing is left of it' };
 }
+
+/** Numbers of grants only grow: a Volume which has not come that far, as after its store was set back or lost, proves nothing of this one. */
+const isProof = ({ status }: Volume, { epoch }: ConnectionMemory): boolean =>
+  (status?.grants?.revision ?? 0) >= epoch;
 
 /** By its grant; one of that number for another Attachment is of another history, after the store was set back. */
 const isServed = (volume: Volume, { epoch, attachmentUID }: ConnectionMemory): boolean =>

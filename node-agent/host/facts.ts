@@ -4,7 +4,7 @@ import type { BackingState, PoolCan, PoolView } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
-import { retainedFacts } from './retained.ts';
+import { orphanFacts, retainedFacts } from './retained.ts';
 
 export type ProfileFact = NonNullable<ServerAgent['profiles']>[number];
 type Ability = NonNullable<PoolFact['can']>[number];
@@ -64,6 +64,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
       .sort()
       .slice(0, 1024),
     ...retainedFacts(scene.pools),
+    ...orphanFacts(scene.pools, scene.accounted),
   };
 }
 

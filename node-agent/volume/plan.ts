@@ -28,6 +28,7 @@ import type { CopyMemory, ServerMemory } from './memory.ts';
 export interface BackingWorld {
   /** The cached copy; it names this server. */
   readonly stored: Stored;
+  /** Of this object, and not of one that had the same ID before. */
   readonly memory: ServerMemory | undefined;
   /** Its backing; undefined means the pool was seen and has none. */
   readonly backing: Backing | undefined;
@@ -37,6 +38,10 @@ export interface BackingWorld {
   readonly copyOnWrite: boolean;
   /** What status.source names, where that is retained data and the pool has it. */
   readonly retained?: Backing | undefined;
+  /** The same of a Snapshot whose object is lost: complete, and not retained yet. */
+  readonly orphan?: Backing | undefined;
+  /** Initiators which are logged in at the target of the volume. */
+  readonly sessions: readonly string[];
   /** A target for the volume exists. */
   readonly exported: boolean;
   /** Every hop from here to the VM takes a new size while it is in use. */
@@ -59,6 +64,10 @@ export type BackingStep =
   /** Written before the copy is begun: it tells what a provisional backing is. */
   | { readonly kind: 'remember-copy'; readonly copy: CopyMemory }
   | { readonly kind: 'snapshot'; readonly sourceID: string }
+  /** Only after a live list in which this object is the one with that volumeID: from then on the data is its own. */
+  | { readonly kind: 'take-over' }
+  /** Only after a live list in which no object has that ID: it is put aside, so that it can be adopted. */
+  | { readonly kind: 'retain-orphan'; readonly sourceID: string }
   /** Only after a live GET that wants it: from then on the data is this volume's. */
   | { readonly kind: 'adopt'; readonly sourceID: string }
   /** `adoptedID`: the name under which the data was retained; what still stands beside that goes first. */
@@ -104,7 +113,33 @@ export function planBacking(world: BackingWorld): BackingPlan {
     const message = `${backing.path} belongs to another cluster; nothing was touched`;
     return report(world, { problem: { reason: 'NotOurs', message } });
   }
+  if (isToTakeOver(world)) {
+    return planTakeover(world);
+  }
   return isEnding(stored.status.order) ? planEnding(world) : planPresence(world);
+}
+
+/** Orphaned data under its own ID, which is not this object's yet. */
+const isToTakeOver = ({ stored, memory }: BackingWorld): boolean =>
+  stored.status?.source?.kind === 'Orphaned' && memory === undefined;
+
+/** Whoever was let in before the object was lost may still write: nothing is taken from under it. */
+function planTakeover(world: BackingWorld): BackingPlan {
+  const { stored, backing, sessions } = world;
+  const id = idOf(stored);
+  if (isEnding(stored.status?.order)) {
+    return absent(world);
+  }
+  if (backing?.state !== 'complete' && backing?.state !== 'growing') {
+    const message = `no data of ${id} is orphaned in pool ${stored.status?.pool} any more; another Volume has taken it over, or it was taken away. Delete this Volume`;
+    return report(world, { problem: { reason: 'RetainedGone', message } });
+  }
+  const [user] = sessions;
+  if (user !== undefined) {
+    const message = `${user} has ${id} open since before its object was lost, and goes on; stop the instance that uses it, or take the disk out of it, and the Volume is Ready`;
+    return report(world, { sizeBytes: backing.sizeBytes, problem: { reason: 'StillOpen', message } });
+  }
+  return take({ kind: 'take-over' });
 }
 
 const grants = (stored: Stored) => (isSnapshot(stored) ? [] : grantsOf(stored));
@@ -201,6 +236,9 @@ function planAdoption(world: BackingWorld, source: Source): BackingPlan {
   }
   if (retained !== undefined) {
     return take({ kind: 'adopt', sourceID: source.id });
+  }
+  if (world.orphan !== undefined) {
+    return take({ kind: 'retain-orphan', sourceID: source.id });
   }
   const message = `${source.id} (${source.name}) is not retained in pool ${stored.status?.pool} any more; another Volume has adopted it, or it was taken away. Delete this Volume`;
   return report(world, { problem: { reason: 'RetainedGone', message } });
@@ -373,6 +411,11 @@ const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
   fact: factOf(world, { ...seen, shared: world.shared }),
 });
 
+/** Told of its own accord for data that was taken over: it had grants in an earlier life, and those of this one go on above them. */
+const appliedRevision = (stored: Stored, memory: ServerMemory | undefined): number | undefined =>
+  backendOf(stored)?.appliedRevision ??
+  (stored.status?.source?.kind === 'Orphaned' ? memory?.revision : undefined);
+
 /** The server's block, from what was seen in this visit and what stays true. */
 export function factOf(
   { stored, memory, bootID }: Pick<BackingWorld, 'stored' | 'memory' | 'bootID'>,
@@ -385,6 +428,7 @@ export function factOf(
   const before = backendOf(stored);
   const provisioned = memory?.everProvisioned === true || before?.everProvisioned === true;
   const size = sizeBytes?.toString() ?? before?.sizeBytes;
+  const applied = appliedRevision(stored, memory);
   const gone = absentAt ?? before?.absentAt;
   const kept = retainedAt ?? before?.retainedAt;
   return {
@@ -392,7 +436,7 @@ export function factOf(
     bootID,
     ...(provisioned ? { everProvisioned: true } : {}),
     ...(size === undefined ? {} : { sizeBytes: size }),
-    ...(before?.appliedRevision === undefined ? {} : { appliedRevision: before.appliedRevision }),
+    ...(applied === undefined ? {} : { appliedRevision: applied }),
     ...(refused === true || before?.refused === true ? { refused: true } : {}),
     ...(progress === undefined ? {} : { progress }),
     ...(shared === undefined ? {} : { export: shared }),

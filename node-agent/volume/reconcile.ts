@@ -1,21 +1,13 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
 import { connectionAt } from '../../api/attachment.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
-import {
-  type Backend,
-  backendOf,
-  grantsOf,
-  idOf,
-  isDeleting,
-  isSnapshot,
-  pinsOf,
-  type Stored,
-} from '../../api/volume.ts';
+import { type Backend, backendOf, grantsOf, isSnapshot, pinsOf, type Stored } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { sharedAs } from '../export/readers.ts';
 import { visitTarget } from '../export/reconcile.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
-import type { Backing, Pool, PoolView } from '../roles/pool.ts';
+import type { Pool } from '../roles/pool.ts';
+import { actOnAdoption, orphanedSource, retainedSource, tellLosers } from './adoption.ts';
 import { emptyServerMemory, type ServerMemory } from './memory.ts';
 import {
   type BackingPlan,
@@ -26,8 +18,10 @@ import {
   planBacking,
 } from './plan.ts';
 import {
+  memoryOf,
   type Progress,
   poolFor,
+  readLive,
   type ServerDeps,
   type ServerVisit,
   seeBacking,
@@ -82,7 +76,8 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
   if (stored === undefined) {
     return { kind: 'settled' };
   }
-  const memory = deps.memories.get(volumeID);
+  await tellLosers(visit);
+  const memory = memoryOf(visit, stored);
   const known = { stored, memory, bootID: deps.bootID };
   try {
     const { view, backing } = await seeBacking(visit, stored.status?.pool);
@@ -95,6 +90,8 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       freeBytes: view.freeBytes,
       extentBytes: view.extentBytes,
       retained: retainedSource(stored, view),
+      orphan: orphanedSource(visit, stored, view),
+      sessions: target?.sessions ?? [],
       copyOnWrite: can?.copyOnWrite === true,
       exported: target !== undefined,
       growsOnline: growsOnline(visit, stored),
@@ -217,11 +214,10 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
       await expectPinned(visit, stored, pool?.can.snapshotAttached !== true);
       await pool?.snapshot(volumeID, step.sourceID, owner, signal);
       return;
+    case 'take-over':
+    case 'retain-orphan':
     case 'adopt':
-      if (await isWantedLive(visit, stored, step.sourceID)) {
-        await pool?.adopt(volumeID, step.sourceID, owner, signal);
-        deps.onRetired();
-      }
+      await actOnAdoption(visit, stored, step);
       return;
     case 'discard':
       deps.ready.delete(volumeID);
@@ -262,14 +258,6 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
   }
 }
 
-/** What status.source names, as long as it is retained in this pool. */
-function retainedSource({ status }: Stored, { backings }: PoolView): Backing | undefined {
-  const { source } = status ?? {};
-  return source?.kind === 'Retained'
-    ? backings.find(({ id, state }) => id === source.id && state === 'retained')
-    : undefined;
-}
-
 /** After a crash in the middle of an adoption something may still stand beside the old name. */
 async function tidyAdopted(
   pool: Pool | undefined,
@@ -279,32 +267,6 @@ async function tidyAdopted(
   if (adoptedID !== undefined) {
     await pool?.free(adoptedID, signal);
   }
-}
-
-/** Data that was adopted by an object which is gone would be nobody's, so it is asked for live. */
-async function isWantedLive(visit: ServerVisit, cached: Stored, sourceID: string): Promise<boolean> {
-  const live = await readLive(visit, cached);
-  return (
-    live !== undefined &&
-    !isDeleting(live) &&
-    live.status?.order === 'Keep' &&
-    live.status.source?.id === sourceID
-  );
-}
-
-/** The object as it is now; undefined when it is not the same object any more, with the same ID and server. */
-async function readLive(
-  { deps, volumeID, signal }: ServerVisit,
-  cached: Stored,
-): Promise<Stored | undefined> {
-  const { name, namespace, uid } = cached.metadata;
-  const live = await deps.api.get<Stored>(
-    isSnapshot(cached) ? SNAPSHOTS : VOLUMES,
-    { name, ...(namespace === undefined ? {} : { namespace }) },
-    { signal },
-  );
-  const isSame = live?.metadata.uid === uid && idOf(live) === volumeID && live.status?.server === deps.host;
-  return isSame ? live : undefined;
 }
 
 /** Irreversible, so the order is read live: same object, same ID, neither grant nor pin. */

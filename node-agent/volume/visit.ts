@@ -4,7 +4,7 @@ import { sameJson } from '../../api/equal.ts';
 import { isVolumeID } from '../../api/ids.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
-import { type Backend, isSnapshot, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
+import { type Backend, idOf, isSnapshot, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
 import type { Api } from '../../runtime/api.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Reflector } from '../../runtime/reflector.ts';
@@ -60,8 +60,33 @@ export interface Progress {
   readonly kind: 'acted' | 'waiting' | 'settled';
 }
 
-export const volumeOf = ({ deps, volumeID }: ServerVisit): Volume | undefined =>
-  deps.volumes.byIndex('volumeID', volumeID)[0];
+/**
+ * Volumes of one ID, the one first whose data it is: the one that is remembered, else one which did not ask to take over the data of
+ * another, else the oldest. More than one are there only where several name the same orphaned data.
+ */
+export const byClaim = (volumes: readonly Volume[], memory: ServerMemory | undefined): readonly Volume[] => {
+  const rank = ({ metadata, status }: Volume): string => {
+    const isOwner = metadata.uid === memory?.volumeUID;
+    const asks = status?.source?.kind === 'Orphaned';
+    return `${isOwner ? 0 : 1}${asks ? 1 : 0} ${metadata.creationTimestamp} ${metadata.uid}`;
+  };
+  return volumes.length < 2 ? volumes : volumes.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1));
+};
+
+const claimantsOf = ({ deps, volumeID }: ServerVisit): readonly Volume[] =>
+  byClaim(deps.volumes.byIndex('volumeID', volumeID), deps.memories.get(volumeID));
+
+export const volumeOf = (visit: ServerVisit): Volume | undefined => claimantsOf(visit)[0];
+
+/** Those which name data that is another's. */
+export const losersOf = (visit: ServerVisit): readonly Volume[] => claimantsOf(visit).slice(1);
+
+/** What is remembered of the data of this object: what was so of one that had the ID before counts once it is taken over. */
+export function memoryOf({ deps, volumeID }: ServerVisit, stored: Stored): ServerMemory | undefined {
+  const memory = deps.memories.get(volumeID);
+  const isOther = stored.status?.source?.kind === 'Orphaned' && memory?.volumeUID !== stored.metadata.uid;
+  return isOther ? undefined : memory;
+}
 
 /** The Volume or Snapshot of this ID, as cached. */
 export const storedOf = (visit: ServerVisit): Stored | undefined =>
@@ -102,4 +127,19 @@ export async function writeFact(
     ? writeBlock<Snapshot>(deps.api, deps.snapshots, { resource: SNAPSHOTS, object: stored, ...block })
     : writeBlock<Volume>(deps.api, deps.volumes, { resource: VOLUMES, object: stored, ...block }));
   return { kind: fact.problem === undefined ? 'settled' : 'waiting' };
+}
+
+/** The object as it is now; undefined when it is not the same object any more, with the same ID and server. */
+export async function readLive(
+  { deps, volumeID, signal }: ServerVisit,
+  cached: Stored,
+): Promise<Stored | undefined> {
+  const { name, namespace, uid } = cached.metadata;
+  const live = await deps.api.get<Stored>(
+    isSnapshot(cached) ? SNAPSHOTS : VOLUMES,
+    { name, ...(namespace === undefined ? {} : { namespace }) },
+    { signal },
+  );
+  const isSame = live?.metadata.uid === uid && idOf(live) === volumeID && live.status?.server === deps.host;
+  return isSame ? live : undefined;
 }

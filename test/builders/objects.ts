@@ -196,6 +196,7 @@ export const aWorld = (change: Partial<VolumeWorld> = {}): VolumeWorld => ({
   hypervisors: [aHypervisor()],
   freshnessOf: () => 'unknown',
   reservedBytes: () => 0n,
+  holderOf: () => undefined,
   source: undefined,
   copies: [],
   goneCopies: new Set(),

@@ -1,18 +1,24 @@
 // Disasters, and what an administrator does then.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseAllDocuments } from 'yaml';
 import type { Attachment } from '../../api/attachment.ts';
 import type { Hypervisor, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
-import { ATTACHMENTS, HYPERVISORS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
+import { CONTINUES_CLUSTER } from '../../api/names.ts';
+import { ATTACHMENTS, HYPERVISORS, VOLUME_CLASSES, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
+import { isReady, readyOf } from '../sim/judge.ts';
 import { isHeartbeat } from '../sim/life.ts';
+import { holdingsOf } from '../sim/programs.ts';
 import {
   attach,
   begin,
   change,
   create,
   detach,
+  find,
+  make,
   NAMESPACE,
   perform,
   remove,
@@ -85,6 +91,71 @@ test('the store is set back to before there was a volume: its data and its disk 
     const words = world.servers[0]?.words(id) ?? [];
     const journal = world.guests.journal(id);
     assert.ok(words.every((word, at) => journal.mayShow(at, word)));
+  }));
+
+test('the store is lost: a cluster that takes its place has all volumes back under their IDs, and no guest notices', () =>
+  inWorlds(async (world) => {
+    await performAll(world, create('db'), attach('db', 'vm-a'), create('idle'));
+    const ids = [idOf(world, 'db'), idOf(world, 'idle')];
+    const lost = uuidFrom('cluster');
+    world.api.startAnew(uuidFrom('new cluster'));
+    await world.pass(300_000);
+    const manifests = await Promise.all(world.hosts.map((host) => holdingsOf(host)));
+    world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: lost });
+    make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
+    for (const document of manifests.flatMap((text) => parseAllDocuments(text))) {
+      const { kind, metadata, spec } = (document.toJS() ?? {}) as Partial<Attachment>;
+      const resource = [VOLUMES, ATTACHMENTS].find((one) => one.kind === kind);
+      if (resource !== undefined && metadata !== undefined && spec !== undefined) {
+        make(world, resource, metadata.name, spec);
+      }
+    }
+    const reason = (name: string) => readyOf(find(world, VOLUMES, name))?.reason;
+    await world.until(
+      'what nobody uses is Ready, and what is used stays open',
+      () => reason('idle') === 'Provisioned' && reason('db') === 'StillOpen',
+      600_000,
+    );
+    const { written } = world.guests;
+    await world.pass(300_000);
+    assert.ok(world.guests.written > written + 100, 'its guest goes on writing');
+    world.restartVm('vm-a');
+    await world.until(
+      'it is attached by the new cluster',
+      () => isReady(find(world, ATTACHMENTS, 'db-vm-a')),
+      600_000,
+    );
+    assert.equal([idOf(world, 'db'), idOf(world, 'idle')], ids);
+    world.expectTruth();
+    await performAll(world, detach('db', 'vm-a'), attach('db', 'vm-b'), attach('idle', 'vm-a'));
+    for (const name of ['db', 'idle']) {
+      change(world, VOLUMES, name, { deletionPolicy: 'Delete' });
+    }
+    await performAll(
+      world,
+      together(detach('db', 'vm-b'), detach('idle', 'vm-a'), removeVolume('db'), removeVolume('idle')),
+    );
+    await world.untilNothingLeft(600_000);
+  }));
+
+test('two Volumes name the same orphaned data: one has it', () =>
+  inWorlds(async (world) => {
+    await performAll(world, create('db'));
+    const id = idOf(world, 'db');
+    world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: uuidFrom('cluster') });
+    make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
+    for (const name of ['db', 'other']) {
+      make(world, VOLUMES, name, { source: { existing: { volumeServer: 's1', id } } });
+    }
+    const readies = () => ['db', 'other'].filter((name) => isReady(find(world, VOLUMES, name)));
+    await world.until('one has it', () => readies().length > 0, 600_000);
+    await world.pass(60_000);
+    assert.is(readies().length, 1);
+    const [loser = ''] = ['db', 'other'].filter((name) => !readies().includes(name));
+    await performAll(world, removeVolume(loser));
+    const [winner = ''] = readies();
+    await performAll(world, attach(winner, 'vm-a'), together(detach(winner, 'vm-a'), removeVolume(winner)));
+    await world.untilNothingLeft(600_000);
   }));
 
 test('hosts that find another cluster at the old address do nothing', () =>

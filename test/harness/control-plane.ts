@@ -2,7 +2,7 @@
 // controller manager: no garbage collection, no namespace termination, no default ServiceAccounts.
 
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import path from 'node:path';
@@ -167,6 +167,15 @@ export class ControlPlane {
   /** Ends etcd at once (SIGKILL unless told otherwise) and waits until it is gone. */
   async killEtcd(signal?: NodeJS.Signals): Promise<void> {
     await this.#etcd?.kill(signal);
+  }
+
+  /** As after a disk that died: both end, and start again over nothing. It is another cluster then, with the same certificates and keys. */
+  async loseStore(): Promise<void> {
+    await this.killApiServer();
+    await this.killEtcd();
+    await rm(path.join(this.#setup.dir, 'etcd'), { recursive: true });
+    await this.startEtcd();
+    await this.startApiServer();
   }
 
   /** Makes etcd forget everything but what is now: a watch from an earlier revision cannot be served from etcd any more. */

@@ -105,11 +105,34 @@ export class System {
     this.#libvirtd = await startLibvirtd({ dir, log });
   }
 
-  /** What an administrator does once: CRDs, rights, policies, identities, configuration, a pool. */
+  /** What an administrator does once in a cluster: CRDs, rights, policies, identities, a class. */
+  async installCluster(): Promise<void> {
+    await installCluster(this.controlPlane, this.hosts);
+    await this.controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
+  }
+
+  /** The same with the credentials of all programs, in the place of a cluster that was lost. None of them runs. */
+  async installAgain(): Promise<void> {
+    await this.installCluster();
+    for (const name of this.programs.keys()) {
+      const isController = name === 'controller';
+      await this.controlPlane.kubeconfigFor({
+        namespace: isController ? 'vbs-system' : hostNamespace(name),
+        serviceAccount: isController ? 'vbs-controller' : AGENT_ACCOUNT,
+        name: isController ? 'vbs-controller' : name,
+      });
+    }
+  }
+
+  /** What that command of the agent of a host prints. */
+  async agentCommand(host: string, command: string): Promise<string> {
+    const main = path.join(ROOT, 'node-agent', 'main.ts');
+    return await runCommand(process.execPath, [main, command, '--config', this.#file(host)]);
+  }
+
+  /** And configuration and pools of the hosts. */
   async install(): Promise<void> {
-    const { controlPlane } = this;
-    await installCluster(controlPlane, this.hosts);
-    await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
+    await this.installCluster();
     await this.#configure();
     for (const { name, poolDir } of this.#servers) {
       await mkdir(poolDir, { mode: 0o700 });

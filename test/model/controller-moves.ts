@@ -64,6 +64,7 @@ function volumeMoves(state: State, rules: Rules): Move[] {
     hypervisors: hypervisorViews(state),
     freshnessOf: () => 'unknown' as const,
     reservedBytes: () => 0n,
+    holderOf: () => undefined,
     source: undefined,
     copies,
     goneCopies: goneCopies(state, volume, copies),

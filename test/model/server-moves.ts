@@ -109,6 +109,7 @@ function decisions(state: State, rules: Rules): Move[] {
       snapshotsHoldSize: false,
       snapshotsOutlive: true,
       zeroes: false,
+      sessions: [],
       bootID,
       now: 'T',
     });
@@ -164,6 +165,7 @@ function snapshotDecisions(state: State, rules: Rules): Move[] {
     snapshotsHoldSize: false,
     snapshotsOutlive: true,
     zeroes: false,
+    sessions: [],
     bootID: `b${state.serverBoot}`,
     now: 'T',
   });
@@ -283,6 +285,8 @@ function doBacking(state: State, step: BackingStep): State {
     case 'remember-fault':
     case 'remember-copy':
     case 'adopt':
+    case 'take-over':
+    case 'retain-orphan':
     case 'snapshot':
     case 'remember-refusal':
     case 'discard':

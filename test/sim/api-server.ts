@@ -142,6 +142,22 @@ export class ApiServer {
     this.breakWatches();
   }
 
+  /** As when its store is lost, and another cluster takes its place: nothing is in it. */
+  startAnew(uid: string, annotations: Readonly<Record<string, string>> = {}): void {
+    const namespace = this.find<Stored>(NAMESPACES, { name: 'kube-system' });
+    this.#objects.clear();
+    this.#changes.length = 0;
+    this.#revision = 0;
+    this.#compactedUpTo = 0;
+    if (namespace !== undefined) {
+      this.#store(NAMESPACES, undefined, {
+        ...namespace,
+        metadata: { ...namespace.metadata, uid, annotations },
+      });
+    }
+    this.breakWatches();
+  }
+
   breakWatches(): void {
     this.#endWatches(new Error('the other side closed'));
   }

@@ -1,6 +1,7 @@
 // The real programs in the simulated world: what they ask of a host or of the API server goes through the life of their process.
 import path from 'node:path';
 import { createController } from '../../controller/controller.ts';
+import { tellHoldings } from '../../node-agent/adopt/command.ts';
 import type { AgentConfig } from '../../node-agent/config.ts';
 import { CommandError, type RunCommand } from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
@@ -160,6 +161,17 @@ export const agentOn = async (host: Host, life: Life, world: World): Promise<voi
     reach: async (address: string) => await life.look(() => world.isReachable(host.name, address)),
   };
   await runHost(around, life.stop.signal);
+};
+
+/** What `vbs-node-agent adopt` prints there; the agent does not run. */
+export const holdingsOf = async (host: Host): Promise<string> => {
+  const { files } = host;
+  const locks = createLocks();
+  const run: RunCommand = async (command, signal) => await host.run(command, signal);
+  const bindRole = async (role: RoleName) =>
+    bind(profiles[role], { run, files, params: params[role], locks, directory: `${STATE}/tmp` });
+  const { signal } = new AbortController();
+  return await tellHoldings({ config: configFor(host), files, bindRole, signal });
 };
 
 export const controllerIn = async (life: Life, world: World): Promise<void> => {

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Volume } from '../../../api/volume.ts';
 import { type PlacementWorld, place } from '../../../controller/volume/placement.ts';
+import { planVolume } from '../../../controller/volume/plan.ts';
 import { aClass, aServer, aVolume, aWorld } from '../../builders/objects.ts';
 
 const test = suite('placement of a Volume that adopts retained data');
@@ -79,6 +80,31 @@ test('what is adopted is told, with its last owner', () => {
     pool: 'main',
     sizeBytes: '1073741824',
   });
+});
+
+test('orphaned data of a Volume is taken over under its own ID', () => {
+  const world = aWorld({ volume: adopting(), servers: [server({ retained: [], orphans: [kept] })] });
+  const placement = place(world);
+  assert.is(placement.kind === 'placed' && placement.source?.kind, 'Orphaned');
+  const volume = { ...adopting(), metadata: { ...adopting().metadata, finalizers: ['vbs.dev/controller'] } };
+  const plan = planVolume({ ...world, volume });
+  assert.is(plan.kind === 'write' && plan.change.volumeID, ID);
+});
+
+test('that of a Snapshot is adopted as retained data is', () => {
+  const snap = { ...kept, id: 'snap0123456789abcdef', kind: 'Snapshot' };
+  const volume = adopting({ source: { existing: { volumeServer: 's1', id: snap.id } } });
+  const placement = placing({ volume, servers: [server({ retained: [], orphans: [snap] })] });
+  assert.is(placement.kind === 'placed' && placement.source?.kind, 'Retained');
+});
+
+test('what has become another Volume’s meanwhile is waited for, by its name', () => {
+  const other = aVolume({ metadata: { name: 'other' } });
+  const placement = placing({
+    servers: [server({ retained: [], orphans: [kept] })],
+    holderOf: (id) => (id === ID ? other : undefined),
+  });
+  assert.match(placement.kind === 'waiting' ? placement.message : '', /is the data of Volume \S+\/other$/);
 });
 
 test('a list that was cut says so', () => {

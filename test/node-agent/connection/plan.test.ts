@@ -238,7 +238,7 @@ const leftover = (change: Partial<LeftoverWorld>): string => {
   const plan = planLeftover({
     memory,
     attachment: undefined,
-    volume: aVolume({ status: provisioned }),
+    volume: aVolume({ status: { ...provisioned, grants: { revision: 1, items: [] } } }),
     disk: undefined,
     residue: false,
     vmmLogsIn: false,
@@ -250,6 +250,11 @@ const leftover = (change: Partial<LeftoverWorld>): string => {
 const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string][] = [
   ['one that exists is not left over', { attachment: anAttachment(), disk }, 'keep'],
   ['its disk goes when the Volume proves that the grant is gone', { disk }, 'detach'],
+  [
+    'not by one that has not come to that grant: it is of another history, or of an earlier day',
+    { disk, volume: aVolume({ status: provisioned }) },
+    'keep',
+  ],
   ['not where the VMM would stop the VM over it', { disk, vmmLogsIn: true }, 'keep'],
   ['not while the grant stands', { disk, volume: aVolume({ status: granted(aGrant()) }) }, 'keep'],
   [

@@ -37,6 +37,7 @@ const world = (change: Partial<BackingWorld>): BackingWorld => ({
   snapshotsHoldSize: false,
   snapshotsOutlive: true,
   zeroes: false,
+  sessions: [],
   bootID: 'boot-s1',
   now: '2026-01-02T00:00:00Z',
   ...change,
@@ -539,6 +540,78 @@ const keeping: [name: string, change: Partial<BackingWorld>, expected: string][]
 for (const [name, change, expected] of keeping) {
   test(`retained data: ${name}`, () => assert.is(summary(change), expected));
 }
+
+const orphaned: NonNullable<Volume['status']> = {
+  ...placed,
+  source: {
+    kind: 'Orphaned',
+    name: 'ns/db',
+    id: VOLUME_ID,
+    server: 's1',
+    pool: 'main',
+    sizeBytes: GI.toString(),
+  },
+};
+const heir = aVolume({ status: orphaned });
+const inherited = { ...remembered, revision: 8, withdrawnBelow: 9 };
+
+const takeovers: [name: string, change: Partial<BackingWorld>, expected: string][] = [
+  ['it is this volume’s first', { stored: heir, backing: backing('complete') }, 'take-over'],
+  [
+    'not while somebody has it open, and it is not said to be provisioned meanwhile',
+    { stored: heir, backing: backing('complete'), exported: true, sessions: ['iqn.x:host.h1'] },
+    `report StillOpen ${GI}`,
+  ],
+  [
+    'half grown, it is whole as far as its data goes',
+    { stored: heir, backing: backing('growing') },
+    'take-over',
+  ],
+  ['what is gone is never made', { stored: heir }, 'report RetainedGone'],
+  [
+    'nor what was half made finished',
+    { stored: heir, backing: backing('provisional') },
+    'report RetainedGone',
+  ],
+  [
+    'then it is as every other',
+    { stored: heir, backing: backing('complete'), memory: inherited },
+    `report provisioned ${GI}`,
+  ],
+  ['and what goes then is missing', { stored: heir, memory: inherited }, 'report DataMissing provisioned'],
+  [
+    'deleted before, it leaves the data where it is, also open',
+    {
+      stored: aVolume({ metadata: deleted, status: { ...orphaned, order: 'Remove' } }),
+      backing: backing('complete'),
+      exported: true,
+    },
+    'report absent',
+  ],
+  [
+    'deleted afterwards, it is removed',
+    {
+      stored: aVolume({ metadata: deleted, status: { ...orphaned, order: 'Remove' } }),
+      backing: backing('complete'),
+      memory: inherited,
+    },
+    'retire',
+  ],
+];
+
+for (const [name, change, expected] of takeovers) {
+  test(`orphaned data: ${name}`, () => assert.is(summary(change), expected));
+}
+
+test('orphaned data: grants go on above those of its earlier life', () => {
+  const plan = planBacking(world({ stored: heir, backing: backing('complete'), memory: inherited }));
+  assert.is(plan.kind === 'report' && plan.fact?.appliedRevision, 8);
+});
+
+test('orphaned data of a Snapshot is put aside before it is adopted', () => {
+  const orphan = { ...backing('complete'), id: RETAINED_ID };
+  assert.is(summary({ stored: adopter, memory: adopting, orphan }), 'retain-orphan');
+});
 
 test('a volume takes the size of its source when it asks for none', () => {
   const { size: __, ...rest } = aVolume().spec;
