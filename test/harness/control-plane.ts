@@ -2,7 +2,7 @@
 // controller manager: no garbage collection, no namespace termination, no default ServiceAccounts.
 
 import { once } from 'node:events';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import path from 'node:path';
@@ -169,11 +169,32 @@ export class ControlPlane {
     await this.#etcd?.kill(signal);
   }
 
+  /** What a backup of etcd holds; both are down meanwhile. */
+  async backUpStore(): Promise<void> {
+    await this.#whileDown(async (etcd, backup) => {
+      await rm(backup, { recursive: true, force: true });
+      await cp(etcd, backup, { recursive: true });
+    });
+  }
+
+  /** Puts the backup in the place of what there is. */
+  async restoreStore(): Promise<void> {
+    await this.#whileDown(async (etcd, backup) => {
+      await rm(etcd, { recursive: true });
+      await cp(backup, etcd, { recursive: true });
+    });
+  }
+
   /** As after a disk that died: both end, and start again over nothing. It is another cluster then, with the same certificates and keys. */
   async loseStore(): Promise<void> {
+    await this.#whileDown(async (etcd) => await rm(etcd, { recursive: true }));
+  }
+
+  async #whileDown(work: (etcd: string, backup: string) => Promise<void>): Promise<void> {
+    const { dir } = this.#setup;
     await this.killApiServer();
-    await this.killEtcd();
-    await rm(path.join(this.#setup.dir, 'etcd'), { recursive: true });
+    await this.killEtcd('SIGTERM');
+    await work(path.join(dir, 'etcd'), path.join(dir, 'etcd.backup'));
     await this.startEtcd();
     await this.startApiServer();
   }

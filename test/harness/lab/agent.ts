@@ -83,6 +83,17 @@ export class LabAgent {
     await this.#ssh.succeed(`systemctl kill --kill-whom=main --signal=KILL ${UNIT}`);
   }
 
+  /** It does nothing, as one that is cut off from everything; or goes on. */
+  async freeze(isFrozen: boolean): Promise<void> {
+    await this.#ssh.succeed(`systemctl kill --kill-whom=main --signal=${isFrozen ? 'STOP' : 'CONT'} ${UNIT}`);
+  }
+
+  /** The manifests of what the host holds. The agent does not run afterwards. */
+  async adopt(): Promise<string> {
+    await this.stop();
+    return await this.#ssh.succeed(`${UNIT} adopt --config ${CONFIG}`);
+  }
+
   /** What it ran since this was last asked. */
   async steps(): Promise<readonly RanStep[]> {
     const text = await this.#ssh.succeed(`tail -c +${this.#readBytes + 1} ${LOG_FILE}`);

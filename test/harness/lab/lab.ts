@@ -139,12 +139,27 @@ export class Lab {
     const alternativeNames = [`IP:${OUTSIDE}`];
     const controlPlane = await startControlPlane({ dir: this.workdir.dir, log: this.log, alternativeNames });
     this.#controlPlane = controlPlane;
-    await installCluster(controlPlane, HOSTS);
-    await controlPlane.kubectl(
+    await this.#installCluster();
+    return controlPlane;
+  }
+
+  async #installCluster(): Promise<void> {
+    await installCluster(this.controlPlane, HOSTS);
+    await this.controlPlane.kubectl(
       ['apply', '-f', '-'],
       volumeClasses.map((one) => stringify(one)).join('---\n'),
     );
-    return controlPlane;
+  }
+
+  /** The store is lost, and another cluster is where the old one was, with nothing of ours but its hosts. Agents do not run. */
+  async loseStore(): Promise<void> {
+    await this.controller.kill();
+    await this.controlPlane.loseStore();
+    await this.#installCluster();
+    for (const [host, agent] of this.#agents) {
+      await agent.stop();
+      await this.#enroll(host as HostName, agent);
+    }
   }
 
   /** As new, or as new as ones that were kept up can be. */

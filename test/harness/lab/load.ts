@@ -64,6 +64,12 @@ export class GuestLoad {
     await waitFor(limits, async () => (await this.acknowledged()) > before + 1);
   }
 
+  /** Ends it with the write that is under way, whatever becomes of that. Answers the number of the last write that was acknowledged. */
+  async abandon(): Promise<number> {
+    await this.#guest.run(`touch /run/${this.#device}.stop`);
+    return await this.acknowledged();
+  }
+
   /** Ends it; every write that was acknowledged is there, and none failed. Answers how many there were. */
   async verify(): Promise<number> {
     const { name } = this.#guest;
