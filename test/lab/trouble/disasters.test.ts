@@ -54,7 +54,6 @@ story(
     await told.kubectl(['delete', attachmentRef(DB, 'vm-a'), '--wait=false']);
     await told.apply(attachment(DB, 'vm-b'));
     const there = await diskIn(told, 'vm-b');
-    const acknowledged = await load.acknowledged();
     await checkWrites(b, there, acknowledged);
     told.log(`${acknowledged} writes were acknowledged before the cut, and all of them are there`);
     await b.writeMarker(there, AFTER);
