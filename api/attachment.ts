@@ -25,6 +25,8 @@ export const isReleased = (attachment: Attachment, epoch: number): boolean =>
 export const isWithdrawn = (attachment: Attachment, epoch: number): boolean =>
   exportAt(attachment, epoch)?.state === 'Withdrawn';
 
+export const isReadOnly = ({ spec }: Attachment): boolean => spec.readOnly === true;
+
 /** The instance as a person would name it. */
 export const instanceLabel = ({ spec }: Attachment): string =>
   spec.instance.name ?? spec.instance.uuid ?? String(spec.instance.vmid ?? '?');

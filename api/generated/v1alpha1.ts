@@ -878,6 +878,12 @@ export interface VolumeStatus {
        */
       attachments: string[];
       /**
+       * UIDs of Attachments which it served before their objects were lost. While it has those only, it serves nobody who could give it up, and stands.
+       *
+       * @maxItems 64
+       */
+      former?: string[];
+      /**
        * Granted, or Fencing: to be cut off without the hypervisor's consent.
        */
       state: 'Granted' | 'Fencing';
@@ -907,6 +913,35 @@ export interface VolumeStatus {
      * Highest revision of the grants which the server applied, as of its last write.
      */
     appliedRevision?: number;
+    /**
+     * Grants which stand on the server from before the object was lost, until the controller has taken them up.
+     *
+     * @maxItems 64
+     */
+    former?: {
+      /**
+       * Its number.
+       */
+      epoch: number;
+      /**
+       * The Hypervisor object's name.
+       */
+      hypervisor: string;
+      /**
+       * Its iSCSI initiator name.
+       */
+      initiator: string;
+      /**
+       * What the hypervisor may do.
+       */
+      mode: 'ReadWrite' | 'ReadOnly';
+      /**
+       * UIDs of the Attachments which it served.
+       *
+       * @maxItems 64
+       */
+      attachments: string[];
+    }[];
     /**
      * True for ever once the server found no room before it had begun: it never creates the data of this placement, and the controller chooses another.
      */

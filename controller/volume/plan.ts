@@ -3,14 +3,13 @@
 //
 //   grant e ──► exported ──► connected ──► Released@e (H) ──► Withdrawn@e (S) ──► dropped
 //        └──── Fencing ─────────────────────────────────────► Withdrawn@e (S) ──► dropped
-import { type Attachment, isReleased, isWithdrawn } from '../../api/attachment.ts';
+import { type Attachment, isReadOnly, isReleased, isWithdrawn } from '../../api/attachment.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import type { Freshness } from '../../api/hosts.ts';
 import { initiatorName } from '../../api/names.ts';
 import {
   backendOf,
   type Grant,
-  grantFor,
   grantsOf,
   hasFinalizer,
   isDeleting,
@@ -21,7 +20,9 @@ import {
 import { bind, type HypervisorView } from '../binding.ts';
 import { planEnding } from '../ending.ts';
 import { type PinWorld, planPins } from '../pins.ts';
+import { planFormer } from './former.ts';
 import { type PlacementWorld, place } from './placement.ts';
+import { waitersOf } from './waiters.ts';
 
 /** Everything one visit looked at. */
 export interface VolumeWorld extends PlacementWorld, PinWorld {
@@ -69,6 +70,15 @@ function planPinning(world: VolumeWorld): VolumePlan | undefined {
 /** Dropping and fencing go on whether or not the volume is being deleted. */
 function planGrants(world: VolumeWorld): VolumePlan | undefined {
   const items = grantsOf(world.volume);
+  const restored = planFormer(world);
+  if (restored !== undefined) {
+    return regrant(
+      world.volume,
+      restored,
+      'grants of an earlier life stand on the server',
+      backendOf(world.volume)?.appliedRevision ?? 0,
+    );
+  }
   const droppable = items.find((item) => mayDrop(item, world));
   if (droppable !== undefined) {
     return regrant(
@@ -103,6 +113,9 @@ function regrant(volume: Volume, items: readonly Grant[], why: string, above = 0
 function mayDrop(item: Grant, world: VolumeWorld): boolean {
   const { volume, attachments, goneAttachments, lost } = world;
   const cut = item.state === 'Fencing' && backendOf(volume)?.appliedRevision === revisionOf(volume);
+  if (item.attachments.length === 0) {
+    return cut || lost;
+  }
   return item.attachments.every((uid) => {
     const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
     if (attachment === undefined) {
@@ -118,6 +131,9 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
   const hypervisor = hypervisors.find(({ host }) => host.metadata.name === item.hypervisor);
   if (hypervisor?.host.spec?.fenced === true) {
     return true;
+  }
+  if (item.attachments.length === 0) {
+    return false;
   }
   if (item.attachments.every((uid) => goneAttachments.has(uid))) {
     return true;
@@ -183,20 +199,6 @@ export function isUsable(volume: Volume): boolean {
   return isProvisioned(volume) && backendOf(volume)?.problem === undefined;
 }
 
-/** Attachments which wait for this volume, first come first. */
-export function waitersOf({
-  volume,
-  attachments,
-}: Pick<VolumeWorld, 'volume' | 'attachments'>): readonly Attachment[] {
-  return attachments
-    .filter((attachment) => hasFinalizer(attachment) && !isDeleting(attachment))
-    .filter(({ metadata }) => grantFor(volume, metadata.uid) === undefined)
-    .filter(({ status }) => status?.volumeUID === undefined || status.volumeUID === volume.metadata.uid)
-    .toSorted((a, b) => rank(a).localeCompare(rank(b)));
-}
-
-const rank = ({ metadata }: Attachment): string => `${metadata.creationTimestamp ?? ''} ${metadata.name}`;
-
 /** Exclusive: one grant at a time, to the first waiter whose hypervisor may have it. */
 function planGrant(world: VolumeWorld): VolumePlan {
   const { volume, hypervisors } = world;
@@ -209,7 +211,7 @@ function planGrant(world: VolumeWorld): VolumePlan {
         epoch,
         hypervisor: host.metadata.name,
         initiator: host.status?.agent?.initiator ?? initiatorName(host.metadata.name),
-        mode: attachment.spec.readOnly === true ? 'ReadOnly' : 'ReadWrite',
+        mode: isReadOnly(attachment) ? 'ReadOnly' : 'ReadWrite',
         attachments: [attachment.metadata.uid],
         state: 'Granted',
       };

@@ -93,8 +93,13 @@ type Write = VolumePlan & { readonly kind: 'write' };
 /** Whoever is let in has a key by then; for want of one, a grant is not made, and a pin lets nobody read. */
 async function write(world: VolumeWorld, plan: Write, context: VisitContext): Promise<Visited> {
   const { volume } = world;
-  const { grant, change } = plan;
-  if (grant !== undefined && (await hostsWithoutKey(volume, [grant.hypervisor], context)).length > 0) {
+  const { change } = plan;
+  const before = grantsOf(volume);
+  const added = (change.grants?.items ?? []).filter(
+    ({ epoch }) => !before.some((one) => one.epoch === epoch),
+  );
+  const hypervisors = [...new Set(added.map(({ hypervisor }) => hypervisor))];
+  if (hypervisors.length > 0 && (await hostsWithoutKey(volume, hypervisors, context)).length > 0) {
     return keyRetry;
   }
   return change.pins === undefined

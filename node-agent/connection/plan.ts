@@ -289,6 +289,8 @@ export interface LeftoverWorld {
   readonly disk: FoundDisk | undefined;
   readonly residue: boolean;
   readonly vmmLogsIn: boolean;
+  /** What is remembered of another Attachment which has the same grant now. */
+  readonly successor?: ConnectionMemory | undefined;
 }
 
 export type LeftoverPlan =
@@ -305,9 +307,19 @@ export type LeftoverPlan =
  * Volume gone as well there is no proof, and the disk is reported and left.
  */
 export function planLeftover(world: LeftoverWorld): LeftoverPlan {
-  const { memory, attachment, volume, disk, residue } = world;
+  const { memory, attachment, volume, disk, residue, successor } = world;
   if (attachment !== undefined) {
     return { kind: 'keep', message: 'its Attachment exists' };
+  }
+  if (successor !== undefined) {
+    // Until the disk is where that one wants it, this one tells where it is.
+    const isElsewhere = disk !== undefined && successor.instanceUUID !== disk.instance.uuid;
+    return isElsewhere
+      ? {
+          kind: 'keep',
+          message: `instance ${disk.instance.name} holds ${memory.volumeID} for another Attachment`,
+        }
+      : { kind: 'take', step: { kind: 'forget' }, why: `Attachment ${successor.name} has its grant` };
   }
   // What was given up is out, and a disk of another grant is another Attachment's.
   const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
@@ -335,4 +347,7 @@ const isProof = ({ status }: Volume, { epoch }: ConnectionMemory): boolean =>
 
 /** By its grant; one of that number for another Attachment is of another history, after the store was set back. */
 const isServed = (volume: Volume, { epoch, attachmentUID }: ConnectionMemory): boolean =>
-  grantsOf(volume).some((grant) => grant.epoch === epoch && grant.attachments.includes(attachmentUID));
+  grantsOf(volume).some(
+    ({ attachments, former = [], ...grant }) =>
+      grant.epoch === epoch && (attachments.includes(attachmentUID) || former.includes(attachmentUID)),
+  );

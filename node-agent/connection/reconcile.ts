@@ -1,5 +1,11 @@
 // One visit of one Attachment on its hypervisor. Observe, decide, act, observe again.
-import { type Attachment, type ConnectionFact, connectionAt, exportAt } from '../../api/attachment.ts';
+import {
+  type Attachment,
+  type ConnectionFact,
+  connectionAt,
+  exportAt,
+  isReadOnly,
+} from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
@@ -117,12 +123,13 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const memory = deps.memories.get(attachment.metadata.uid);
   const instances = await deps.lookAtInstances();
   const instance = named(instances, attachment);
-  const search = { deps, instances, signal, uuids: [instance?.uuid, memory?.instanceUUID] };
+  const remembered = placesRemembered(deps, volumeID);
+  const search = { deps, instances, signal, uuids: [instance?.uuid, ...remembered] };
   const disk = await findDisk(search, volumeID, epoch);
   if (disk === undefined) {
     deps.askedAtMs.delete(volumeID);
   }
-  const wasElsewhere = (memory?.instanceUUID ?? '') !== '' && memory?.instanceUUID !== instance?.uuid;
+  const wasElsewhere = remembered.some((uuid) => uuid !== instance?.uuid);
   const mayClose = disk === undefined && (isGivenUp(attachment, epoch) || wasElsewhere);
   const closing = mayClose && !(await areSettled(search));
   const residue = await hasResidue(deps, volumeID, epoch, signal);
@@ -134,7 +141,11 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   return { ...seen, ...size, growsOnline, bootID: deps.bootID };
 }
 
-const isReadOnly = ({ spec }: Attachment): boolean => spec.readOnly === true;
+/** Also of Attachments whose objects are lost: one may have the grant of another now, and the disk is where that one had it. */
+const placesRemembered = ({ memories }: HypervisorDeps, volumeID: string): readonly string[] =>
+  memories
+    .list()
+    .flatMap((one) => (one.volumeID === volumeID && one.instanceUUID !== '' ? [one.instanceUUID] : []));
 
 /** How long a VM that was asked to show a new size is left in peace. */
 const RESIZE_PATIENCE_MS = 10_000;
@@ -337,6 +348,14 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
     disk: await findDisk({ deps, instances, signal, uuids: [memory.instanceUUID] }, volumeID, memory.epoch),
     residue: await hasResidue(deps, volumeID, memory.epoch, signal),
     vmmLogsIn: deps.initiator.kind === 'iscsi',
+    successor: deps.memories
+      .list()
+      .find(
+        (one) =>
+          one.attachmentUID !== memory.attachmentUID &&
+          one.volumeID === volumeID &&
+          one.epoch === memory.epoch,
+      ),
   });
   if (plan.kind === 'keep') {
     return { requeueAfterMs: deps.resyncMs };

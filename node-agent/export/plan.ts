@@ -98,10 +98,12 @@ export const isWanted = (item: Grant, memory: ServerMemory, attachments: readonl
 
 /** The hypervisor gave the grant up for every Attachment it serves. */
 function isGivenUp(item: Grant, attachments: readonly Attachment[]): boolean {
-  return item.attachments.every((uid) => {
+  const isReleasedBy = (uid: string): boolean => {
     const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
     return attachment !== undefined && isReleased(attachment, item.epoch);
-  });
+  };
+  // One of an earlier life serves nobody yet who could give it up.
+  return item.attachments.length > 0 && item.attachments.every(isReleasedBy);
 }
 
 /** Nobody but the wanted is allowed or connected: access off first, then the sessions, then the target itself. */

@@ -48,25 +48,23 @@ export const isWithdrawnEpoch = ({ withdrawn, withdrawnBelow }: ServerMemory, ep
   epoch < withdrawnBelow || withdrawn.includes(epoch);
 
 /**
- * Of a volume whose object is lost, when another one takes over its data and its ID: what was true of the data stays true, and no grant of
- * the earlier life is good any more. Grants go on above all numbers of that life; where those are forgotten, above the seconds since
- * 1970, which no volume ever had grants enough to reach.
+ * Of a volume whose object is lost, when another one takes over its data and its ID: all that was true stays true, and what is granted is
+ * granted still. Where it is forgotten, numbers go on above the seconds since 1970, which no volume ever had grants enough to reach.
  */
-export const takenOver = (
+export function takenOver(
   memory: ServerMemory | undefined,
   { volumeID, volumeUID, now }: { readonly volumeID: string; readonly volumeUID: string; readonly now: Date },
-): ServerMemory => {
-  const { everProvisioned = false, fault, growth } = memory ?? {};
-  const revision = (memory?.revision ?? Math.floor(now.getTime() / 1_000)) + 1;
-  return {
-    ...emptyServerMemory(volumeID, volumeUID),
-    everProvisioned,
-    ...(fault === undefined ? {} : { fault }),
-    ...(growth === undefined ? {} : { growth }),
-    revision,
-    withdrawnBelow: revision + 1,
-  };
-};
+): ServerMemory {
+  if (memory !== undefined) {
+    return { ...memory, volumeUID };
+  }
+  const revision = Math.floor(now.getTime() / 1_000);
+  return { ...emptyServerMemory(volumeID, volumeUID), revision, withdrawnBelow: revision + 1 };
+}
+
+/** What stands of the grants remembered. */
+export const standing = (memory: ServerMemory): readonly Grant[] =>
+  memory.items.filter(({ epoch, state }) => state === 'Granted' && !isWithdrawnEpoch(memory, epoch));
 
 export const emptyServerMemory = (volumeID: string, volumeUID: string): ServerMemory => ({
   volumeID,

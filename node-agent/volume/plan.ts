@@ -23,7 +23,7 @@ import {
 } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import { type Filling, fillingOf, isFilled, percentOf } from './filling.ts';
-import type { CopyMemory, ServerMemory } from './memory.ts';
+import { type CopyMemory, type ServerMemory, standing } from './memory.ts';
 
 export interface BackingWorld {
   /** The cached copy; it names this server. */
@@ -40,7 +40,7 @@ export interface BackingWorld {
   readonly retained?: Backing | undefined;
   /** The same of a Snapshot whose object is lost: complete, and not retained yet. */
   readonly orphan?: Backing | undefined;
-  /** Initiators which are logged in at the target of the volume. */
+  /** Initiators which are logged in at the target of the volume, and of which nothing is remembered. */
   readonly sessions: readonly string[];
   /** A target for the volume exists. */
   readonly exported: boolean;
@@ -123,7 +123,7 @@ export function planBacking(world: BackingWorld): BackingPlan {
 const isToTakeOver = ({ stored, memory }: BackingWorld): boolean =>
   stored.status?.source?.kind === 'Orphaned' && memory === undefined;
 
-/** Whoever was let in before the object was lost may still write: nothing is taken from under it. */
+/** Whoever was let in before the object was lost goes on; but where that is forgotten, nothing tells what it is. */
 function planTakeover(world: BackingWorld): BackingPlan {
   const { stored, backing, sessions } = world;
   const id = idOf(stored);
@@ -136,7 +136,7 @@ function planTakeover(world: BackingWorld): BackingPlan {
   }
   const [user] = sessions;
   if (user !== undefined) {
-    const message = `${user} has ${id} open since before its object was lost, and goes on; stop the instance that uses it, or take the disk out of it, and the Volume is Ready`;
+    const message = `${user} has ${id} open, and this host has forgotten why; stop the instance that uses it, or take the disk out of it, and the Volume is Ready`;
     return report(world, { sizeBytes: backing.sizeBytes, problem: { reason: 'StillOpen', message } });
   }
   return take({ kind: 'take-over' });
@@ -411,6 +411,14 @@ const report = (world: BackingWorld, seen: Seen): BackingPlan => ({
   fact: factOf(world, { ...seen, shared: world.shared }),
 });
 
+/** The controller of another life made them, and this one has not made any yet. */
+function formerGrants(stored: Stored, memory: ServerMemory | undefined): Pick<Backend, 'former'> {
+  const isTaken = isSnapshot(stored) || stored.status?.grants !== undefined;
+  const isOrphan = stored.status?.source?.kind === 'Orphaned';
+  const grants = isTaken || !isOrphan || memory === undefined ? [] : standing(memory);
+  return grants.length === 0 ? {} : { former: grants.map(({ state: _, former: __, ...grant }) => grant) };
+}
+
 /** Told of its own accord for data that was taken over: it had grants in an earlier life, and those of this one go on above them. */
 const appliedRevision = (stored: Stored, memory: ServerMemory | undefined): number | undefined =>
   backendOf(stored)?.appliedRevision ??
@@ -437,6 +445,7 @@ export function factOf(
     ...(provisioned ? { everProvisioned: true } : {}),
     ...(size === undefined ? {} : { sizeBytes: size }),
     ...(applied === undefined ? {} : { appliedRevision: applied }),
+    ...formerGrants(stored, memory),
     ...(refused === true || before?.refused === true ? { refused: true } : {}),
     ...(progress === undefined ? {} : { progress }),
     ...(shared === undefined ? {} : { export: shared }),

@@ -91,7 +91,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       extentBytes: view.extentBytes,
       retained: retainedSource(stored, view),
       orphan: orphanedSource(visit, stored, view),
-      sessions: target?.sessions ?? [],
+      sessions: deps.memories.get(volumeID) === undefined ? (target?.sessions ?? []) : [],
       copyOnWrite: can?.copyOnWrite === true,
       exported: target !== undefined,
       growsOnline: growsOnline(visit, stored),
@@ -153,7 +153,9 @@ function growsOnline(visit: ServerVisit, stored: Stored): boolean {
   return (
     canHere &&
     grants.length > 0 &&
-    grants.every(({ attachments: uids, epoch }) => uids.every((uid) => canThere(uid, epoch)))
+    grants.every(
+      ({ attachments: uids, epoch }) => uids.length > 0 && uids.every((uid) => canThere(uid, epoch)),
+    )
   );
 }
 

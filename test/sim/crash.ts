@@ -42,7 +42,7 @@ const blowsOf = (kind: Kind, process: string, what: string): readonly Strike['ho
 export const referenceRun = async (workflow: Workflow, kind: Kind, seed: number): Promise<Reference> => {
   const world = new World({ seed });
   try {
-    await begin(world);
+    await prepare(world, workflow);
     const first = new Map(world.processes.map((process) => [process, world.life(process)?.acts.length ?? 0]));
     const ends = await walk(world, workflow);
     const points = world.processes.flatMap((process) => {
@@ -67,7 +67,7 @@ export const crashRun = async (
 ): Promise<string | undefined> => {
   const world = new World({ seed });
   try {
-    await begin(world);
+    await prepare(world, workflow);
     world.strike(point.process, point.strike);
     const seen = await walk(world, workflow);
     const step = ends.findIndex((end, index) => JSON.stringify(end) !== JSON.stringify(seen[index]));
@@ -86,6 +86,13 @@ export const crashRun = async (
     return told(world, point, String(error));
   } finally {
     await world.end();
+  }
+};
+
+const prepare = async (world: World, { before = [] }: Workflow): Promise<void> => {
+  await begin(world);
+  for (const step of before) {
+    await perform(world, step);
   }
 };
 

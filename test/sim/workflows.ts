@@ -1,5 +1,8 @@
 // What users and administrators do, step by step; each step ends when what was wanted is there and nobody does anything any more.
 
+import type { Attachment } from '../../api/attachment.ts';
+import { uuidFrom } from '../../api/ids.ts';
+import { CONTINUES_CLUSTER } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
 import {
   API_VERSION,
@@ -10,6 +13,7 @@ import {
   VOLUME_SERVERS,
   VOLUMES,
 } from '../../api/resources.ts';
+import type { Volume } from '../../api/volume.ts';
 import { isReady, readyOf } from './judge.ts';
 import type { World } from './world.ts';
 
@@ -24,6 +28,8 @@ export interface Step {
 
 export interface Workflow {
   readonly name: string;
+  /** What has happened before, without a fault. */
+  readonly before?: readonly Step[];
   readonly steps: readonly Step[];
 }
 
@@ -103,7 +109,49 @@ export const together = (...steps: readonly Step[]): Step => ({
   isDone: (world) => steps.every((step) => step.isDone(world)),
 });
 
+/** The store is lost; a cluster in its place has nothing but its hosts, and then what they hold. */
+const losing = (): { readonly lose: Step; readonly apply: Step } => {
+  let held: readonly (readonly [Resource, string, object])[] = [];
+  return {
+    lose: {
+      what: 'lose the store',
+      do: (world) => {
+        held = [
+          ...world.api.all<Volume>(VOLUMES).map(({ metadata, spec, status }) => {
+            const source = { existing: { volumeServer: status?.server, id: status?.volumeID } };
+            return [VOLUMES, metadata.name, { ...spec, source }] as const;
+          }),
+          ...world.api
+            .all<Attachment>(ATTACHMENTS)
+            .map(({ metadata, spec }) => [ATTACHMENTS, metadata.name, spec] as const),
+        ];
+        world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: uuidFrom('cluster') });
+        makeClass(world);
+      },
+      isDone: (world) => hostsAreReady(world),
+    },
+    apply: {
+      what: 'apply what the hosts hold',
+      do: (world) => {
+        for (const [resource, name, spec] of held) {
+          make(world, resource, name, spec);
+        }
+      },
+      isDone: (world) =>
+        [VOLUMES, ATTACHMENTS].every((resource) =>
+          world.api.all(resource).every((object) => isReady(object)),
+        ),
+    },
+  };
+};
+const loss = losing();
+
 export const WORKFLOWS: readonly Workflow[] = [
+  {
+    name: 'volumes of a store that was lost',
+    before: [create('db'), attach('db', 'vm-a'), create('idle'), loss.lose],
+    steps: [loss.apply, together(detach('db', 'vm-a'), removeVolume('db'), removeVolume('idle'))],
+  },
   {
     name: 'a volume that moves',
     steps: [
@@ -147,12 +195,16 @@ export const WORKFLOWS: readonly Workflow[] = [
 /** Hosts are there, and a class. */
 export const begin = async (world: World): Promise<void> => {
   await world.start();
+  makeClass(world);
+  await world.until('all hosts are Ready', () => hostsAreReady(world));
+};
+
+const makeClass = (world: World): void =>
   make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
-  const areReady = () => {
-    const hosts = [...world.api.all(HYPERVISORS), ...world.api.all(VOLUME_SERVERS)];
-    return hosts.length === world.hosts.length && hosts.every((host) => isReady(host));
-  };
-  await world.until('all hosts are Ready', areReady);
+
+const hostsAreReady = (world: World): boolean => {
+  const hosts = [...world.api.all(HYPERVISORS), ...world.api.all(VOLUME_SERVERS)];
+  return hosts.length === world.hosts.length && hosts.every((host) => isReady(host));
 };
 
 /** A controller that has just started waits for a sign of life from each host. */

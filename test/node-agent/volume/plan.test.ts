@@ -558,7 +558,7 @@ const inherited = { ...remembered, revision: 8, withdrawnBelow: 9 };
 const takeovers: [name: string, change: Partial<BackingWorld>, expected: string][] = [
   ['it is this volume’s first', { stored: heir, backing: backing('complete') }, 'take-over'],
   [
-    'not while somebody has it open, and it is not said to be provisioned meanwhile',
+    'not while somebody has it open of whom nothing is remembered; it is not said to be provisioned meanwhile',
     { stored: heir, backing: backing('complete'), exported: true, sessions: ['iqn.x:host.h1'] },
     `report StillOpen ${GI}`,
   ],
