@@ -2,18 +2,20 @@
 
 import type { Attachment } from '../../api/attachment.ts';
 import { uuidFrom } from '../../api/ids.ts';
-import { CONTINUES_CLUSTER } from '../../api/names.ts';
+import { CONTINUES_CLUSTER, hostOfNamespace } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
 import {
   API_VERSION,
   ATTACHMENTS,
   HYPERVISORS,
+  SECRETS,
   SNAPSHOTS,
   VOLUME_CLASSES,
   VOLUME_SERVERS,
   VOLUMES,
 } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
+import type { ChapSecret } from '../../node-agent/chap.ts';
 import { isReady, readyOf } from './judge.ts';
 import type { World } from './world.ts';
 
@@ -116,6 +118,11 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
     lose: {
       what: 'lose the store',
       do: (world) => {
+        const keys = world.api
+          .all<ChapSecret>(SECRETS)
+          .filter(({ metadata }) =>
+            metadata.name.startsWith(`chap.${hostOfNamespace(metadata.namespace ?? '')}.`),
+          );
         held = [
           ...world.api.all<Volume>(VOLUMES).map(({ metadata, spec, status }) => {
             const source = { existing: { volumeServer: status?.server, id: status?.volumeID } };
@@ -126,6 +133,15 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
             .map(({ metadata, spec }) => [ATTACHMENTS, metadata.name, spec] as const),
         ];
         world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: uuidFrom('cluster') });
+        for (const { metadata, data } of keys) {
+          const { name, namespace = '' } = metadata;
+          world.api.create(SECRETS, {
+            apiVersion: 'v1',
+            kind: 'Secret',
+            metadata: { name, namespace },
+            data,
+          } as never);
+        }
         makeClass(world);
       },
       isDone: (world) => hostsAreReady(world),
