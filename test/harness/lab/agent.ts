@@ -9,6 +9,8 @@ const LOG_FILE = '/var/log/vbs-agent.log';
 export const STATE_DIR = '/var/lib/vbs';
 const UNIT = 'vbs-node-agent';
 const PREPARE_LIMIT_MS = 600_000;
+/** An agent that ends waits up to five minutes for its commands. */
+const UPGRADE_LIMIT_MS = 900_000;
 /** What it says goes to a file, which is read on from where it was read to. */
 const DROP_IN = `[Service]
 StandardOutput=append:${LOG_FILE}
@@ -48,7 +50,7 @@ export class LabAgent {
   async upgrade(file: string): Promise<void> {
     const there = '/root/vbs-node-agent.deb';
     await this.#ssh.copy(file, there);
-    await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`);
+    await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`, { timeoutMs: UPGRADE_LIMIT_MS });
   }
 
   /** Looks at the host as an administrator does first; answers the last line. Throws when something would have to be changed. */
