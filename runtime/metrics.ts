@@ -18,6 +18,14 @@ export interface MetricFact {
   readonly help: string;
 }
 
+/** Bytes, and how many pieces of retained data there are. */
+export interface PoolNumbers {
+  readonly total: bigint;
+  readonly free: bigint;
+  readonly retained: bigint;
+  readonly retainedCount: number;
+}
+
 const FAST = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SLOW = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900];
 
@@ -37,8 +45,18 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
   readonly #commands;
   readonly #poolBytes = this.gauge({
     name: 'vbs_pool_bytes',
-    help: 'Bytes of a pool of this volume server: total, and free, which is what new volumes may still take (agents).',
+    help: 'Bytes of a pool of this volume server: total, free, which is what new volumes may still take, and retained, which is the size of the data that outlived its objects (agents).',
     labels: ['pool', 'kind'],
+  });
+  readonly #poolRetained = this.gauge({
+    name: 'vbs_pool_retained',
+    help: 'Data in a pool of this volume server that outlived its Volumes and Snapshots, to be adopted; which it is, is in the VolumeServer (agents).',
+    labels: ['pool'],
+  });
+  readonly #leftovers = this.gauge({
+    name: 'vbs_leftovers',
+    help: 'Things on this host that no object accounts for, by the kind of the host object which lists them, and by what they are; 256 of a host object at most (agents).',
+    labels: ['role', 'kind'],
   });
   readonly #poolFaulty = this.gauge({
     name: 'vbs_pool_faulty',
@@ -192,15 +210,27 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     this.#commands.observe(labels, durationMs / 1000);
   }
 
-  /** Of a pool of the agent's configuration; without bytes while it cannot be seen. */
-  pooled(pool: string, bytes: Readonly<Record<'total' | 'free', bigint>> | undefined, faulty: boolean): void {
+  /** Of a pool of the agent's configuration; without numbers while it cannot be seen. */
+  pooled(pool: string, seen: PoolNumbers | undefined, faulty: boolean): void {
     this.#poolFaulty.set({ pool }, faulty ? 1 : 0);
-    for (const kind of ['total', 'free'] as const) {
-      if (bytes === undefined) {
+    for (const kind of ['total', 'free', 'retained'] as const) {
+      if (seen === undefined) {
         this.#poolBytes.remove({ pool, kind });
       } else {
-        this.#poolBytes.set({ pool, kind }, Number(bytes[kind]));
+        this.#poolBytes.set({ pool, kind }, Number(seen[kind]));
       }
+    }
+    if (seen === undefined) {
+      this.#poolRetained.remove({ pool });
+    } else {
+      this.#poolRetained.set({ pool }, seen.retainedCount);
+    }
+  }
+
+  /** How many there are of each kind; kinds of which there are none are told as well. */
+  leftOver(role: string, counts: Readonly<Record<string, number>>): void {
+    for (const [kind, count] of Object.entries(counts)) {
+      this.#leftovers.set({ role, kind }, count);
     }
   }
 

@@ -351,7 +351,7 @@ export interface HypervisorStatus {
      */
     leftovers?: {
       /**
-       * Backing, Export or Disk.
+       * Disk, Session, Secret or Record.
        */
       kind: string;
       /**
@@ -1205,7 +1205,7 @@ export interface VolumeServerStatus {
      */
     leftovers?: {
       /**
-       * Backing, Export or Disk.
+       * Backing, Export or Record.
        */
       kind: string;
       /**

@@ -8,7 +8,7 @@ import { orphanFacts, retainedFacts } from './retained.ts';
 
 export type ProfileFact = NonNullable<ServerAgent['profiles']>[number];
 type Ability = NonNullable<PoolFact['can']>[number];
-type Leftover = NonNullable<ServerAgent['leftovers']>[number];
+export type Leftover = NonNullable<ServerAgent['leftovers']>[number];
 
 /** What is the same for both roles of a host. */
 export interface HostFacts {
@@ -37,6 +37,8 @@ export interface ServerScene extends HostFacts {
   readonly exports: readonly Export[];
   /** volumeIDs that some object, or our own memory, accounts for. */
   readonly accounted: ReadonlySet<string>;
+  /** volumeIDs whose grants are remembered, of which there is neither object nor data nor target. */
+  readonly records?: readonly string[];
   /** Dying backings whose space could not be freed, and why. */
   readonly unfreed?: ReadonlyMap<string, string>;
   /** What was said last. */
@@ -113,7 +115,7 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
 const isLive = (state: BackingState): boolean => state !== 'dying' && state !== 'retained';
 
 /** Provably of this cluster, and accounted for by nothing: reported, never removed. Or removed in vain. */
-function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): Leftover[] {
+function serverLeftovers({ pools, exports, accounted, unfreed, records = [] }: ServerScene): Leftover[] {
   const backings = pools.flatMap(({ name, view }) =>
     (view?.backings ?? [])
       .filter(({ id, state, foreign }) => foreign !== true && isLive(state) && !accounted.has(id))
@@ -133,7 +135,14 @@ function serverLeftovers({ pools, exports, accounted, unfreed }: ServerScene): L
   const targets = exports
     .filter(({ volumeID }) => !accounted.has(volumeID))
     .map(({ iqn }) => ({ kind: 'Export', name: iqn, message: 'no Volume accounts for this target' }));
-  return [...backings, ...stuck, ...targets].sort((a, b) => a.name.localeCompare(b.name)).slice(0, 256);
+  const remembered = records.map((name) => ({
+    kind: 'Record',
+    name,
+    message: 'grants are remembered, and nothing else is left of it',
+  }));
+  return [...backings, ...stuck, ...targets, ...remembered]
+    .sort((a, b) => a.name.localeCompare(b.name))
+    .slice(0, 256);
 }
 
 export interface HypervisorScene extends HostFacts {
@@ -145,6 +154,8 @@ export interface HypervisorScene extends HostFacts {
   /** volumeIDs of our disks in running VMs, with the VM that holds each. */
   readonly disks: readonly { readonly volumeID: string; readonly instance: string }[];
   readonly accounted: ReadonlySet<string>;
+  /** What is left beside disks, as lookForResidue tells it. */
+  readonly residue?: readonly Leftover[];
   /** The controller remembers a fence of this boot and waits for the number of disks; nobody else needs it. */
   readonly fenced: boolean;
   /** The VMM has answered, for every VM: no disks means that there are none. */
@@ -171,13 +182,15 @@ export function hypervisorFacts(scene: HypervisorScene): HypervisorAgent {
     ...(scene.unidentified.length === 0
       ? {}
       : { unidentified: scene.unidentified.map((name) => name.slice(0, 256)).slice(0, 64) }),
-    leftovers: scene.disks
-      .filter(({ volumeID }) => !scene.accounted.has(volumeID))
-      .map(({ volumeID, instance }) => ({
-        kind: 'Disk',
-        name: volumeID,
-        message: `in instance ${instance}; no Attachment accounts for it`.slice(0, 512),
-      }))
-      .slice(0, 256),
+    leftovers: [
+      ...scene.disks
+        .filter(({ volumeID }) => !scene.accounted.has(volumeID))
+        .map(({ volumeID, instance }) => ({
+          kind: 'Disk',
+          name: volumeID,
+          message: `in instance ${instance}; no Attachment accounts for it`.slice(0, 512),
+        })),
+      ...(scene.residue ?? []),
+    ].slice(0, 256),
   };
 }

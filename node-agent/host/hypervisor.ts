@@ -18,7 +18,9 @@ import { mayHoldDisks } from '../roles/instances.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { hypervisorFacts, type ProfileFact } from './facts.ts';
+import { countLeftovers } from './leftovers.ts';
 import { HostReporter } from './report.ts';
+import { residueWatcher } from './residue.ts';
 
 export interface HypervisorWork {
   readonly program: Program;
@@ -48,6 +50,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
   let profiles: readonly ProfileFact[] | undefined;
   let before: SeenHost | undefined;
   const woken = new Set<string>();
+  const lookForResidue = residueWatcher(deps);
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const seen = await seeHost(work, before, signal);
@@ -59,6 +62,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
       ...(await connectionProblems(deps, signal)),
       ...(await checkup.problems(signal)),
     ];
+    const residue = await lookForResidue(signal);
     const factsAfter = (host: Hypervisor | undefined) =>
       hypervisorFacts({
         bootID: program.bootID,
@@ -71,6 +75,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
         unidentified: deps.vmm.unidentified(),
         disks: seen.disks,
         accounted,
+        residue,
         fenced: host?.status?.fencedBootID === program.bootID,
         isSeen: seen.problem === undefined && seen.unseen.length === 0,
       });
@@ -84,6 +89,7 @@ export function hypervisorVisitor(work: HypervisorWork): Reconcile {
       },
       signal,
     );
+    countLeftovers(program.metrics, 'Hypervisor', reporter.told);
     return { requeueAfterMs: config.observeSeconds * 1000 };
   };
 }

@@ -27,6 +27,11 @@ export class HostReporter<T extends HostObject> {
   #object: T | undefined;
   #calls = 0;
 
+  /** The block as it was last told; undefined before, and when telling it failed. */
+  get told(): NonNullable<T['status']>['agent'] | undefined {
+    return this.#object?.status?.agent;
+  }
+
   /** Throws what the API server throws; the next call starts from a fresh read. */
   async report(report: HostReport<T>, signal: AbortSignal): Promise<void> {
     this.#calls += 1;

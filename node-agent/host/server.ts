@@ -17,6 +17,7 @@ import { isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
 import type { Problem } from '../volume/plan.ts';
 import type { ServerDeps } from '../volume/visit.ts';
 import { type ProfileFact, type SeenPool, serverFacts } from './facts.ts';
+import { countLeftovers } from './leftovers.ts';
 import { HostReporter } from './report.ts';
 
 export interface ServerWork {
@@ -76,12 +77,14 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           targetGrows: deps.target.can.resizeOnline,
           pools: seen,
           exports,
+          records: problem === undefined ? lostRecords(work, seen, exports) : [],
           accounted: accountedFor(work, seen),
           unfreed,
           before: before?.status?.agent,
         }),
     };
     await reporter.report(report, signal);
+    countLeftovers(program.metrics, 'VolumeServer', reporter.told);
     const freed = await freeing;
     await forgetGone(work, seen);
     return { requeueAfterMs: freed ? 0 : program.config.observeSeconds * 1000 };
@@ -96,6 +99,23 @@ function accountedFor({ deps, isSynced }: ServerWork, seen: readonly SeenPool[])
   ]);
 }
 
+const isWhole = (seen: readonly SeenPool[]): boolean => seen.every(({ view }) => view !== undefined);
+
+/** What is remembered with a grant and has no object any more, nor data or a target, which would tell of it themselves. */
+function lostRecords(
+  { deps, isSynced }: ServerWork,
+  seen: readonly SeenPool[],
+  exports: readonly Export[],
+): readonly string[] {
+  const there = new Set([
+    ...[...deps.volumes.list(), ...deps.snapshots.list()].flatMap((stored) => idOf(stored) ?? []),
+    ...seen.flatMap(({ view }) => view?.backings.map(({ id }) => id) ?? []),
+    ...exports.map(({ volumeID }) => volumeID),
+  ]);
+  const granted = isSynced() && isWhole(seen) ? deps.memories.list().filter(hasGrant) : [];
+  return granted.flatMap(({ volumeID }) => (there.has(volumeID) ? [] : [volumeID]));
+}
+
 /** One that may still let somebody in. */
 const hasGrant = (memory: ServerMemory): boolean =>
   memory.items.some(({ epoch }) => !isWithdrawnEpoch(memory, epoch));
@@ -103,8 +123,16 @@ const hasGrant = (memory: ServerMemory): boolean =>
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function measure({ metrics }: Program, { name, view, problem }: SeenPool): void {
-  const bytes = view && { total: view.totalBytes, free: view.freeBytes };
-  metrics.pooled(name, bytes, problem !== undefined);
+  const retained = (view?.backings ?? []).filter(
+    ({ state, foreign }) => state === 'retained' && foreign !== true,
+  );
+  const numbers = view && {
+    total: view.totalBytes,
+    free: view.freeBytes,
+    retained: retained.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n),
+    retainedCount: retained.length,
+  };
+  metrics.pooled(name, numbers, problem !== undefined);
 }
 
 const poolFault = (pool: string, fault: string): Problem => ({
@@ -206,8 +234,7 @@ async function isQuick(
 
 /** What is remembered of a volume goes when its object, its data and its grants are all gone. */
 async function forgetGone({ deps, isSynced }: ServerWork, seen: readonly SeenPool[]): Promise<void> {
-  const isSeenWhole = seen.every(({ view }) => view !== undefined);
-  if (!isSynced() || !isSeenWhole) {
+  if (!isSynced() || !isWhole(seen)) {
     return;
   }
   for (const memory of deps.memories.list()) {

@@ -10,9 +10,10 @@ import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 export const GROUP_PATH = '/apis/vbs.dev/v1alpha1';
+const HOST_PROBE = 'system:serviceaccount:vbs-host-probe:vbs-agent';
 /** Whom each policy is about, and what it says to them. */
 const PROBES = {
-  'system:serviceaccount:vbs-host-probe:vbs-agent': 'a host may',
+  [HOST_PROBE]: 'a host may',
   'system:serviceaccount:vbs-system:vbs-controller': 'the controller writes only',
 };
 
@@ -119,7 +120,33 @@ async function policiesInForce(admin: Caller): Promise<void> {
   });
   await admin.call({ method: 'PATCH', path: `${path}/probe`, body: { spec: { deletionProtection: false } } });
   await admin.call({ method: 'DELETE', path: `${path}/probe` });
+  await until('the policy on definitions', async () => {
+    const crd = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumes.vbs.dev';
+    return (await admin.call({ method: 'DELETE', path: `${crd}?dryRun=All` })).status === 403;
+  });
+  await until('the policy on events', async () => {
+    const { message } = await admin.call({
+      method: 'POST',
+      path: '/apis/events.k8s.io/v1/namespaces/default/events?dryRun=All',
+      headers: { 'impersonate-user': HOST_PROBE, 'impersonate-group': 'system:masters' },
+      body: eventAbout('default', { apiVersion: 'v1', kind: 'Namespace', name: 'default' }),
+    });
+    return message.includes('a host may only tell events');
+  });
 }
+
+export const eventAbout = (namespace: string, regarding: object) => ({
+  apiVersion: 'events.k8s.io/v1',
+  kind: 'Event',
+  metadata: { name: 'e', namespace },
+  eventTime: '2026-11-23T08:00:00.000000Z',
+  reason: 'X',
+  action: 'X',
+  type: 'Normal',
+  reportingController: 'vbs.dev/node-agent',
+  reportingInstance: 'x',
+  regarding: { ...regarding, namespace },
+});
 
 function sampleFor(plural: string): object {
   const kinds: Readonly<Record<string, [string, object]>> = {

@@ -152,7 +152,8 @@ test('rights go to the two accounts which the policies know, and every role is b
 test('every policy refuses when it cannot decide, and is bound to deny', () => {
   const policies = manifests.filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
   for (const { metadata, spec } of policies) {
-    assert.is(spec?.failurePolicy, 'Fail', metadata.name);
+    // It asks for objects of ours about things of others, which must not depend on us: protection.yaml protects without it.
+    assert.is(spec?.failurePolicy, metadata.name === 'vbs-namespaces' ? 'Ignore' : 'Fail', metadata.name);
     const bindings = manifests.filter(({ spec: other }) => other?.policyName === metadata.name);
     assert.equal(
       bindings.map(({ spec: other }) => other?.validationActions),
@@ -160,7 +161,7 @@ test('every policy refuses when it cannot decide, and is bound to deny', () => {
       metadata.name,
     );
   }
-  assert.is(policies.length, 12);
+  assert.is(policies.length, 15);
 });
 
 test.run();

@@ -1,12 +1,13 @@
 // Who may do what: a host writes its own blocks on objects which name it and nothing else, and so does the controller.
-// What there is to be refused is read from the CRDs, so that a new status field is covered by itself.
+// What there is to be refused is read from the CRDs, so that a new status field is covered by itself. What is not our kinds is tried in
+// matrix.test.ts.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AGENT_ACCOUNT, FINALIZER, hostNamespace } from '../../api/names.ts';
 import { type Crd, readCrds } from '../../scripts/generate.ts';
 import type { Answer, Call, Caller } from '../api/caller.ts';
 import { type CrdSchema, schemaOf } from '../api/fields.ts';
-import { GROUP_PATH, openPlatform, type Platform } from '../deploy/platform.ts';
+import { eventAbout, GROUP_PATH, openPlatform, type Platform } from '../deploy/platform.ts';
 import { loud } from '../harness/loud.ts';
 
 const log = (line: string) => process.stdout.write(`# ${line}\n`);
@@ -393,140 +394,8 @@ const lease = (name: string) => ({
   metadata: { name, labels: { 'vbs.dev/host': B } },
   spec: { holderIdentity: 'thief' },
 });
-const event = (namespace: string) => ({
-  apiVersion: 'events.k8s.io/v1',
-  kind: 'Event',
-  metadata: { name: 'e', namespace },
-  eventTime: '2026-11-23T08:00:00.000000Z',
-  reason: 'X',
-  action: 'X',
-  type: 'Normal',
-  reportingController: 'vbs.dev/node-agent',
-  reportingInstance: 'x',
-  regarding: { apiVersion: 'v1', kind: 'Namespace', name: namespace, namespace },
-});
-
-/** What a host may not do outside of our own kinds. */
-const TRESPASSES: Readonly<Record<string, Call>> = {
-  ...Object.fromEntries(
-    [hostNamespace(B), 'vbs-system', 'kube-system', 'default'].flatMap((namespace) => {
-      const core = `/api/v1/namespaces/${namespace}`;
-      const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
-      const events = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
-      const calls: Record<string, Call> = {
-        'read a secret': { method: 'GET', path: `${core}/secrets/chap.s.h` },
-        'list secrets': { method: 'GET', path: `${core}/secrets` },
-        'watch secrets': { method: 'GET', path: `${core}/secrets?watch=true` },
-        'read a lease': { method: 'GET', path: `${leases}/vbs-host` },
-        'create a lease': { method: 'POST', path: leases, body: lease('vbs-host') },
-        'change a lease': { method: 'PATCH', path: `${leases}/vbs-host`, body: { spec: {} } },
-        'create an event': { method: 'POST', path: events, body: event(namespace) },
-        'list events': { method: 'GET', path: events },
-        'list pods': { method: 'GET', path: `${core}/pods` },
-        'create a pod': { method: 'POST', path: `${core}/pods`, body: {} },
-        'list service accounts': { method: 'GET', path: `${core}/serviceaccounts` },
-      };
-      return Object.entries(calls).map(([what, call]) => [`${what} in ${namespace}`, call]);
-    }),
-  ),
-  ...Object.fromEntries(
-    [
-      [hostNamespace(B), AGENT_ACCOUNT],
-      [hostNamespace(A), 'default'],
-      ['vbs-system', 'vbs-controller'],
-    ].map(([namespace, account]) => [
-      `make a token of ${namespace}/${account}`,
-      {
-        method: 'POST',
-        path: `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
-        body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} },
-      },
-    ]),
-  ),
-  'list secrets of its own namespace': {
-    method: 'GET',
-    path: `/api/v1/namespaces/${hostNamespace(A)}/secrets`,
-  },
-  'watch secrets of its own namespace': {
-    method: 'GET',
-    path: `/api/v1/namespaces/${hostNamespace(A)}/secrets?watch=true`,
-  },
-  'change its own secret': {
-    method: 'PATCH',
-    path: `/api/v1/namespaces/${hostNamespace(A)}/secrets/chap.s.h`,
-    body: { data: { key: null } },
-  },
-  'list all secrets': { method: 'GET', path: '/api/v1/secrets' },
-  'list all leases': { method: 'GET', path: '/apis/coordination.k8s.io/v1/leases' },
-  'list namespaces': { method: 'GET', path: '/api/v1/namespaces' },
-  'read another namespace': { method: 'GET', path: '/api/v1/namespaces/default' },
-  'list nodes': { method: 'GET', path: '/api/v1/nodes' },
-  'list volume servers': { method: 'GET', path: `${GROUP_PATH}/volumeservers` },
-  'list hypervisors': { method: 'GET', path: `${GROUP_PATH}/hypervisors` },
-  'read classes': { method: 'GET', path: `${GROUP_PATH}/volumeclasses` },
-  'create a class': {
-    method: 'POST',
-    path: `${GROUP_PATH}/volumeclasses`,
-    body: manifest('VolumeClass', 'stolen'),
-  },
-  'switch a policy off': {
-    method: 'DELETE',
-    path: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/vbs-agents-volumes',
-  },
-  'change a CRD': {
-    method: 'PATCH',
-    path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumes.vbs.dev',
-    body: {},
-  },
-  'bind itself to cluster-admin': {
-    method: 'POST',
-    path: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
-    body: {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'thief' },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-      subjects: [{ kind: 'ServiceAccount', name: AGENT_ACCOUNT, namespace: hostNamespace(A) }],
-    },
-  },
-  'widen its role': {
-    method: 'PATCH',
-    path: '/apis/rbac.authorization.k8s.io/v1/clusterroles/vbs-agent',
-    body: { rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'] }] },
-  },
-  'widen its own role': {
-    method: 'PATCH',
-    path: `/apis/rbac.authorization.k8s.io/v1/namespaces/${hostNamespace(A)}/roles/vbs-agent`,
-    body: { rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }] },
-  },
-  'act as another host': {
-    method: 'GET',
-    path: `${GROUP_PATH}/volumes`,
-    headers: { 'impersonate-user': `system:serviceaccount:${hostNamespace(B)}:${AGENT_ACCOUNT}` },
-  },
-  'act as an administrator': {
-    method: 'GET',
-    path: `${GROUP_PATH}/volumes`,
-    headers: { 'impersonate-user': 'admin', 'impersonate-group': 'system:masters' },
-  },
-};
-
-for (const [what, call] of Object.entries(TRESPASSES)) {
-  test(`a host may not ${what}`, async ({ a }) => {
-    isForbidden(await a.call(call), what, 'cannot');
-  });
-}
-
-test('the trespasses are refused for want of a right: an administrator may look there', async ({
-  platform: { admin },
-}) => {
-  for (const [what, call] of Object.entries(TRESPASSES)) {
-    if (call.method === 'GET' && !call.path.includes('watch') && call.headers === undefined) {
-      const { status } = await admin.call(call);
-      assert.ok(status === 200 || status === 404, `${what}: ${status}`);
-    }
-  }
-});
+const event = (namespace: string) =>
+  eventAbout(namespace, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: 'vbs-host' });
 
 /** What Kubernetes gives to every ServiceAccount. */
 const OF_EVERYBODY = /selfsubject(access|rules)?reviews|certificates.k8s.io.clustertrustbundles/;

@@ -32,14 +32,31 @@ test('facts are those that are served, with their labels', async () => {
 
 test('a pool has numbers while it is seen, and is faulty or not', async () => {
   const metrics = new Metrics();
-  metrics.pooled('main', { total: 10n, free: 4n }, false);
+  metrics.pooled('main', { total: 10n, free: 4n, retained: 3n, retainedCount: 2 }, false);
   const seen = await metrics.text();
   assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="free"} 4\n'));
+  assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="retained"} 3\n'));
+  assert.ok(seen.includes('vbs_pool_retained{pool="main"} 2\n'));
   assert.ok(seen.includes('vbs_pool_faulty{pool="main"} 0\n'));
   metrics.pooled('main', undefined, true);
   const unseen = await metrics.text();
   assert.not.ok(unseen.includes('vbs_pool_bytes{'));
+  assert.not.ok(unseen.includes('vbs_pool_retained{'));
   assert.ok(unseen.includes('vbs_pool_faulty{pool="main"} 1\n'));
+});
+
+test('leftovers are told by role and kind, and kinds without any as well', async () => {
+  const metrics = new Metrics();
+  metrics.leftOver('VolumeServer', { Backing: 2, Record: 1 });
+  metrics.leftOver('Hypervisor', { Disk: 1, Record: 0 });
+  metrics.leftOver('VolumeServer', { Backing: 0, Record: 1 });
+  const text = await metrics.text();
+  assert.equal(text.match(/^vbs_leftovers{.*$/gm), [
+    'vbs_leftovers{role="VolumeServer",kind="Backing"} 0',
+    'vbs_leftovers{role="VolumeServer",kind="Record"} 1',
+    'vbs_leftovers{role="Hypervisor",kind="Disk"} 1',
+    'vbs_leftovers{role="Hypervisor",kind="Record"} 0',
+  ]);
 });
 
 test('a metric that is added later is told as well', async () => {

@@ -3,8 +3,9 @@ import * as assert from 'uvu/assert';
 import type { HypervisorAgent } from '../../../api/hosts.ts';
 import { type HypervisorWork, hypervisorVisitor } from '../../../node-agent/host/hypervisor.ts';
 import { CannotLook } from '../../../node-agent/roles/errors.ts';
-import type { Initiator } from '../../../node-agent/roles/initiator.ts';
+import type { Connected, Initiator } from '../../../node-agent/roles/initiator.ts';
 import type { Instance, VmDisk } from '../../../node-agent/roles/vmm.ts';
+import { Metrics } from '../../../runtime/metrics.ts';
 
 const test = suite('a visit of a hypervisor');
 
@@ -20,6 +21,9 @@ function setUp(vmm: {
   disks: (name: string) => readonly VmDisk[];
   tend?: Initiator['tend'];
   attachments?: readonly object[];
+  hasSynced?: boolean;
+  connections?: readonly Connected[];
+  measured?: (text: string) => void;
 }) {
   let object = { metadata: { name: 'h', uid: 'u' }, status: { fencedBootID: BOOT, agent: {} as object } };
   const api = {
@@ -31,6 +35,7 @@ function setUp(vmm: {
       return object;
     },
   };
+  const metrics = new Metrics();
   const work = {
     program: {
       api,
@@ -39,12 +44,13 @@ function setUp(vmm: {
       version: '1',
       clusterID: 'c',
       log: { warn: () => {} },
+      metrics,
     },
     deps: {
       host: 'h',
       iqnPrefix: 'iqn.2026-11.dev.vbs',
-      attachments: { list: () => vmm.attachments ?? [], hasSynced: false },
-      initiator: { tend: vmm.tend },
+      attachments: { list: () => vmm.attachments ?? [], hasSynced: vmm.hasSynced === true },
+      initiator: { tend: vmm.tend, observe: async () => vmm.connections ?? [] },
       memories: { list: () => [] },
       lookAtInstances: async () => vmm.list(),
       vmm: {
@@ -53,6 +59,7 @@ function setUp(vmm: {
         holders: async (all: readonly Instance[]) => all.filter(({ name }) => name !== 'idle'),
 
         disks: async ({ name }: Instance) => vmm.disks(name),
+        residue: async () => [],
       },
     },
     queue: { add: () => {} },
@@ -62,6 +69,7 @@ function setUp(vmm: {
   const visit = hypervisorVisitor(work);
   return async (): Promise<HypervisorAgent> => {
     await visit('h', context);
+    vmm.measured?.(await metrics.text());
     return object.status.agent as HypervisorAgent;
   };
 }
@@ -153,6 +161,28 @@ test('disks count wherever they are kept, and a VM without a UUID is told about'
     const told = await visit();
     assert.is(told.disks, expected);
     assert.equal(told.unidentified, ['old (106)']);
+  }
+});
+
+test('disks and sessions without an Attachment are told, and counted', async () => {
+  let text = '';
+  const visit = setUp({
+    list: () => [running('a')],
+    disks: () => disk('vol-disk'),
+    hasSynced: true,
+    connections: [{ volumeID: 'vol-session' }],
+    measured: (metrics) => {
+      text = metrics;
+    },
+  });
+  await visit();
+  const { leftovers = [] } = await visit();
+  assert.equal(
+    leftovers.map(({ kind, name }) => `${kind} ${name}`),
+    ['Disk vol-disk', 'Session vol-session'],
+  );
+  for (const [kind, count] of Object.entries({ Disk: 1, Session: 1, Secret: 0, Record: 0 })) {
+    assert.ok(text.includes(`vbs_leftovers{role="Hypervisor",kind="${kind}"} ${count}\n`), kind);
   }
 });
 

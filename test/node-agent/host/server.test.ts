@@ -29,6 +29,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
   let object = { metadata: { name: 's', uid: 'u' }, status: {} as { agent?: ServerAgent } };
   const freed: string[] = [];
   const forgotten: string[] = [];
+  const metrics = new Metrics();
   const view = { name: 'main', identity: 'i', totalBytes: 9n, freeBytes: 9n, extentBytes: 1n, backings };
   const openPool = (name: string, look: () => unknown) => ({
     config: { name, profile: 'file' },
@@ -57,7 +58,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
       config: { host: 's', observeSeconds: 5 },
       bootID: 'b',
       log,
-      metrics: new Metrics(),
+      metrics,
     },
     deps: {
       volumes: { list: () => [], byIndex: () => [] },
@@ -77,7 +78,7 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     forgotten,
     visit: async () => {
       const again = await visit('s', context);
-      return { again, agent: object.status.agent };
+      return { again, agent: object.status.agent, metrics: await metrics.text() };
     },
   };
 }
@@ -143,8 +144,8 @@ test('a grant accounts for nothing that no object does; one that stands keeps wh
   });
   const { agent } = await visit();
   assert.equal(
-    agent?.leftovers?.map(({ name }) => name),
-    ['vol1', 'vol2'],
+    agent?.leftovers?.map(({ kind, name }) => `${kind} ${name}`),
+    ['Backing vol1', 'Backing vol2', 'Record vol3'],
   );
   assert.equal(forgotten, ['vol4', 'vol5']);
 });
@@ -163,6 +164,48 @@ test('whatever goes wrong with one pool is its own problem', async () => {
       ['other', 'CannotLook'],
     ],
   );
+});
+
+test('a record of grants of which nothing else is left is told; with data of its own it is the data that is told', async () => {
+  const grant = {
+    hypervisor: 'h',
+    initiator: 'i',
+    mode: 'ReadWrite',
+    epoch: 1,
+    attachments: [],
+    state: 'Granted',
+  };
+  const memoryOf = (volumeID: string): ServerMemory => ({
+    ...emptyServerMemory(volumeID, 'u'),
+    revision: 1,
+    items: [grant as never],
+  });
+  const { visit, forgotten } = setUp({
+    backings: [backing('vol1', 'complete'), { ...backing('vol3', 'retained'), sizeBytes: 5n }],
+    memories: [memoryOf('vol1'), memoryOf('vol2'), emptyServerMemory('vol4', 'u')],
+  });
+  const { agent, metrics } = await visit();
+  assert.equal(
+    agent?.leftovers?.map(({ kind, name }) => `${kind} ${name}`),
+    ['Backing vol1', 'Record vol2'],
+  );
+  assert.equal(forgotten, ['vol4'], 'what let nobody in is forgotten');
+  for (const [kind, count] of Object.entries({ Backing: 1, Export: 0, Record: 1 })) {
+    assert.ok(metrics.includes(`vbs_leftovers{role="VolumeServer",kind="${kind}"} ${count}\n`), kind);
+  }
+  assert.ok(metrics.includes('vbs_pool_bytes{pool="main",kind="retained"} 5\n'));
+  assert.ok(metrics.includes('vbs_pool_retained{pool="main"} 1\n'));
+});
+
+test('a pool that cannot be looked at leaves nothing lost', async () => {
+  const grant = { epoch: 1, state: 'Granted' };
+  const { visit } = setUp({
+    memories: [{ ...emptyServerMemory('vol2', 'u'), items: [grant as never] }],
+    lookAtOther: () => {
+      throw new Busy('other', 'locked');
+    },
+  });
+  assert.equal((await visit()).agent?.leftovers, []);
 });
 
 test.run();
