@@ -1,6 +1,8 @@
 // What becomes of the data of a deleted Volume or Snapshot. Pure.
 import type { Claim } from '../api/conditions.ts';
+import type { HostView, VolumeServer } from '../api/hosts.ts';
 import { idOf, isEnded, isEnding, isProvisioned, type Stored } from '../api/volume.ts';
+import { outdated } from './outdated.ts';
 
 export type Ending = 'Remove' | 'Retain';
 
@@ -26,11 +28,20 @@ function endingOf(stored: Stored): Ending {
 }
 
 /** For people: what is being done about the data of a deleted object. */
-export function ending({ status }: Stored): Pick<Claim, 'reason' | 'message'> {
-  const server = status?.server ?? 'the server';
-  return status?.order === 'Retain'
-    ? { reason: 'Retaining', message: `waiting until ${server} has put the data aside` }
-    : { reason: 'Removing', message: `waiting until ${server} has removed the data` };
+export function ending(
+  { status }: Stored,
+  servers: readonly HostView<VolumeServer>[],
+): Pick<Claim, 'reason' | 'message'> {
+  const { server = 'the server', pool } = status ?? {};
+  if (status?.order !== 'Retain') {
+    return { reason: 'Removing', message: `waiting until ${server} has removed the data` };
+  }
+  return (
+    outdated(servers, { server, pool, lacks: 'puts no data aside, and leaves it where it is' }) ?? {
+      reason: 'Retaining',
+      message: `waiting until ${server} has put the data aside`,
+    }
+  );
 }
 
 /** For people: where the data is from now on. */

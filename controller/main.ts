@@ -46,12 +46,17 @@ interface Serving {
 }
 
 async function serve({ config, caches, metrics, log, signal }: Serving): Promise<HttpServer> {
-  const isFilled = () => reflectorsOf(caches).every(({ hasSynced }) => hasSynced);
+  // One that is never filled is of a kind which the CRDs, or our rights, do not have yet.
+  const unfilled = () =>
+    reflectorsOf(caches)
+      .filter(({ hasSynced }) => !hasSynced)
+      .map(({ resource }) => resource.plural);
   const http = await startHttp({
     ...config.http,
     healthy: { watches: loopsAlive(reflectorsOf(caches)) },
     ready: {
-      caches: () => (isFilled() ? undefined : 'not all caches are filled yet'),
+      caches: () =>
+        unfilled().length === 0 ? undefined : `not all caches are filled yet: ${unfilled().join(', ')}`,
       running: () => (signal.aborted ? 'stopping' : undefined),
     },
     metrics,

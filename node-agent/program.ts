@@ -91,6 +91,6 @@ async function syncedOrAway(
   );
   const synced = Promise.all(caches.map((cache) => cache.synced)).then(() => 'synced' as const);
   if ((await Promise.race([synced, away])) === 'away') {
-    log.warn({}, 'The API server is away; working from the copies on disk');
+    log.warn({}, 'The API server is away, or does not serve every kind; working from the copies on disk');
   }
 }

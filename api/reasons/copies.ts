@@ -72,6 +72,12 @@ export const COPIES = {
       'nothing when the message says that a server does not answer; else let that server copy from others, or create a Volume without spec.volumeServer',
     waits: true,
   },
+  AgentOutdated: {
+    by: C,
+    on: ['Placed', 'Created', 'Ready'],
+    meaning: 'The agent of the server is of a version which knows nothing of what is asked for.',
+    remedy: 'upgrade the agent; it goes on by itself',
+  },
   SizeBelowSource: {
     by: C,
     on: ['Placed'],

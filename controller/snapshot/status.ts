@@ -13,13 +13,14 @@ import {
 } from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { ending, retainedAs } from '../ending.ts';
+import { outdated } from '../outdated.ts';
 import { isAskedInTime, pinners } from '../pins.ts';
 import { cannotBeRetained, type SnapshotWorld } from './plan.ts';
 
 const serverOf = ({ snapshot, servers }: SnapshotWorld): FactSource | undefined =>
   factSource(snapshot.status?.server, servers);
 
-function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
+function waitsFor({ snapshot, volume, servers }: SnapshotWorld): Claim {
   const { name } = snapshot.spec.volumeRef;
   if (volume === undefined) {
     return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
@@ -33,6 +34,11 @@ function waitsFor({ snapshot, volume }: SnapshotWorld): Claim {
   }
   if (!isProvisioned(volume)) {
     return no('Created', 'VolumeNotReady', `Volume ${name} is not ready yet`);
+  }
+  const { server, pool } = volume.status ?? {};
+  const old = outdated(servers, { server, pool, lacks: 'makes no copies' });
+  if (old !== undefined) {
+    return no('Created', old.reason, old.message);
   }
   return grantsOf(volume).length > 0
     ? no(
@@ -95,7 +101,7 @@ const lostWith = ({ status }: Snapshot): string =>
   `volume server ${status?.server} is lost (spec.lost), and the data with it; delete the Snapshot`;
 
 function deleting(world: SnapshotWorld): Omit<Claim, 'type'> {
-  const { snapshot, can } = world;
+  const { snapshot, servers, can } = world;
   const status = 'False';
   if (pinsOf(snapshot).length > 0) {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(snapshot)}, made from this snapshot` };
@@ -105,7 +111,7 @@ function deleting(world: SnapshotWorld): Omit<Claim, 'type'> {
     return { status, reason: 'Unsupported', message };
   }
   const problem = backendOf(snapshot)?.problem;
-  return problem === undefined ? { status, ...ending(snapshot) } : { status, ...told(problem) };
+  return problem === undefined ? { status, ...ending(snapshot, servers) } : { status, ...told(problem) };
 }
 
 export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {

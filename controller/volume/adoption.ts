@@ -11,6 +11,7 @@ import {
 import { formatBytes, roundUp } from '../../api/quantity.ts';
 import type { Source, Volume } from '../../api/volume.ts';
 import { wantedBytes } from '../../api/volume.ts';
+import { outdated } from '../outdated.ts';
 import { type Waiting, waiting } from './source.ts';
 
 export interface AdoptionWorld {
@@ -68,7 +69,7 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
   const kept = retained.find((one) => one.id === id);
   const found = kept ?? orphans.find((one) => one.id === id);
   if (found === undefined) {
-    return unlisted(server, id);
+    return unlisted(world, server, id);
   }
   const holder = world.holderOf(id);
   if (kept === undefined && holder !== undefined) {
@@ -94,7 +95,13 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
   return tooSmall(world.volume, found, pool) ?? { ...sourceOf(found, metadata.name), kind };
 }
 
-function unlisted({ metadata, status }: VolumeServer, id: string): Waiting {
+function unlisted({ servers }: AdoptionWorld, { metadata, status }: VolumeServer, id: string): Waiting {
+  const [old] = (status?.agent?.pools ?? []).flatMap(
+    ({ name }) => outdated(servers, { server: metadata.name, pool: name, lacks: 'retains nothing' }) ?? [],
+  );
+  if (old !== undefined) {
+    return waiting(old.reason, old.message);
+  }
   const { retainedOmitted = 0, orphansOmitted = 0 } = status?.agent ?? {};
   const omitted = retainedOmitted + orphansOmitted;
   const more = omitted > 0 ? `, nor are ${omitted} others which its lists have no room for` : '';

@@ -12,6 +12,7 @@ import {
   type VolumeClass,
   wantedBytes,
 } from '../../api/volume.ts';
+import { outdated } from '../outdated.ts';
 import { findExisting } from './adoption.ts';
 import { sourceOf, untilPinned } from './source.ts';
 
@@ -192,7 +193,7 @@ function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
   const usable = candidatesOf(world, chosen, source);
   const candidates = usable.filter(({ canCopy }) => canCopy);
   if (source !== undefined && usable.length > 0 && candidates.length === 0) {
-    return waiting('SourceElsewhere', elsewhere(world, source));
+    return elsewhere(world, source);
   }
   if (candidates.length === 0) {
     const where = pinned === undefined ? 'no volume server' : `volume server ${pinned}`;
@@ -226,9 +227,17 @@ function nearest(fitting: readonly Candidate[], source: Source | undefined): Can
   return onServer.find(({ pool }) => pool === source?.pool) ?? onServer[0] ?? fitting[0];
 }
 
-function elsewhere(world: PlacementWorld, { kind, name, server }: Source): string {
+function elsewhere(world: PlacementWorld, source: Source): Placement {
+  const old = outdated(world.servers, { ...source, lacks: 'makes no copies and lets nobody read' });
+  if (old !== undefined) {
+    return waiting(old.reason, old.message);
+  }
+  const { kind, name, server } = source;
   const what = `${kind} ${name} is on ${server}`;
-  return isHeard(world, server)
-    ? `${what}, and no other server that may hold this Volume copies from there; set volumeServer.initiator in the configuration of its agent`
-    : `${what}, which does not answer; it is copied when ${server} is back`;
+  return waiting(
+    'SourceElsewhere',
+    isHeard(world, server)
+      ? `${what}, and no other server that may hold this Volume copies from there; set volumeServer.initiator in the configuration of its agent`
+      : `${what}, which does not answer; it is copied when ${server} is back`,
+  );
 }

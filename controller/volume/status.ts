@@ -94,7 +94,7 @@ function making(world: VolumeWorld): Claim {
   );
 }
 
-function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
+function deleting({ volume, attachments, servers }: VolumeWorld): Omit<Claim, 'type'> {
   const [grant] = grantsOf(volume);
   const status = 'False';
   if (grant !== undefined) {
@@ -109,7 +109,7 @@ function deleting({ volume, attachments }: VolumeWorld): Omit<Claim, 'type'> {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(volume)}, made from this volume` };
   }
   const problem = backendOf(volume)?.problem;
-  return problem === undefined ? { status, ...ending(volume) } : { status, ...told(problem) };
+  return problem === undefined ? { status, ...ending(volume, servers) } : { status, ...told(problem) };
 }
 
 export function volumeClaims(world: VolumeWorld): readonly Claim[] {

@@ -4,6 +4,7 @@ import type { Hypervisor, VolumeServer } from '../../api/hosts.ts';
 import type { Resource } from '../../api/object.ts';
 import { API_VERSION } from '../../api/resources.ts';
 import type { Api } from '../../runtime/api.ts';
+import { DroppedFields } from '../../runtime/dropped.ts';
 import { ApiError } from '../../runtime/errors.ts';
 import { patchStatusBlock } from '../../runtime/patch.ts';
 
@@ -26,6 +27,7 @@ const READ_EVERY = 12;
 export class HostReporter<T extends HostObject> {
   #object: T | undefined;
   #calls = 0;
+  readonly #dropped = new DroppedFields();
 
   /** The block as it was last told; undefined before, and when telling it failed. */
   get told(): NonNullable<T['status']>['agent'] | undefined {
@@ -53,12 +55,15 @@ export class HostReporter<T extends HostObject> {
       (await this.#create(api, resource, name));
     this.#object = undefined;
     const agent = facts(object);
-    if (sameJson(agent, object.status?.agent)) {
+    const { uid } = object.metadata;
+    const before = object.status?.agent;
+    if (sameJson(agent, before) || this.#dropped.isFutile(uid, agent, before)) {
       this.#object = object;
       return true;
     }
     try {
       this.#object = await patchStatusBlock<T>(api, { resource, object, owned: { agent }, fieldManager });
+      this.#dropped.wrote(uid, agent, this.#object?.status?.agent);
       return true;
     } catch (error) {
       if (error instanceof ApiError && error.isConflict) {

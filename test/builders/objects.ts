@@ -155,6 +155,7 @@ export const aServer = (
             totalBytes: '100000000000',
             freeBytes: '50000000000',
             extentBytes: '1048576',
+            can: [],
           },
         ],
         ...agent,

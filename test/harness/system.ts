@@ -10,7 +10,8 @@ import { freePort } from './ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
 import { startTgtd, type Tgtd } from './tgtd.ts';
 
-const ROOT = path.resolve(import.meta.dirname, '../..');
+/** Of this checkout. */
+export const ROOT = path.resolve(import.meta.dirname, '../..');
 export const SERVER = 'server-1';
 export const SECOND_SERVER = 'server-2';
 export const HYPERVISOR = 'hypervisor-1';
@@ -24,6 +25,17 @@ export interface SystemOptions {
   readonly apiServerArgs?: readonly string[];
   /** The volume servers; one when absent. The agent of any but the first is started by `join`. */
   readonly servers?: readonly string[];
+  /** Where the sources of each part are; of this checkout when absent. */
+  readonly sources?: Sources;
+  /** The servers copy from others, which is a setting that version 0.1.0 does not know; true when absent. */
+  readonly remoteCopy?: boolean;
+}
+
+/** Directories with the sources of some version: what the API server is given, and what is run. */
+export interface Sources {
+  readonly cluster?: string;
+  readonly controller?: string;
+  readonly agents?: string;
 }
 
 /** A volume server's pool and target daemon. */
@@ -59,9 +71,11 @@ export class System {
   readonly programs = new Map<string, Program>();
   /** Where the controller serves health and metrics. */
   controllerPort = 0;
+  #sources: Sources;
 
   constructor(options: SystemOptions) {
     this.#options = options;
+    this.#sources = options.sources ?? {};
     this.dir = options.dir;
   }
 
@@ -107,7 +121,7 @@ export class System {
 
   /** What an administrator does once in a cluster: CRDs, rights, policies, identities, a class. */
   async installCluster(): Promise<void> {
-    await installCluster(this.controlPlane, this.hosts);
+    await installCluster(this.controlPlane, this.hosts, this.#sources.cluster);
     await this.controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
   }
 
@@ -142,7 +156,7 @@ export class System {
 
   /** What an administrator does once for new pools of a volume server. */
   async preparePools(host: string = SERVER): Promise<void> {
-    await preparePools(this.#file(host));
+    await preparePools(this.#file(host), this.#sources.agents);
   }
 
   async #configure(): Promise<void> {
@@ -176,7 +190,7 @@ export class System {
           volumeServer: {
             pools: [{ name: 'main', profile: 'file', params: { dir: poolDir } }],
             target: { profile: 'tgt', params: { controlPort: tgtd.controlPort }, portals: [tgtd.portal] },
-            initiator: { profile: 'qemu' },
+            ...(this.#options.remoteCopy === false ? {} : { initiator: { profile: 'qemu' } }),
           },
         }),
       );
@@ -219,12 +233,41 @@ export class System {
     if (program.process?.isRunning() === true) {
       return;
     }
-    const main = path.join(ROOT, name === 'controller' ? 'controller' : 'node-agent', 'main.ts');
+    const { controller = ROOT, agents = ROOT } = this.#sources;
+    const main =
+      name === 'controller'
+        ? path.join(controller, 'controller', 'main.ts')
+        : path.join(agents, 'node-agent', 'main.ts');
     program.process = await startProcess({
       name,
       command: [process.execPath, main, '--config', program.configFile],
       dir: this.dir,
     });
+  }
+
+  /** Gives the API server what an administrator applies, in the version that is there. */
+  async replaceCluster(sources: string): Promise<void> {
+    this.#sources = { ...this.#sources, cluster: sources };
+    await installCluster(this.controlPlane, this.hosts, sources);
+  }
+
+  /** Ends the controller in order, and starts the version that is there. */
+  async replaceController(sources: string): Promise<void> {
+    this.#sources = { ...this.#sources, controller: sources };
+    await this.#restart('controller');
+  }
+
+  /** Ends the agents in order, one after the other, and starts the version that is there. */
+  async replaceAgents(sources: string): Promise<void> {
+    this.#sources = { ...this.#sources, agents: sources };
+    for (const host of this.hosts) {
+      await this.#restart(host);
+    }
+  }
+
+  async #restart(name: string): Promise<void> {
+    await this.programs.get(name)?.process?.stop(30_000);
+    await this.run(name);
   }
 
   async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
@@ -276,36 +319,45 @@ function started<T>(part: T | undefined, name: string): T {
 }
 
 /** What an administrator applies once: CRDs, rights, policies, the identities of the hosts. */
-export async function installCluster(controlPlane: ControlPlane, hosts: readonly string[]): Promise<void> {
-  await controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'crds')]);
+export async function installCluster(
+  controlPlane: ControlPlane,
+  hosts: readonly string[],
+  sources: string = ROOT,
+): Promise<void> {
+  const deploy = path.join(sources, 'deploy');
+  await controlPlane.kubectl(['apply', '-f', path.join(sources, 'crds')]);
   await controlPlane.kubectl([
     'apply',
     '-f',
-    path.join(ROOT, 'deploy', 'controller.yaml'),
+    path.join(deploy, 'controller.yaml'),
     '-f',
-    path.join(ROOT, 'deploy', 'agents.yaml'),
+    path.join(deploy, 'agents.yaml'),
     '-f',
-    path.join(ROOT, 'deploy', 'admission'),
+    path.join(deploy, 'admission'),
   ]);
-  await controlPlane.kubectl(['wait', '--for=condition=Established', '--timeout=60s', ...(await crdNames())]);
-  const template = await readFile(path.join(ROOT, 'deploy', 'host.yaml'), 'utf8');
+  await controlPlane.kubectl([
+    'wait',
+    '--for=condition=Established',
+    '--timeout=60s',
+    ...(await crdNames(path.join(sources, 'crds'))),
+  ]);
+  const template = await readFile(path.join(deploy, 'host.yaml'), 'utf8');
   for (const host of hosts) {
     await controlPlane.kubectl(['apply', '-f', '-'], template.replaceAll('HOST', host));
   }
 }
 
-async function crdNames(): Promise<readonly string[]> {
-  const files = await readdir(path.join(ROOT, 'crds'));
+async function crdNames(dir: string): Promise<readonly string[]> {
   const names = await Promise.all(
-    files.map(
-      async (file) => /^ {2}name: (\S+)$/m.exec(await readFile(path.join(ROOT, 'crds', file), 'utf8'))?.[1],
+    (await readdir(dir)).map(
+      async (file) => /^ {2}name: (\S+)$/m.exec(await readFile(path.join(dir, file), 'utf8'))?.[1],
     ),
   );
   return names.flatMap((name) => (name === undefined ? [] : [`crd/${name}`]));
 }
 
 /** Makes the empty places named in the configuration pools. */
-export async function preparePools(configFile: string): Promise<void> {
-  const agent = path.join(ROOT, 'node-agent', 'main.ts');
+export async function preparePools(configFile: string, sources: string = ROOT): Promise<void> {
+  const agent = path.join(sources, 'node-agent', 'main.ts');
   await runCommand(process.execPath, [agent, 'prepare-pools', '--config', configFile]);
 }

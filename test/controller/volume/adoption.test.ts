@@ -14,7 +14,9 @@ const pool = {
   totalBytes: '100000000000',
   freeBytes: '0',
   extentBytes: '1048576',
+  can: [],
 };
+const { can: _, ...old } = pool;
 const kept = {
   id: ID,
   kind: 'Volume',
@@ -53,6 +55,11 @@ const cases: [name: string, world: Partial<PlacementWorld>, expected: string][] 
   ['a cordoned one takes nothing', { servers: [server({}, { spec: { cordoned: true } })] }, 'NoPool'],
   ['what is not listed is waited for', { servers: [server({ retained: [] })] }, 'NotRetained'],
   ['also on a server that knows no such list', { servers: [aServer('s1')] }, 'NotRetained'],
+  [
+    'one whose agent knows nothing of retained data is to be upgraded',
+    { servers: [aServer('s1', { agent: { pools: [old] } })] },
+    'AgentOutdated',
+  ],
   [
     'a pool with a problem is waited for',
     { servers: [server({ pools: [{ ...pool, problem: { reason: 'PoolMissing', message: 'gone' } }] })] },

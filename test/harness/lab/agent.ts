@@ -50,7 +50,9 @@ export class LabAgent {
   async upgrade(file: string): Promise<void> {
     const there = '/root/vbs-node-agent.deb';
     await this.#ssh.copy(file, there);
-    await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`, { timeoutMs: UPGRADE_LIMIT_MS });
+    await this.#ssh.succeed(`dpkg --force-confold -i ${there} && rm ${there}`, {
+      timeoutMs: UPGRADE_LIMIT_MS,
+    });
   }
 
   /** Looks at the host as an administrator does first; answers the last line. Throws when something would have to be changed. */
