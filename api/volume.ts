@@ -31,6 +31,8 @@ export type Grant = NonNullable<Grants['items']>[number];
 export type Backend = NonNullable<VolumeStatus['backend']>;
 /** What data is copied from. */
 export type Source = NonNullable<VolumeStatus['source']>;
+/** How long data is kept in the trash. */
+export type Trash = NonNullable<VolumeStatus['trash']>;
 /** An object that is copied from, or depends on, the data of the one which carries the pin. */
 export type Pin = NonNullable<VolumeStatus['pins']>[number];
 /** A volume server that may read this data, to copy it. */
@@ -66,6 +68,14 @@ export const isEnded = (stored: Stored): boolean => {
 
 /** The complete data was seen once on its server. */
 export const isProvisioned = (stored: Stored): boolean => backendOf(stored)?.everProvisioned === true;
+
+/** It holds what somebody wrote: what was never complete does not, but what is being adopted was whole before. */
+export const isWhole = (stored: Stored): boolean =>
+  isProvisioned(stored) || stored.status?.source?.kind === 'Retained';
+
+/** With the order to put its data aside: for how long. Undefined: without end. */
+export const trashOf = (stored: Stored): Trash | undefined =>
+  isSnapshot(stored) || stored.status?.order !== 'Retain' ? undefined : stored.status.trash;
 
 /** The volumeID or snapshotID; undefined before the controller has chosen it. */
 export const idOf = ({ status }: Stored): string | undefined => {

@@ -2,7 +2,7 @@
 import { sameJson } from '../api/equal.ts';
 import type { VolumeServer } from '../api/hosts.ts';
 import { keyOf } from '../api/object.ts';
-import type { Snapshot, Volume } from '../api/volume.ts';
+import { isDeleting, isEnding, type Snapshot, type Volume } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { EventRecorder } from '../runtime/events.ts';
@@ -149,6 +149,13 @@ const concernOf = (server: VolumeServer | undefined): readonly unknown[] => [
   server?.status?.agent?.pools?.map(({ name, can }) => [name, can]),
 ];
 
+/** Deleted, and not yet ordered away: some wait for what their class says of the trash. */
+const unordered = ({ volumes }: Caches): readonly string[] =>
+  volumes
+    .list()
+    .filter((volume) => isDeleting(volume) && !isEnding(volume.status?.order))
+    .map(keyOf);
+
 /** Every change only says which keys to look at. Answers what to do when a host is heard again, or no longer. */
 function connect(caches: Caches, queues: Queues): (host: string) => void {
   const { volumes, snapshots, attachments, classes, servers, hypervisors } = caches;
@@ -205,7 +212,12 @@ function connect(caches: Caches, queues: Queues): (host: string) => void {
       queues.volumes.add(volumeKeyOf(attachment));
     }
   });
-  classes.onChange(addWaiting);
+  classes.onChange(() => {
+    addWaiting();
+    for (const key of unordered(caches)) {
+      queues.volumes.add(key);
+    }
+  });
   servers.onChange(({ key, object, old }) => {
     queues.servers.add(key);
     addWaiting();

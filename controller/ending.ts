@@ -1,49 +1,73 @@
 // What becomes of the data of a deleted Volume or Snapshot. Pure.
 import type { Claim } from '../api/conditions.ts';
 import type { HostView, VolumeServer } from '../api/hosts.ts';
-import { idOf, isEnded, isEnding, isProvisioned, type Stored } from '../api/volume.ts';
+import {
+  idOf,
+  isEnded,
+  isEnding,
+  isSnapshot,
+  isWhole,
+  type Stored,
+  type Trash,
+  trashOf,
+} from '../api/volume.ts';
 import { outdated } from './outdated.ts';
+import { goesToTrash, howToUndelete } from './trash.ts';
 
-export type Ending = 'Remove' | 'Retain';
+/** Without `trash`, Retain is without end. */
+export interface Ending {
+  readonly order: 'Remove' | 'Retain';
+  readonly trash?: Trash;
+}
 
 /**
  * The single next step once nothing holds the data any more: the order, which is given once and never changed, then waiting until
- * the server has seen it done. Of what was never placed, or is on a server that is lost, there is nothing to order.
+ * the server has seen it done. Of what was never placed, or is on a server that is lost, there is nothing to order. `trash`: for how
+ * long the class keeps what is deleted.
  */
-export function planEnding(stored: Stored, lost: boolean): { readonly order: Ending } | 'wait' | 'let-go' {
+export function planEnding(stored: Stored, lost: boolean, trash?: Trash): Ending | 'wait' | 'let-go' {
   if (stored.status?.placement === undefined || lost) {
     return 'let-go';
   }
   if (!isEnding(stored.status?.order)) {
-    return { order: endingOf(stored) };
+    return endingOf(stored, trash);
   }
   return isEnded(stored) ? 'let-go' : 'wait';
 }
 
-/** What was never complete holds nothing that somebody had written; but what is being adopted was whole before. */
-function endingOf(stored: Stored): Ending {
-  const { source } = stored.status ?? {};
-  const isWhole = isProvisioned(stored) || source?.kind === 'Retained';
-  return stored.spec.deletionPolicy === 'Retain' && isWhole ? 'Retain' : 'Remove';
+function endingOf(stored: Stored, trash: Trash | undefined): Ending {
+  if (trash !== undefined && goesToTrash(stored)) {
+    return { order: 'Retain', trash };
+  }
+  return { order: stored.spec.deletionPolicy === 'Retain' && isWhole(stored) ? 'Retain' : 'Remove' };
 }
 
 /** For people: what is being done about the data of a deleted object. */
 export function ending(
-  { status }: Stored,
+  stored: Stored,
   servers: readonly HostView<VolumeServer>[],
 ): Pick<Claim, 'reason' | 'message'> {
+  const { status } = stored;
   const { server = 'the server', pool } = status ?? {};
-  if (status?.order !== 'Retain') {
+  if (status?.order !== 'Retain' && trashOf(stored) === undefined) {
     return { reason: 'Removing', message: `waiting until ${server} has removed the data` };
   }
   return (
-    outdated(servers, { server, pool, lacks: 'puts no data aside, and leaves it where it is' }) ?? {
-      reason: 'Retaining',
-      message: `waiting until ${server} has put the data aside`,
-    }
+    outdated(servers, { server, pool, lacks: 'puts no data aside, and leaves it where it is' }) ??
+    aside(stored, server)
   );
+}
+
+function aside(stored: Stored, server: string): Pick<Claim, 'reason' | 'message'> {
+  const trash = trashOf(stored);
+  return trash !== undefined && !isSnapshot(stored)
+    ? {
+        reason: 'Trashing',
+        message: `${server} puts it into the trash; ${howToUndelete(stored, trash)}`,
+      }
+    : { reason: 'Retaining', message: `waiting until ${server} has put the data aside` };
 }
 
 /** For people: where the data is from now on. */
 export const retainedAs = (stored: Stored): string =>
-  `${idOf(stored)} is retained on ${stored.status?.server}, pool ${stored.status?.pool}`;
+  `${idOf(stored)} is ${trashOf(stored) === undefined ? 'retained' : 'in the trash'} on ${stored.status?.server}, pool ${stored.status?.pool}`;

@@ -12,14 +12,17 @@ import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
 import { volumeServerVisitor } from './host/server.ts';
 import { refuseSetting, type TargetSetting } from './host/target-setting.ts';
-import { lookAt, openPools } from './pools.ts';
+import { lookAt, type OpenPool, openPools } from './pools.ts';
 import { checksOf } from './preflight/checks.ts';
 import { type Checkup, hostCheckup } from './preflight/checkup.ts';
 import type { BoundProfile } from './profiles/bind.ts';
 import { agentQueue, type LoopSetup, type Program, type Role, roleOf } from './program.ts';
+import type { Pool } from './roles/pool.ts';
 import { profiledTarget } from './roles/profiled-target.ts';
 import { profiledReader } from './roles/reader.ts';
 import { RecordStore } from './store.ts';
+import { TrashKeeper } from './trash/keeper.ts';
+import type { TrashMemory } from './trash/memory.ts';
 import { copyVisitor } from './volume/copy.ts';
 import type { ServerMemory } from './volume/memory.ts';
 import type { Origin } from './volume/origin.ts';
@@ -50,6 +53,7 @@ export async function serverRole(
   const copyQueue = agentQueue(program, 'copy');
   const remoteCopyQueue = agentQueue(program, 'remote-copy');
   const copyFailures = new Map<string, Problem>();
+  const trash = await openTrash(program, volumes, pools);
   const telling = awaitable(() => hostQueue.add(host));
   const add = addOnChange(queue, [volumes, snapshots, attachments]);
   const deps: ServerDeps = {
@@ -61,7 +65,8 @@ export async function serverRole(
     snapshots,
     attachments,
     memories,
-    pools: new Map(pools.map(({ config: { name }, pool }) => [name, pool])),
+    pools: byName(pools),
+    trash,
     lookAtPool: (name) => lookAt(pools, name),
     target,
     lookAtTarget: coalesced((signal) => target.observe(signal), { subject: 'the target', clock }),
@@ -95,14 +100,31 @@ export async function serverRole(
       remoteCopyQueue,
       copyFailures,
       telling,
-      checkup: checkupOf(program, [
-        ...pools.map(({ bound }) => bound),
-        boundTarget,
-        ...(boundReader === undefined ? [] : [boundReader]),
-      ]),
+      trash,
+      checkup: checkupOf(program, [...pools.map(({ bound }) => bound), boundTarget, ...given(boundReader)]),
     }),
   });
 }
+
+const given = <T>(value: T | undefined): readonly T[] => (value === undefined ? [] : [value]);
+
+const byName = (pools: readonly OpenPool[]): ReadonlyMap<string, Pool> =>
+  new Map(pools.map(({ config: { name }, pool }) => [name, pool]));
+
+const openTrash = async (
+  { api, clock, log, files, config }: Program,
+  volumes: Reflector<Volume>,
+  pools: readonly OpenPool[],
+): Promise<TrashKeeper> =>
+  new TrashKeeper({
+    api,
+    host: config.host,
+    clock,
+    log,
+    records: await RecordStore.open<TrashMemory>(files, `${config.stateDir}/trash`),
+    volumes,
+    pools: byName(pools),
+  });
 
 const checkupOf = ({ config, clock, log }: Program, profiles: readonly BoundProfile[]): Checkup =>
   hostCheckup({
@@ -125,6 +147,7 @@ interface Parts {
   readonly copyFailures: Map<string, Problem>;
   readonly telling: Awaitable;
   readonly checkup: Checkup;
+  readonly trash: TrashKeeper;
 }
 
 function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
@@ -156,6 +179,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
           boundTarget,
           boundReader,
           checkup,
+          trash: parts.trash,
           isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),

@@ -661,7 +661,7 @@ export interface VolumeSpec {
       name: string;
     };
     /**
-     * Retained data of a deleted Volume or Snapshot (deletionPolicy: Retain), which becomes this volume's, under an ID of its own: it is not copied, and nothing is left under its old ID. Or orphaned data of a Volume whose object is lost, which keeps its volumeID. For administrators: it needs the right to adopt on that VolumeServer.
+     * Retained data of a deleted Volume or Snapshot (deletionPolicy: Retain, or the trash of a class), which becomes this volume's, under an ID of its own: it is not copied, and nothing is left under its old ID. Or orphaned data of a Volume whose object is lost, which keeps its volumeID. For administrators: it needs the right to adopt on that VolumeServer.
      */
     existing?: {
       /**
@@ -683,7 +683,7 @@ export interface VolumeSpec {
    */
   volumeServer?: string;
   /**
-   * What becomes of the data when this object is deleted. Delete removes it. Retain puts it aside on its server, where it takes its room until an administrator adopts it (spec.source.existing); it is never removed by itself. May change until the data goes.
+   * What becomes of the data when this object is deleted. Delete removes it, at once or after the time that its class keeps it in the trash. Retain puts it aside on its server, where it takes its room until an administrator adopts it (spec.source.existing); it is never removed by itself. May change until the data goes.
    */
   deletionPolicy?: 'Delete' | 'Retain';
   /**
@@ -759,6 +759,15 @@ export interface VolumeStatus {
      * Counts placements of this volume, from 1.
      */
     epoch: number;
+    /**
+     * What spec.trash of the class said then; it counts when the class is gone before the Volume. Absent when it said nothing.
+     */
+    trash?: {
+      /**
+       * How long the data is kept after the deletion, in seconds.
+       */
+      ttlSeconds: number;
+    };
   };
   /**
    * What the data is copied from, as found when this was placed, and pinned there until the copy is made; or the retained data that is adopted. (writer: controller)
@@ -837,6 +846,15 @@ export interface VolumeStatus {
    * What the server is to do with the data. Remove and Retain (spec.deletionPolicy) come only after the object was deleted and neither grant nor pin is left, and are final. (writer: controller)
    */
   order?: 'Keep' | 'Retain' | 'Remove';
+  /**
+   * With order Retain: the data is put into the trash, for this time. Given once, with the order, and final. Absent: it is retained without end. (writer: controller)
+   */
+  trash?: {
+    /**
+     * How long the data is kept after the deletion, in seconds.
+     */
+    ttlSeconds: number;
+  };
   /**
    * The hypervisor and instance which hold the volume, hypervisor/instance, for people. (writer: controller)
    */
@@ -1037,6 +1055,15 @@ export interface VolumeClassSpec {
      */
     profile?: string;
   };
+  /**
+   * Data of a deleted Volume of this class (deletionPolicy Delete) is kept on its server for a time in which an administrator can have it back (Volume spec.source.existing); it takes its room until then. Absent means that it is removed at once. What counts is what stands here when the removal is ordered; of a class that is gone, what stood here when the Volume was placed. Snapshots are not kept so. May change at any time, and changes nothing for what is in the trash already.
+   */
+  trash?: {
+    /**
+     * How long, in seconds, up to a year. Only time counts in which the server's agent saw the data and told of it: a server that is off, or cannot reach the API server, keeps it longer.
+     */
+    ttlSeconds: number;
+  };
 }
 
 /**
@@ -1164,7 +1191,7 @@ export interface VolumeServerStatus {
        */
       extentBytes?: string;
       /**
-       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), Readable (others may copy from it), GrowInUse (the data of a volume in use grows), GrowOnline (and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow).
+       * What the pool is able to do: CopyOnWrite (a copy is made in a moment and shares what is unchanged), SnapshotAttached (also of a volume in use), SnapshotsOutlive (a copy stays whole when its source goes), RemoteCopy (of what is on another server), Readable (others may copy from it), GrowInUse (the data of a volume in use grows), GrowOnline (and its target shows it), SnapshotsHoldSize (a volume with snapshots does not grow), Trash (data of a deleted Volume is kept for a time).
        *
        * @maxItems 16
        */
@@ -1177,6 +1204,7 @@ export interface VolumeServerStatus {
         | 'GrowInUse'
         | 'GrowOnline'
         | 'SnapshotsHoldSize'
+        | 'Trash'
       )[];
       /**
        * Why the pool cannot be used. Absent when it can.
@@ -1218,7 +1246,7 @@ export interface VolumeServerStatus {
       message?: string;
     }[];
     /**
-     * Data of deleted Volumes and Snapshots with deletionPolicy Retain, by ID. It takes its room, is exported to nobody, and is removed only by adopting it (Volume spec.source.existing) and deleting that Volume.
+     * Data of deleted Volumes and Snapshots with deletionPolicy Retain, and of Volumes in the trash, by ID. It takes its room and is exported to nobody. It comes back in a Volume that adopts it (spec.source.existing). What is in the trash is removed when its time is over, all else only by adopting it and deleting that Volume.
      *
      * @maxItems 512
      */
@@ -1247,6 +1275,19 @@ export interface VolumeServerStatus {
        * Bytes, decimal.
        */
       sizeBytes: string;
+      /**
+       * It is in the trash and will be removed. Absent when it is retained without end.
+       */
+      trash?: {
+        /**
+         * How long it is kept, in seconds.
+         */
+        ttlSeconds: number;
+        /**
+         * When that time will be over, as the host estimates it by its own clock, for people: what counts is the time that the host has seen pass.
+         */
+        removedAfter: string;
+      };
     }[];
     /**
      * How many more there are than the list of retained data holds. Absent when it holds all.

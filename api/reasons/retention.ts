@@ -11,10 +11,18 @@ export const RETENTION = {
     remedy: WAIT,
     passesMs: STEP_MS,
   },
+  Trashing: {
+    by: C,
+    on: ['Ready'],
+    meaning: 'It is deleted, and its class keeps the data for a time: its server puts it into the trash.',
+    remedy:
+      'nothing; to have it back, an administrator makes a Volume with the spec.source.existing that the message names',
+    waits: true,
+  },
   Retained: {
     by: C,
     on: ['Provisioned', 'Created'],
-    meaning: 'The data was put aside on its server.',
+    meaning: 'The data was put aside on its server, without end or into the trash.',
     remedy: NOTHING,
   },
   Adopting: {
@@ -50,7 +58,8 @@ export const RETENTION = {
   RetainedGone: {
     by: ['S'],
     on: ['Provisioned'],
-    meaning: 'The data to adopt is not there any more: another Volume has adopted it, or it was taken away.',
+    meaning:
+      'The data to adopt is not there any more: another Volume has adopted it, its time in the trash was over, or it was taken away.',
     remedy: 'delete this Volume; or bring the data back to the pool under its old ID',
     stalls: true,
   },

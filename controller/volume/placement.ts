@@ -8,6 +8,7 @@ import {
   backendOf,
   type Source,
   type Stored,
+  type Trash,
   type Volume,
   type VolumeClass,
   wantedBytes,
@@ -35,6 +36,8 @@ export type Placement =
       readonly server: string;
       readonly pool: string;
       readonly source?: Source;
+      /** What the class says of deleted volumes. */
+      readonly trash?: Trash;
     }
   | { readonly kind: 'waiting'; readonly reason: Reason; readonly message: string };
 
@@ -176,7 +179,9 @@ export function place(world: PlacementWorld): Placement {
     return chosen;
   }
   const { existing } = world.volume.spec.source ?? {};
-  return existing === undefined ? placeNew(world, chosen) : placeExisting(world, chosen, existing);
+  const placement = existing === undefined ? placeNew(world, chosen) : placeExisting(world, chosen, existing);
+  const { trash } = chosen.spec;
+  return placement.kind === 'waiting' || trash === undefined ? placement : { ...placement, trash };
 }
 
 function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {

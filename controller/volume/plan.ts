@@ -13,6 +13,7 @@ import {
   grantsOf,
   hasFinalizer,
   isDeleting,
+  isEnding,
   isProvisioned,
   pinsOf,
   type Volume,
@@ -20,6 +21,7 @@ import {
 import { bind, type HypervisorView } from '../binding.ts';
 import { planEnding } from '../ending.ts';
 import { type PinWorld, planPins } from '../pins.ts';
+import { goesToTrash, trashOf } from '../trash.ts';
 import { planFormer } from './former.ts';
 import { type PlacementWorld, place } from './placement.ts';
 import { waitersOf } from './waiters.ts';
@@ -40,7 +42,16 @@ export interface VolumeWorld extends PlacementWorld, PinWorld {
 /** The controller's own fields of the status, conditions apart. */
 export type VolumeChange = Pick<
   VolumeStatus,
-  'volumeID' | 'className' | 'server' | 'pool' | 'placement' | 'source' | 'order' | 'grants' | 'pins'
+  | 'volumeID'
+  | 'className'
+  | 'server'
+  | 'pool'
+  | 'placement'
+  | 'source'
+  | 'order'
+  | 'trash'
+  | 'grants'
+  | 'pins'
 >;
 
 export type VolumePlan =
@@ -146,11 +157,20 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
   );
 }
 
-function planRemoval({ volume, lost }: VolumeWorld): VolumePlan {
-  if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0) {
+/** Its class wants it in the trash, and its pool has none, as far as is known. The order would be final, so it is not given. */
+export const cannotBeTrashed = ({ volume, classes, lost, can }: VolumeWorld): boolean =>
+  trashOf(volume, classes) !== undefined &&
+  goesToTrash(volume) &&
+  !isEnding(volume.status?.order) &&
+  !lost &&
+  can?.includes('Trash') !== true;
+
+function planRemoval(world: VolumeWorld): VolumePlan {
+  const { volume, classes, lost } = world;
+  if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0 || cannotBeTrashed(world)) {
     return settled;
   }
-  const ending = planEnding(volume, lost);
+  const ending = planEnding(volume, lost, trashOf(volume, classes));
   if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }
@@ -174,7 +194,7 @@ function planPlacement(world: VolumeWorld): VolumePlan {
   if (placement.kind === 'waiting') {
     return settled;
   }
-  const { className, server, pool, source } = placement;
+  const { className, server, pool, source, trash } = placement;
   const epoch = (world.volume.status?.placement?.epoch ?? 0) + 1;
   // Data whose object is lost keeps its ID: it may be open under it, and guests know it by that.
   const taken = source?.kind === 'Orphaned' ? source.id : undefined;
@@ -186,7 +206,7 @@ function planPlacement(world: VolumeWorld): VolumePlan {
       className,
       server,
       pool,
-      placement: { epoch },
+      placement: { epoch, ...(trash === undefined ? {} : { trash }) },
       order: 'Keep',
       ...(source === undefined ? {} : { source }),
     },

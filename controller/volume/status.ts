@@ -10,7 +10,7 @@ import { ending, retainedAs } from '../ending.ts';
 import { pinners } from '../pins.ts';
 import { growthClaims } from './growth.ts';
 import { place } from './placement.ts';
-import type { VolumeWorld } from './plan.ts';
+import { cannotBeTrashed, type VolumeWorld } from './plan.ts';
 
 const serverOf = ({ volume, servers }: VolumeWorld): FactSource | undefined =>
   factSource(volume.status?.server, servers);
@@ -94,7 +94,8 @@ function making(world: VolumeWorld): Claim {
   );
 }
 
-function deleting({ volume, attachments, servers }: VolumeWorld): Omit<Claim, 'type'> {
+function deleting(world: VolumeWorld): Omit<Claim, 'type'> {
+  const { volume, attachments, servers, can } = world;
   const [grant] = grantsOf(volume);
   const status = 'False';
   if (grant !== undefined) {
@@ -107,6 +108,11 @@ function deleting({ volume, attachments, servers }: VolumeWorld): Omit<Claim, 't
   }
   if (pinsOf(volume).length > 0) {
     return { status, reason: 'Pinned', message: `waiting for ${pinners(volume)}, made from this volume` };
+  }
+  if (can !== undefined && cannotBeTrashed(world)) {
+    const { className, server, pool } = volume.status ?? {};
+    const message = `class ${className} keeps deleted volumes in the trash, and pool ${pool} of ${server} has none; update its agent or profile, or take spec.trash off the class`;
+    return { status, reason: 'Unsupported', message };
   }
   const problem = backendOf(volume)?.problem;
   return problem === undefined ? { status, ...ending(volume, servers) } : { status, ...told(problem) };

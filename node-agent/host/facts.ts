@@ -3,6 +3,7 @@ import type { HypervisorAgent, PoolFact, ServerAgent } from '../../api/hosts.ts'
 import type { BackingState, PoolCan, PoolView } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { Instance } from '../roles/vmm.ts';
+import type { TrashFact } from '../trash/keeper.ts';
 import type { Problem } from '../volume/plan.ts';
 import { orphanFacts, retainedFacts } from './retained.ts';
 
@@ -41,6 +42,9 @@ export interface ServerScene extends HostFacts {
   readonly records?: readonly string[];
   /** Dying backings whose space could not be freed, and why. */
   readonly unfreed?: ReadonlyMap<string, string>;
+  /** What of the retained data is in the trash. */
+  readonly trash?: ReadonlyMap<string, TrashFact>;
+  readonly now: Date;
   /** What was said last. */
   readonly before: ServerAgent | undefined;
 }
@@ -65,7 +69,7 @@ export function serverFacts(scene: ServerScene): ServerAgent {
       .map(({ id }) => id)
       .sort()
       .slice(0, 1024),
-    ...retainedFacts(scene.pools),
+    ...retainedFacts(scene),
     ...orphanFacts(scene.pools, scene.accounted),
   };
 }
@@ -93,6 +97,7 @@ const abilities = (can: PoolCan, { remoteCopy, targetGrows }: ServerScene): NonN
     SnapshotAttached: can.snapshotAttached,
     SnapshotsOutlive: can.snapshotsOutlive,
     SnapshotsHoldSize: can.snapshotsHoldSize,
+    Trash: can.trash,
     Readable: true,
     RemoteCopy: remoteCopy,
     GrowInUse: can.growOnline,

@@ -13,6 +13,7 @@ import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
+import type { TrashKeeper } from '../trash/keeper.ts';
 import { isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
 import type { Problem } from '../volume/plan.ts';
 import type { ServerDeps } from '../volume/visit.ts';
@@ -28,6 +29,7 @@ export interface ServerWork {
   /** Of an initiator that can read; absent where nothing is copied from other servers. */
   readonly boundReader: BoundProfile | undefined;
   readonly checkup: Checkup;
+  readonly trash: Pick<TrashKeeper, 'accounted' | 'facts' | 'pause' | 'tend'>;
   readonly isSynced: () => boolean;
   /** Asks for a visit of a volume. */
   readonly wake: (volumeID: string) => void;
@@ -35,7 +37,7 @@ export interface ServerWork {
 
 /** One visit of the host; its key says nothing. */
 export function volumeServerVisitor(work: ServerWork): Reconcile {
-  const { program, deps, pools, boundTarget, boundReader, checkup } = work;
+  const { program, deps, pools, boundTarget, boundReader, checkup, trash } = work;
   const reporter = new HostReporter<VolumeServer>();
   const bound = [
     ...pools.map((open) => ['pool', open.bound] as const),
@@ -46,6 +48,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
   let unfreed: ReadonlyMap<string, string> = new Map();
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
+    const accounted = trash.accounted();
     const seen = await Promise.all(pools.map(seePool));
     for (const pool of seen) {
       measure(program, pool);
@@ -80,14 +83,20 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           records: problem === undefined ? lostRecords(work, seen, exports) : [],
           accounted: accountedFor(work, seen),
           unfreed,
+          trash: trash.facts(seen),
+          now: program.clock.now(),
           before: before?.status?.agent,
         }),
     };
-    await reporter.report(report, signal);
+    await reporter.report(report, signal).catch((error) => {
+      trash.pause();
+      throw error;
+    });
     countLeftovers(program.metrics, 'VolumeServer', reporter.told);
     const freed = await freeing;
     await forgetGone(work, seen);
-    return { requeueAfterMs: freed ? 0 : program.config.observeSeconds * 1000 };
+    const retired = await trash.tend(accounted, seen, signal);
+    return { requeueAfterMs: freed || retired ? 0 : program.config.observeSeconds * 1000 };
   };
 }
 

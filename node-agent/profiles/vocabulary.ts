@@ -148,6 +148,7 @@ const pool: RoleShape = {
     retire: { params: backing },
     retireProvisional: { params: backing },
     retain: { optional: true, params: backing },
+    retireRetained: { optional: true, params: backing },
     adopt: {
       optional: true,
       params: {

@@ -62,6 +62,8 @@ export interface PoolCan {
   readonly snapshotsOutlive: boolean;
   /** A volume of which there are snapshots does not grow. */
   readonly snapshotsHoldSize: boolean;
+  /** What is retained may be retired by itself, when its time in the trash is over. */
+  readonly trash: boolean;
   /** New space holds what others left there: `zero` is called for all of it before it is anybody's. */
   readonly zeroes: boolean;
 }
@@ -106,6 +108,12 @@ export interface Pool {
    * one, and (Busy) one that others go with.
    */
   retire(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Renames the retained backing to the dying name, if `mayGo` still says so: it is asked in the pool's turn with what was looked at,
+   * so that an adoption came before or finds nothing. No-op when it may not, or when dying or absent. Refuses (NotDone) all that is not
+   * retained, and (Busy) one that others go with. Throws Unsupported where `can.trash` is false.
+   */
+  retireRetained(id: string, mayGo: (found: Backing) => boolean, signal: AbortSignal): Promise<void>;
   /** Removes the dying backing and its tags. Refuses (NotDone) any other state, (Busy) what others go with. No-op when absent. */
   free(id: string, signal: AbortSignal): Promise<void>;
   /**

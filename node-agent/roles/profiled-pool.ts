@@ -309,6 +309,31 @@ const retire = async (world: PoolWorld, id: string, signal: AbortSignal): Promis
   await turn(world, { id, verb, state: 'dying', wanted: 'retire' }, signal);
 };
 
+const canTrash = ({ profile }: PoolWorld): boolean =>
+  profile.has('retain') && profile.has('adopt') && profile.has('retireRetained');
+
+const retireRetained = async (
+  world: PoolWorld,
+  { id, mayGo }: { readonly id: string; readonly mayGo: (found: Backing) => boolean },
+  signal: AbortSignal,
+): Promise<void> => {
+  const { profile, options } = world;
+  if (!canTrash(world)) {
+    throw new Unsupported(id, `pool ${options.name} (${profile.name}) has no trash`);
+  }
+  const { backing, dependants } = await glance(world, id, signal);
+  if (backing === undefined || backing.state === 'dying') {
+    return;
+  }
+  if (backing.state !== 'retained') {
+    throw new NotDone(id, 'retireRetained', `it is ${backing.state}: nothing in the trash`);
+  }
+  refuseDependedOn(id, dependants);
+  if (mayGo(backing)) {
+    await turn(world, { id, verb: 'retireRetained', state: 'dying' }, signal);
+  }
+};
+
 const free = async (world: PoolWorld, id: string, signal: AbortSignal): Promise<void> => {
   const seen = await glance(world, id, signal);
   const before = seen.backing;
@@ -434,6 +459,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
       snapshotAttached: profile.can.snapshotAttached === true,
       snapshotsOutlive: profile.can.snapshotsOutlive === true,
       snapshotsHoldSize: profile.can.snapshotsHoldSize === true,
+      trash: canTrash(world),
       zeroes: profile.has('zero'),
     },
     prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
@@ -448,6 +474,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
     adopt: (id, sourceID, owner, signal) =>
       inTurn(signal, () => adopt(world, { id, sourceID, owner }, signal)),
     retire: (id, signal) => inTurn(signal, () => retire(world, id, signal)),
+    retireRetained: (id, mayGo, signal) => inTurn(signal, () => retireRetained(world, { id, mayGo }, signal)),
     free: (id, signal) => inTurn(signal, () => free(world, id, signal)),
     grow: (id, sizeBytes, signal) => inTurn(signal, () => grow(world, id, sizeBytes, signal)),
     grown: (id, signal) => inTurn(signal, () => grown(world, id, signal)),

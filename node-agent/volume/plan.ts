@@ -3,6 +3,7 @@
 //   nothing ──create──► provisional ──complete──► complete ──retire──► dying ──free──► nothing
 //           ──snapshot─►    │ copy      (the final name means complete)   (order: Remove only)
 //                           │                              └──retain──► retained (order: Retain only)
+//   retained ──retire retained──► dying   (its time in the trash is over: node-agent/trash/)
 //   retained, of another ID ┴──adopt──► provisional, and whole
 //   complete ──grow──► growing ──zero──► ──grown──► complete   (only where new space holds what others left; else it just grows)
 //   no room before anything was made ──► refused, for ever, for this placement
@@ -19,6 +20,7 @@ import {
   pinsOf,
   type Source,
   type Stored,
+  trashOf,
   wantedBytes,
 } from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
@@ -42,6 +44,8 @@ export interface BackingWorld {
   readonly orphan?: Backing | undefined;
   /** Initiators which are logged in at the target of the volume, and of which nothing is remembered. */
   readonly sessions: readonly string[];
+  /** Our disk says that its data is in the trash, if it is put aside. */
+  readonly inTrash?: boolean;
   /** A target for the volume exists. */
   readonly exported: boolean;
   /** Every hop from here to the VM takes a new size while it is in use. */
@@ -84,8 +88,10 @@ export type BackingStep =
   | { readonly kind: 'discard' }
   /** Irreversible: only after a live GET with the same UID, ID and order. */
   | { readonly kind: 'retire'; readonly adoptedID?: string }
-  /** Final: only after such a GET, too. */
-  | { readonly kind: 'retain' };
+  /** Final: only after such a GET, too, which also says whether it goes into the trash. */
+  | { readonly kind: 'retain' }
+  /** What was in the trash is retained without end. */
+  | { readonly kind: 'keep' };
 
 export interface Problem {
   readonly reason: Reason;
@@ -167,6 +173,9 @@ function planRemoval(world: BackingWorld): BackingPlan {
 function planRetention(world: BackingWorld): BackingPlan {
   const { stored, backing, now } = world;
   if (backing?.state === 'retained') {
+    if (world.inTrash === true && trashOf(stored) === undefined) {
+      return take({ kind: 'keep' });
+    }
     return report(world, { retainedAt: backendOf(stored)?.retainedAt ?? now });
   }
   if (backing?.state === 'complete') {
@@ -195,7 +204,8 @@ function planPresence(world: BackingWorld): BackingPlan {
     return planWhole(world, backing, sizeBytes);
   }
   if (backing?.state === 'retained') {
-    const message = `the data of ${idOf(stored)} is retained in pool ${stored.status?.pool}, and no object's any more; adopt it in a new Volume (spec.source.existing)`;
+    const where = world.inTrash === true ? 'in the trash of' : 'retained in';
+    const message = `the data of ${idOf(stored)} is ${where} pool ${stored.status?.pool}, and no object's any more; adopt it in a new Volume (spec.source.existing)`;
     return report(world, { problem: { reason: 'DataMissing', message } });
   }
   if (memory?.everProvisioned === true || backendOf(stored)?.everProvisioned === true) {

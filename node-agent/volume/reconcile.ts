@@ -92,6 +92,7 @@ async function visitData(visit: ServerVisit): Promise<Progress> {
       retained: retainedSource(stored, view),
       orphan: orphanedSource(visit, stored, view),
       sessions: deps.memories.get(volumeID) === undefined ? (target?.sessions ?? []) : [],
+      inTrash: deps.trash.has(volumeID),
       copyOnWrite: can?.copyOnWrite === true,
       exported: target !== undefined,
       growsOnline: growsOnline(visit, stored),
@@ -244,20 +245,34 @@ async function actOnBacking(visit: ServerVisit, stored: Stored, step: OtherStep)
     case 'remember-provisioned':
       await remember({ everProvisioned: true });
       return;
-    case 'retire':
-      if (await isOrderedLive(visit, stored, 'Remove')) {
-        await tidyAdopted(pool, step.adoptedID, signal);
-        deps.ready.delete(volumeID);
-        await pool?.retire(volumeID, signal);
-        deps.onRetired();
-      }
-      return;
-    case 'retain':
-      if (await isOrderedLive(visit, stored, 'Retain')) {
-        await pool?.retain(volumeID, signal);
-        deps.onRetired();
-      }
+    default:
+      await end(visit, stored, step);
   }
+}
+
+type EndingStep = Extract<OtherStep, { readonly kind: 'retire' | 'retain' | 'keep' }>;
+
+async function end(visit: ServerVisit, stored: Stored, step: EndingStep): Promise<void> {
+  const { deps, volumeID, signal } = visit;
+  const pool = poolFor(visit, stored);
+  if (step.kind === 'keep') {
+    await deps.trash.forget(volumeID);
+    deps.onRetired();
+    return;
+  }
+  const live = await orderedLive(visit, stored, step.kind === 'retire' ? 'Remove' : 'Retain');
+  if (live === undefined) {
+    return;
+  }
+  if (step.kind === 'retire') {
+    await tidyAdopted(pool, step.adoptedID, signal);
+    deps.ready.delete(volumeID);
+    await pool?.retire(volumeID, signal);
+  } else {
+    await deps.trash.begin(volumeID, live);
+    await pool?.retain(volumeID, signal);
+  }
+  deps.onRetired();
 }
 
 /** After a crash in the middle of an adoption something may still stand beside the old name. */
@@ -272,17 +287,17 @@ async function tidyAdopted(
 }
 
 /** Irreversible, so the order is read live: same object, same ID, neither grant nor pin. */
-async function isOrderedLive(
+async function orderedLive(
   visit: ServerVisit,
   cached: Stored,
   order: 'Remove' | 'Retain',
-): Promise<boolean> {
+): Promise<Stored | undefined> {
   const live = await readLive(visit, cached);
-  return (
+  const isOrdered =
     live?.status?.order === order &&
     pinsOf(live).length === 0 &&
-    (isSnapshot(live) || grantsOf(live).length === 0)
-  );
+    (isSnapshot(live) || grantsOf(live).length === 0);
+  return isOrdered ? live : undefined;
 }
 
 /**

@@ -12,6 +12,7 @@ import type { ChapOf } from '../chap.ts';
 import type { Backing, Pool, PoolView } from '../roles/pool.ts';
 import type { Export, Target } from '../roles/target.ts';
 import type { RecordStore } from '../store.ts';
+import type { TrashKeeper } from '../trash/keeper.ts';
 import { writeBlock } from '../write-block.ts';
 import type { ServerMemory } from './memory.ts';
 import type { Problem } from './plan.ts';
@@ -25,6 +26,7 @@ export interface ServerDeps {
   readonly snapshots: Reflector<Snapshot>;
   readonly attachments: Reflector<Attachment>;
   readonly memories: RecordStore<ServerMemory>;
+  readonly trash: Pick<TrashKeeper, 'has' | 'begin' | 'forget'>;
   readonly pools: ReadonlyMap<string, Pool>;
   readonly lookAtPool: (name: string) => Promise<PoolView>;
   readonly target: Target;

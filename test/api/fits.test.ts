@@ -63,6 +63,7 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     snapshotsOutlive: true,
     snapshotsHoldSize: true,
     zeroes: true,
+    trash: true,
   };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };
   const scene = {
@@ -72,6 +73,8 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     targetGrows: true,
     pools: [pool],
     exports: [],
+    trash: new Map(view.backings.map(({ id }) => [id, { ttlSeconds: 31_536_000, leftMs: 1 }])),
+    now: new Date(),
     before: undefined,
   };
   fits('VolumeServer', { agent: serverFacts({ ...scene, accounted: new Set() }) });

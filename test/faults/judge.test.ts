@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import { attach, begin, create, NAMESPACE, perform } from '../sim/workflows.ts';
+import { attach, begin, create, NAMESPACE, perform, remove } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
 const test = suite('the judge of the simulated world');
@@ -124,6 +124,21 @@ test('logical volumes of others stay as they are', async () => {
     [],
   );
   await world.end();
+});
+
+test('data that is removed although it was put aside', async () => {
+  const rename = (found: Scene, from: string, to: string): void => {
+    const lv = found.world.servers[0]?.lvm.lv(from);
+    assert.ok(lv);
+    lv.name = to;
+  };
+  const removed = (found: Scene): void => {
+    remove(found.world, VOLUMES, 'db');
+    rename(found, found.id, `${found.id}.retained`);
+    found.world.look();
+    rename(found, `${found.id}.retained`, `${found.id}.dying`);
+  };
+  assert.match(await after(removed), /^P3: vol.* was put aside and is removed after 0 s/);
 });
 
 test.run();

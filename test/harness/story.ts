@@ -266,6 +266,7 @@ export class Story {
   async #records(): Promise<readonly string[]> {
     const stores = [
       [SERVER, 'volumes'],
+      [SERVER, 'trash'],
       [SERVER, 'copies-volumes'],
       [SERVER, 'copies-snapshots'],
       [SERVER, 'copies-exports'],

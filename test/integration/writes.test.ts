@@ -1,8 +1,10 @@
 // What each operation costs the API server and the hosts, against test/budget.yaml; and that nothing is written and nothing
 // on the hosts is changed while nothing happens.
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { VOLUME_CLASSES } from '../../api/resources.ts';
 import {
   type AuditEvent,
   AuditLog,
@@ -160,6 +162,37 @@ writes('nothing is written and nothing changed while nothing happens', async (wo
   print('idle', spent);
   assert.equal(overBudget('idle', spent.cost, budget.idle), []);
   await story.removeAndWait(attachment('still-on-vm-a'), volume('still'), volume('idle'));
+});
+
+writes('the trash: going in, lying there and coming back keep to their budget', async (world) => {
+  const { story, budget } = world;
+  const className = 'kept';
+  const spec = { poolSelector: { profile: 'file' }, trash: { ttlSeconds: 3_600 } };
+  await story.make({ resource: VOLUME_CLASSES, name: className }, spec);
+  await story.makeVolume('old', { className });
+  await story.waitReady(volume('old'));
+  const id = await story.volumeID('old');
+  const source = { existing: { volumeServer: SERVER, id } };
+  const found: Record<string, Spent> = {
+    trash: await spentBy(world, () => story.removeAndWait(volume('old'))),
+    lying: await spentBy(world, () => sleep(quietMs)),
+    undelete: await spentBy(world, async () => {
+      await story.makeVolume('again', { source });
+      await story.waitReady(volume('again'));
+    }),
+  };
+  for (const [name, spent] of Object.entries(found)) {
+    print(name, spent);
+  }
+  assert.ok((found.trash?.cost.writes ?? 0) > 0 && (found.undelete?.cost.writes ?? 0) > 0);
+  const { lying, ...operations } = found;
+  assert.equal(overBudget('lying', lying?.cost ?? {}, budget.idle), []);
+  const over = Object.entries(operations).flatMap(([name, { cost }]) =>
+    overBudget(name, cost, budget.operations[name]),
+  );
+  assert.equal(over, []);
+  await story.removeAndWait(volume('again'));
+  await story.nothingLeft();
 });
 
 writes.run();

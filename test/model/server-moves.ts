@@ -290,6 +290,7 @@ function doBacking(state: State, step: BackingStep): State {
     case 'snapshot':
     case 'remember-refusal':
     case 'discard':
+    case 'keep':
       return state;
     case 'retire': {
       const live = volumeAt(state);

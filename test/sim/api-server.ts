@@ -117,12 +117,16 @@ export class ApiServer {
     );
   }
 
+  /** Objects may have come back that somebody had deleted. */
+  wasRestored = false;
+
   /** What a backup of its database would hold. */
   backup(): { readonly objects: ReadonlyMap<string, Stored>; readonly revision: number } {
     return { objects: new Map(this.#objects), revision: this.#revision };
   }
 
   restore({ objects, revision }: ReturnType<ApiServer['backup']>): void {
+    this.wasRestored = true;
     this.#objects.clear();
     for (const [address, object] of objects) {
       this.#objects.set(address, object);

@@ -2,8 +2,15 @@
 import type { Attachment } from '../../api/attachment.ts';
 import { type Condition, findCondition } from '../../api/conditions.ts';
 import type { KubeObject } from '../../api/object.ts';
-import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
-import { isDeleting, type Snapshot, type Volume } from '../../api/volume.ts';
+import {
+  ATTACHMENTS,
+  HYPERVISORS,
+  SNAPSHOTS,
+  VOLUME_CLASSES,
+  VOLUME_SERVERS,
+  VOLUMES,
+} from '../../api/resources.ts';
+import { isDeleting, type Snapshot, type Volume, type VolumeClass } from '../../api/volume.ts';
 import type { Disk } from './guests.ts';
 import { STATE } from './host.ts';
 import type { ServerHost } from './server-host.ts';
@@ -28,6 +35,8 @@ export class Judge {
   readonly #world: World;
   /** What has been seen under its final name. */
   readonly #whole = new Set<string>();
+  /** Since when each has been seen put aside. */
+  readonly #aside = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -36,7 +45,12 @@ export class Judge {
   /** What must never be. */
   violation(): string | undefined {
     for (const server of this.#world.servers) {
-      const wrong = twoWriters(server) ?? oldBytes(server) ?? this.#torn(server) ?? this.#lostBytes(server);
+      const wrong =
+        twoWriters(server) ??
+        oldBytes(server) ??
+        this.#torn(server) ??
+        this.#lostBytes(server) ??
+        this.#tooEarly(server);
       if (wrong !== undefined) {
         return wrong;
       }
@@ -81,7 +95,10 @@ export class Judge {
       if (!this.#world.isWanted(id, server.name)) {
         continue;
       }
-      const stored = server.lvm.lvs.filter(({ name }) => name === id || name.startsWith(`${id}.grow`));
+      const isAside = (name: string) => this.#world.api.wasRestored && name === `${id}.retained`;
+      const stored = server.lvm.lvs.filter(
+        ({ name }) => name === id || name.startsWith(`${id}.grow`) || isAside(name),
+      );
       const [lv] = stored;
       if (lv === undefined || stored.length > 1) {
         return `P3: ${id}, which nobody deleted, is stored ${stored.length} times`;
@@ -97,6 +114,36 @@ export class Judge {
       }
     }
     return undefined;
+  }
+
+  /** What was put aside goes only from the trash, and only after its time. What is adopted has another name by then. */
+  #tooEarly({ name: host, lvm }: ServerHost): string | undefined {
+    const nowMs = this.#world.clock.monotonicMs();
+    const states = new Map(
+      lvm.lvs.flatMap(({ name }): (readonly [string, string])[] => {
+        const [id = '', state = ''] = name.split('.');
+        return OURS.test(id) ? [[id, state]] : [];
+      }),
+    );
+    for (const [id, state] of states) {
+      const key = `${id} on ${host}`;
+      const seconds = (nowMs - (this.#aside.get(key) ?? nowMs)) / 1_000;
+      if (state === 'dying' && this.#aside.has(key) && seconds < this.#leastSeconds()) {
+        return `P3: ${key} was put aside and is removed after ${seconds} s`;
+      }
+      if (state !== 'retained') {
+        this.#aside.delete(key);
+      } else if (!this.#aside.has(key)) {
+        this.#aside.set(key, nowMs);
+      }
+    }
+    return undefined;
+  }
+
+  /** How long any class keeps what is deleted. */
+  #leastSeconds(): number {
+    const classes = this.#world.api.all<VolumeClass>(VOLUME_CLASSES);
+    return Math.min(...classes.map(({ spec }) => spec.trash?.ttlSeconds ?? Number.POSITIVE_INFINITY));
   }
 
   /** Once nothing is left to do: does the status say what is there? */
@@ -137,6 +184,7 @@ export class Judge {
         ...lvm.lvs.filter((lv) => OURS.test(lv.name)).map((lv) => `${lv.name} on ${name}`),
         ...lio.targets.filter((iqn) => IQN.test(iqn)).map((iqn) => `${iqn} on ${name}`),
         ...tree.list(`${STATE}/volumes`).map((record) => `${record} remembered by ${name}`),
+        ...tree.list(`${STATE}/trash`).map((record) => `${record} in the trash of ${name}`),
       ]),
       ...hypervisors.flatMap(({ name, iscsi, tree }) => [
         ...iscsi.sessions.map(({ iqn }) => `a session to ${iqn} on ${name}`),

@@ -1,6 +1,7 @@
 // What users and administrators do, step by step; each step ends when what was wanted is there and nobody does anything any more.
 
 import type { Attachment } from '../../api/attachment.ts';
+import type { ServerAgent, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
 import { CONTINUES_CLUSTER, hostOfNamespace } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
@@ -21,6 +22,11 @@ import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
 const SIZE_MIB = 16;
+/** Longer than any blow keeps a person from having it back. */
+const TTL_SECONDS = 400;
+/** The class with trash. */
+const KEPT = 'kept';
+type Retained = NonNullable<ServerAgent['retained']>[number] & { readonly volumeServer: string };
 
 export interface Step {
   readonly what: string;
@@ -100,6 +106,46 @@ export const removeSnapshot = (name: string): Step => ({
   do: (world) => remove(world, SNAPSHOTS, name),
   isDone: gone(SNAPSHOTS, name),
 });
+/** Its data stays for this time when it is deleted. */
+export const offerTrash = (ttlSeconds: number): Step => ({
+  what: `offer a class with ${ttlSeconds} s of trash`,
+  do: (world) =>
+    make(world, VOLUME_CLASSES, KEPT, { poolSelector: { profile: 'lvm-thick' }, trash: { ttlSeconds } }),
+  isDone: () => true,
+});
+export const createKept = (name: string): Step => create(name, { size: `${SIZE_MIB}Mi`, className: KEPT });
+/** What all servers tell of retained data. */
+export const retainedIn = (world: World): readonly Retained[] =>
+  world.api
+    .all<VolumeServer>(VOLUME_SERVERS)
+    .flatMap(({ metadata, status }) =>
+      (status?.agent?.retained ?? []).map((one) => ({ ...one, volumeServer: metadata.name })),
+    );
+/** Of what had an owner of that name. */
+export const retainedOf = (world: World, name: string): Retained | undefined =>
+  retainedIn(world).find((one) => one.name === name);
+export const trashVolume = (name: string): Step => ({
+  what: `delete ${name} to the trash`,
+  do: (world) => remove(world, VOLUMES, name),
+  isDone: (world) => gone(VOLUMES, name)(world) && retainedOf(world, name)?.trash !== undefined,
+});
+export const existing = ({ volumeServer, id }: Retained): object => ({
+  className: KEPT,
+  source: { existing: { volumeServer, id } },
+});
+export const undelete = (name: string, as: string): Step => ({
+  what: `have ${name} back as ${as}`,
+  do: (world) => {
+    const found = retainedOf(world, name);
+    make(world, VOLUMES, as, found === undefined ? {} : existing(found));
+  },
+  isDone: (world) => ready(VOLUMES, as)(world) && retainedOf(world, name) === undefined,
+});
+export const trashExpires: Step = {
+  what: 'the time in the trash passes',
+  do: () => {},
+  isDone: (world) => world.leftOver() === undefined,
+};
 /** Several at once. */
 export const together = (...steps: readonly Step[]): Step => ({
   what: steps.map(({ what }) => what).join(' and '),
@@ -204,6 +250,20 @@ export const WORKFLOWS: readonly Workflow[] = [
       grow('db', 24),
       attach('db', 'vm-a'),
       together(detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a volume that is deleted to the trash, had back, and gone when its time is over',
+    steps: [
+      offerTrash(TTL_SECONDS),
+      createKept('db'),
+      attach('db', 'vm-a'),
+      detach('db', 'vm-a'),
+      trashVolume('db'),
+      undelete('db', 'again'),
+      attach('again', 'vm-b'),
+      together(detach('again', 'vm-b'), removeVolume('again')),
+      trashExpires,
     ],
   },
 ];

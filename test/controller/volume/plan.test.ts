@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Volume } from '../../../api/volume.ts';
 import { planVolume, type VolumePlan, type VolumeWorld } from '../../../controller/volume/plan.ts';
 import {
+  aClass,
   admitted,
   aGrant,
   aHypervisor,
@@ -23,12 +24,12 @@ const summary = (plan: VolumePlan): string => {
   if (plan.kind !== 'write') {
     return plan.kind;
   }
-  const { grants, order, server, placement } = plan.change;
+  const { grants, order, trash, server, placement } = plan.change;
   const items = grants?.items?.map((item) => `${item.epoch}:${item.hypervisor}:${item.state}`).join(' ');
   return [
     server && `place ${server}${placement?.epoch === 1 ? '' : ` ${placement?.epoch}`}`,
     order === 'Remove' && 'remove',
-    order === 'Retain' && 'retain',
+    order === 'Retain' && (trash === undefined ? 'retain' : `trash ${trash.ttlSeconds}`),
     grants && `r${grants.revision} [${items}]`,
   ]
     .filter(Boolean)
@@ -36,6 +37,10 @@ const summary = (plan: VolumePlan): string => {
 };
 
 const retain = { deletionPolicy: 'Retain' } as const;
+const withTrash = [aClass('standard', { trash: { ttlSeconds: 60 } })];
+const able = { can: ['Trash'] } as const;
+const ending = (status: Volume['status'], spec: Partial<Volume['spec']> = {}) =>
+  aVolume({ metadata: deleted, spec, status });
 const adopting: NonNullable<Volume['status']> = {
   ...placed,
   source: {
@@ -52,6 +57,10 @@ const aside: NonNullable<Volume['status']> = {
   order: 'Retain',
   backend: { placementEpoch: 1, bootID: 'b', everProvisioned: true, retainedAt: '2026-01-02T00:00:01Z' },
 };
+const placedWith = (ttlSeconds: number) => ({
+  ...provisioned,
+  placement: { epoch: 1, trash: { ttlSeconds } },
+});
 const pool = { name: 'main', profile: 'file', totalBytes: '100000000', extentBytes: '1048576' };
 const withdrawn = { epoch: 1, bootID: 'boot-s1', state: 'Withdrawn' } as const;
 const released = { epoch: 1, bootID: 'boot-h1', state: 'Released' } as const;
@@ -285,6 +294,62 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
   [
     'also the other way',
     { volume: aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } }) },
+    'settled',
+  ],
+  [
+    'a class with trash keeps the data for a time',
+    { volume: ending(provisioned), classes: withTrash, ...able },
+    'trash 60',
+  ],
+  [
+    'what is to be retained is retained without end all the same',
+    { volume: ending(provisioned, retain), classes: withTrash, ...able },
+    'retain',
+  ],
+  [
+    'what was never complete is removed at once all the same',
+    { volume: ending(placed), classes: withTrash, ...able },
+    'remove',
+  ],
+  [
+    'what is being adopted was whole before',
+    { volume: ending(adopting), classes: withTrash, ...able },
+    'trash 60',
+  ],
+  [
+    'not while it is in use',
+    { volume: ending(granted(aGrant())), attachments: [bound], classes: withTrash, ...able },
+    'settled',
+  ],
+  [
+    'of a class which is gone, what it said at the placement',
+    { volume: ending(placedWith(3600)), classes: [], ...able },
+    'trash 3600',
+  ],
+  ['of a class which is there, what it says now', { volume: ending(placedWith(3600)), ...able }, 'remove'],
+  [
+    'whatever it has said before',
+    { volume: ending(placedWith(3600)), classes: withTrash, ...able },
+    'trash 60',
+  ],
+  [
+    'a pool without trash is not ordered to remove what its class keeps',
+    { volume: ending(provisioned), classes: withTrash, can: ['Readable'] },
+    'settled',
+  ],
+  [
+    'nor one of which nothing is known',
+    { volume: ending(provisioned), classes: withTrash, can: undefined },
+    'settled',
+  ],
+  [
+    'of a lost server there is nothing to keep',
+    { volume: ending(provisioned), classes: withTrash, can: undefined, lost: true },
+    'remove-finalizer',
+  ],
+  [
+    'what was ordered is ordered for ever, also from the class',
+    { volume: ending({ ...provisioned, order: 'Retain', trash: { ttlSeconds: 5 } }), classes: [] },
     'settled',
   ],
   [

@@ -70,6 +70,7 @@ function aServerWith({ volumes = [], attachments = [], memory, exports = [], poo
       looks += 1;
       return exports;
     },
+    trash: { has: () => false },
     lookAtPool: async () => {
       if (pool instanceof Error) {
         throw pool;

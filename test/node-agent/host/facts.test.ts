@@ -28,6 +28,7 @@ const can = {
   snapshotsOutlive: true,
   snapshotsHoldSize: false,
   zeroes: false,
+  trash: true,
 };
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
   ...host,
@@ -37,6 +38,7 @@ const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): Ser
   pools: [{ name: 'main', profile: 'file', view: change.view ?? view(50_000n), can, problem: undefined }],
   exports: [],
   accounted: new Set(),
+  now: new Date('2026-01-02T00:00:00Z'),
   before: undefined,
   ...change,
 });
@@ -157,6 +159,61 @@ test('instances come in one order, disks are counted for one who waits for it, s
   assert.equal(
     facts.leftovers?.map(({ name }) => name),
     ['vol2'],
+  );
+});
+
+const inTrash = (id: string) => backing(id, { state: 'retained', owner: { namespace: 'shop', name: id } });
+const DAY = 86_400;
+const NOW = Date.parse('2026-01-02T00:00:00Z');
+const endsOf = (
+  { ttlSeconds = DAY, leftMs }: { readonly ttlSeconds?: number; readonly leftMs: number },
+  { now = NOW, before }: { readonly now?: number; readonly before?: ServerScene['before'] } = {},
+) => {
+  const trash = new Map([['vol1', { ttlSeconds, leftMs }]]);
+  return serverFacts(scene({ view: view(1n, [inTrash('vol1')]), trash, now: new Date(now), before }));
+};
+
+test('what is in the trash tells when it will go, and other data does not', () => {
+  const trash = new Map([['vol1', { ttlSeconds: 60, leftMs: 30_500 }]]);
+  const { retained } = serverFacts(scene({ view: view(1n, [inTrash('vol1'), inTrash('vol2')]), trash }));
+  assert.equal(
+    retained?.map((one) => one.trash),
+    [{ ttlSeconds: 60, removedAfter: '2026-01-02T00:00:30Z' }, undefined],
+  );
+});
+
+test('that time is told anew only when it is another one', () => {
+  const before = endsOf({ leftMs: DAY * 1_000 });
+  const end = before.retained?.[0]?.trash?.removedAfter;
+  assert.is(end, '2026-01-03T00:00:00Z');
+  const later = (passedMs: number, standstillMs: number) =>
+    endsOf({ leftMs: DAY * 1_000 - passedMs }, { now: NOW + passedMs + standstillMs, before }).retained?.[0]
+      ?.trash?.removedAfter;
+  assert.is(later(3_600_000, 0), end);
+  assert.is(later(3_600_500, 1_700_000), end, 'a fiftieth of a day is 1728 s');
+  assert.is(later(3_600_000, 1_800_000), '2026-01-03T00:30:00Z');
+  const over = endsOf({ leftMs: 0 }, { now: NOW + 30 * DAY * 1_000, before });
+  assert.is(
+    over.retained?.[0]?.trash?.removedAfter,
+    end,
+    'what is over and stays is not over anew each time',
+  );
+  assert.is(
+    endsOf({ leftMs: 60_000 }, { now: NOW + 30 * DAY * 1_000, before }).retained?.[0]?.trash?.removedAfter,
+    '2026-02-01T00:01:00Z',
+  );
+});
+
+test('the trash crowds out nothing that is retained without end, and what goes last is listed first', () => {
+  const ids = Array.from({ length: 520 }, (_, index) => `vol${String(index).padStart(4, '0')}`);
+  const trash = new Map(
+    ids.slice(0, 515).map((id, index) => [id, { ttlSeconds: DAY, leftMs: index * 60_000 }]),
+  );
+  const { retained = [], retainedOmitted } = serverFacts(scene({ view: view(1n, ids.map(inTrash)), trash }));
+  assert.is(retainedOmitted, 8);
+  assert.equal(
+    retained.map(({ id }) => id),
+    ids.slice(8),
   );
 });
 

@@ -23,9 +23,14 @@ interface Scene {
   readonly memories?: readonly ServerMemory[];
   readonly free?: (volumeID: string) => void;
   readonly lookAtOther?: () => never;
+  /** Whether something got its time in the trash over. */
+  readonly retired?: () => boolean;
+  /** Called before the API server is asked anything. */
+  readonly tell?: () => void;
+  readonly pause?: () => unknown;
 }
 
-function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: Scene) {
+function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...scene }: Scene) {
   let object = { metadata: { name: 's', uid: 'u' }, status: {} as { agent?: ServerAgent } };
   const freed: string[] = [];
   const forgotten: string[] = [];
@@ -44,7 +49,10 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     },
   });
   const api = {
-    get: async () => object,
+    get: async () => {
+      scene.tell?.();
+      return object;
+    },
     patch: async (_resource: unknown, _ref: unknown, { status }: { status: object }) => {
       object = { ...object, status: { ...object.status, ...status } };
       return object;
@@ -70,6 +78,12 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther }: S
     pools: [openPool('main', () => view), ...(lookAtOther ? [openPool('other', lookAtOther)] : [])],
     boundTarget: { name: 'tgtd', hash: 'x', version: async () => undefined },
     checkup: { problems: async () => [] },
+    trash: {
+      accounted: () => new Set(),
+      facts: () => new Map(),
+      pause: () => scene.pause?.(),
+      tend: async () => scene.retired?.() === true,
+    },
     isSynced: () => true,
     wake: () => {},
   } as unknown as ServerWork);
@@ -148,6 +162,26 @@ test('a grant accounts for nothing that no object does; one that stands keeps wh
     ['Backing vol1', 'Backing vol2', 'Record vol3'],
   );
   assert.equal(forgotten, ['vol4', 'vol5']);
+});
+
+test('what had its time in the trash is freed at once, and its time does not pass while nothing can be told', async () => {
+  const told: string[] = [];
+  const { visit } = setUp({
+    retired: () => told.push('tended') === 2,
+    tell: () => {
+      if (told.length === 0) {
+        throw new Error('away');
+      }
+    },
+    pause: () => told.push('paused'),
+  });
+  await visit().then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'away'),
+  );
+  assert.equal((await visit()).again, { requeueAfterMs: 0 });
+  assert.equal((await visit()).again, { requeueAfterMs: 5_000 });
+  assert.equal(told, ['paused', 'tended', 'tended']);
 });
 
 test('whatever goes wrong with one pool is its own problem', async () => {

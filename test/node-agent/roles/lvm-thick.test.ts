@@ -355,6 +355,23 @@ test('retained data keeps its bytes and gets another name, owner and life; snaps
   assert.equal(lvm.lv(OTHER)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-b/heir']);
 });
 
+test('what had its time in the trash goes, but not with what somebody made of it', async () => {
+  const { lvm, pool } = await world();
+  await make(pool, ID, EXTENT);
+  await pool.retain(ID, signal);
+  // By hand: no snapshot of ours is made of what is retained.
+  lvm.addThick(`${SNAP}`, 2, { origin: lvm.lv(`${ID}.retained`), tags: ours } as never);
+  assert.instance(await failure(pool.retireRetained(ID, () => true, signal)), Busy);
+  lvm.lvs.splice(
+    lvm.lvs.findIndex(({ name }) => name === SNAP),
+    1,
+  );
+  await pool.retireRetained(ID, () => true, signal);
+  assert.equal(names(lvm), [`${ID}.dying`]);
+  await pool.free(ID, signal);
+  assert.equal(names(lvm), []);
+});
+
 test('volumes of others, by tag or name, are not ours, and take their room', async () => {
   const { lvm, pool } = await world();
   lvm.addThick(ID, 1, { tags: ['vbs.cluster=11111111-2222-4333-8444-555555555555'] });

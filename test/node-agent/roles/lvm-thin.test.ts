@@ -9,6 +9,7 @@ import { hostFiles } from '../../../node-agent/exec/files.ts';
 import { bind } from '../../../node-agent/profiles/bind.ts';
 import { loadProfile } from '../../../node-agent/profiles/load.ts';
 import {
+  BackingNotFound,
   Busy,
   CannotLook,
   NoSpace,
@@ -193,6 +194,47 @@ test('retained data keeps its blocks and gets another name, owner and life', asy
   await pool.complete(OTHER, EXTENT, signal);
   assert.equal(names(lvm), [OTHER]);
   assert.equal(lvm.lv(OTHER)?.tags, [`vbs.cluster=${CLUSTER}`, 'vbs.owner=team-b/heir']);
+});
+
+test('what had its time in the trash goes, and nothing else does', async () => {
+  const { lvm, pool } = await world();
+  for (const id of [ID, OTHER]) {
+    await pool.create(id, EXTENT, owner, signal);
+    await pool.complete(id, EXTENT, signal);
+    await pool.retain(id, signal);
+  }
+  await pool.retireRetained(ID, ({ owner: last }) => last?.name === owner.name, signal);
+  assert.equal(names(lvm), [`${ID}.dying`, `${OTHER}.retained`]);
+  assert.instance(await failure(pool.adopt(SNAP, ID, heir, signal)), BackingNotFound);
+  await pool.free(ID, signal);
+  assert.equal(names(lvm), [`${OTHER}.retained`]);
+});
+
+test('what an adoption has begun with is another owner’s, and does not go when its time is over', async () => {
+  const seen = new Set<string>();
+  for (let at = 0; ; at += 1) {
+    const { lvm, pool } = await world();
+    await pool.create(ID, EXTENT, owner, signal);
+    await pool.complete(ID, EXTENT, signal);
+    await pool.retain(ID, signal);
+    let left = at;
+    lvm.before = () => {
+      left -= 1;
+      if (left === -1) {
+        throw new CommandError('lvm', 'ended by SIGKILL');
+      }
+    };
+    const died = await failure(pool.adopt(OTHER, ID, heir, signal));
+    lvm.before = () => undefined;
+    const hasBegun = lvm.lv(`${ID}.retained`)?.tags.includes('vbs.owner=team-a/db.main') === false;
+    await pool.retireRetained(ID, ({ owner: last }) => last?.name === owner.name, signal);
+    assert.is(lvm.lvs.length, 1);
+    seen.add(`${hasBegun} ${names(lvm)[0]}`);
+    if (died === undefined) {
+      break;
+    }
+  }
+  assert.equal([...seen], [`false ${ID}.dying`, `true ${ID}.retained`, `false ${OTHER}.new`]);
 });
 
 test('data is adopted again by an object of the same name, and by one of which its tags tell nothing', async () => {

@@ -15,6 +15,7 @@ import {
   NotDone,
   NotOurs,
   PoolMissing,
+  Unsupported,
 } from '../../../node-agent/roles/errors.ts';
 import type { Pool } from '../../../node-agent/roles/pool.ts';
 import { profiledPool } from '../../../node-agent/roles/profiled-pool.ts';
@@ -24,10 +25,8 @@ const ID = 'vol0123456789abcdef0';
 const CLUSTER = '0b1c9f5e-4a55-4c6b-9a0e-3b2f1f6f7a01';
 const owner = { clusterID: CLUSTER, namespace: 'default', name: 'db' };
 const { signal } = new AbortController();
-const profile = await loadProfile(
-  join(import.meta.dirname, '../../../node-agent/profiles/shipped/file.yaml'),
-  'pool',
-);
+const SHIPPED = join(import.meta.dirname, '../../../node-agent/profiles/shipped/file.yaml');
+const profile = await loadProfile(SHIPPED, 'pool');
 
 /** A fallocate that allocates nothing: sizes are what these tests are about. */
 const fallocate: RunCommand = async () => ({ exitCode: 0, stdout: '', stderr: '' });
@@ -265,6 +264,72 @@ test('retained data of another cluster is adopted by nobody', async ({ dir, pool
   assert.instance(await failure(pool.adopt(ID, KEPT, heir, signal)), NotOurs);
 });
 
+test('what had its time in the trash goes, if in its turn it is still what it was', async ({ dir, pool }) => {
+  assert.ok(pool.can.trash);
+  await pool.retireRetained(KEPT, () => true, signal);
+  await pool.create(KEPT, MIB, owner, signal);
+  assert.instance(await failure(pool.retireRetained(KEPT, () => true, signal)), NotDone);
+  await pool.complete(KEPT, MIB, signal);
+  assert.instance(await failure(pool.retireRetained(KEPT, () => true, signal)), NotDone);
+  await pool.retain(KEPT, signal);
+  const asked: unknown[] = [];
+  const refuse = (found: unknown) => {
+    asked.push(found);
+    return false;
+  };
+  await pool.retireRetained(KEPT, refuse, signal);
+  assert.is((await only(pool))?.state, 'retained');
+  assert.is((asked[0] as { owner: { name: string } }).owner.name, 'db');
+  await pool.retireRetained(KEPT, () => true, signal);
+  await pool.retireRetained(KEPT, () => true, signal);
+  assert.is((await only(pool))?.state, 'dying');
+  assert.instance(await failure(pool.adopt(ID, KEPT, heir, signal)), BackingNotFound);
+  await pool.free(KEPT, signal);
+  assert.equal(await readdir(dir), ['.vbs-pool']);
+});
+
+test('an adoption and the end of its time, at once: one of them finds it gone', async ({ dir }) => {
+  for (const first of ['adopt', 'end'] as const) {
+    const pool = poolOn(dir);
+    await pool.create(KEPT, MIB, owner, signal);
+    await pool.complete(KEPT, MIB, signal);
+    await pool.retain(KEPT, signal);
+    const acts = {
+      adopt: () => failure(pool.adopt(ID, KEPT, heir, signal)),
+      end: () => failure(pool.retireRetained(KEPT, () => true, signal)),
+    };
+    const second = first === 'adopt' ? 'end' : 'adopt';
+    const [, late] = await Promise.all([acts[first](), acts[second]()]);
+    const states = (await pool.observe(signal)).backings.map(({ id, state }) => `${id} ${state}`);
+    assert.equal(states, [first === 'adopt' ? `${ID} provisional` : `${KEPT} dying`]);
+    assert.is(late instanceof BackingNotFound, first === 'end');
+    await pool.retire(ID, signal);
+    await pool.free(ID, signal);
+    await pool.free(KEPT, signal);
+  }
+});
+
+test('a profile that cannot retire what it retains has no trash, and retains all the same', async ({
+  dir,
+}) => {
+  const text = await readFile(SHIPPED, 'utf8');
+  const place = await mkdtemp(join(tmpdir(), 'vbs-test-'));
+  const path = join(place, 'old.yaml');
+  await writeFile(path, text.replace(/^ {2}retireRetained:\n(?: {4}.*\n)+/m, ''), { mode: 0o600 });
+  const profileOfOld = await loadProfile(path, 'pool');
+  await rm(place, { recursive: true });
+  const old = profiledPool(bind(profileOfOld, { run: fallocate, files: hostFiles, params: { dir } }), {
+    name: 'p',
+    clusterID: CLUSTER,
+  });
+  assert.not(old.can.trash);
+  await old.create(KEPT, MIB, owner, signal);
+  await old.complete(KEPT, MIB, signal);
+  await old.retain(KEPT, signal);
+  assert.instance(await failure(old.retireRetained(KEPT, () => true, signal)), Unsupported);
+  assert.is((await only(old))?.state, 'retained');
+});
+
 test('sparse data keeps its claim to room while it is retained', async ({ dir }) => {
   const space = async () => ({ totalBytes: 16n * MIB, freeBytes: 16n * MIB });
   const pool = poolOn(dir, { ...hostFiles, space });
@@ -284,7 +349,8 @@ const life: readonly ((pool: Pool) => Promise<void>)[] = [
     await pool.free(ID, signal);
     await pool.complete(KEPT, 2n * MIB, signal);
   },
-  (pool) => pool.retire(KEPT, signal),
+  (pool) => pool.retain(KEPT, signal),
+  (pool) => pool.retireRetained(KEPT, () => true, signal),
   (pool) => pool.free(KEPT, signal),
 ];
 
@@ -296,6 +362,7 @@ test('a crash before any change of any step is finished by doing the step again'
     'retained',
     'provisional',
     'complete',
+    'retained',
     'dying',
     undefined,
   ];

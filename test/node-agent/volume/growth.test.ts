@@ -84,6 +84,7 @@ class Server {
         }),
       },
       pools: new Map([['main', { can: { growOnline: true }, grow }]]),
+      trash: { has: () => false },
       lookAtPool: async () =>
         ({ freeBytes: this.freeBytes, extentBytes: 1n, backings: [this.#backing()] }) as unknown as PoolView,
       target: {

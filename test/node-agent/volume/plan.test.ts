@@ -71,6 +71,11 @@ const removal: Volume = aVolume({ metadata: deleted, status: { ...provisioned, o
 const ready = aVolume({ status: provisioned });
 const retention: Volume = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Retain' } });
 
+const trashed: Volume = aVolume({
+  metadata: deleted,
+  status: { ...provisioned, order: 'Retain', trash: { ttlSeconds: 60 } },
+});
+
 const attached = {
   stored: aVolume({ spec: { size: '2Gi' }, status: granted(aGrant()) }),
   memory: remembered,
@@ -480,6 +485,22 @@ const keeping: [name: string, change: Partial<BackingWorld>, expected: string][]
     'then it is told',
     { stored: retention, backing: backing('retained') },
     `report provisioned ${GI} retained`,
+  ],
+  ['the trash is a way to put it aside', { stored: trashed, backing: backing('complete') }, 'retain'],
+  [
+    'then it is told, too',
+    { stored: trashed, backing: backing('retained'), inTrash: true },
+    `report provisioned ${GI} retained`,
+  ],
+  [
+    'what is in the trash, and was ordered to be retained after its store was set back, is retained without end',
+    { stored: retention, backing: backing('retained'), inTrash: true },
+    'keep',
+  ],
+  [
+    'an order to remove does not touch what is in the trash',
+    { stored: removal, backing: backing('retained'), inTrash: true },
+    `report provisioned ${GI} absent`,
   ],
   ['what is gone is told as gone', { stored: retention }, `report provisioned ${GI} absent`],
   [

@@ -89,6 +89,7 @@ class Server {
         put: async (id: string, memory: ServerMemory) => this.memories.set(id, memory),
       },
       pools: new Map([['main', pool]]),
+      trash: { has: () => false },
       lookAtPool: () => pool.observe(signal),
       target: { can: { resizeOnline: false }, portals: () => [] },
       lookAtTarget: async () => [],
