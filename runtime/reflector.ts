@@ -1,4 +1,7 @@
+import { SHAPES } from '../api/generated/shapes.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
+import { GROUP } from '../api/resources.ts';
+import { misfitOf } from '../api/shape.ts';
 import type { Api, Selection, WatchEvent } from './api.ts';
 import { Backoff } from './backoff.ts';
 import { type ChangeHandler, ObjectCache, versionOf } from './cache.ts';
@@ -115,7 +118,7 @@ export class Reflector<T extends KubeObject> {
     const ours = namespace === undefined || namespace === object.metadata.namespace;
     const known = this.#cache.get(keyOf(object))?.metadata.uid === object.metadata.uid;
     const isAhead = version !== undefined && (reached === undefined || version > reached);
-    if (isAhead && ours && (known || unselected)) {
+    if (isAhead && ours && (known || unselected) && this.#isReadable(object)) {
       this.#cache.written(object);
     }
   }
@@ -242,11 +245,30 @@ export class Reflector<T extends KubeObject> {
     if (type === 'DELETED') {
       this.#cache.vanished(object);
     } else if (type !== 'BOOKMARK') {
-      this.#cache.observed(object);
+      if (this.#isReadable(object)) {
+        this.#cache.observed(object);
+      } else {
+        this.#cache.vanished(object);
+      }
     }
   }
 
-  #complete(objects: ReadonlyMap<string, T>, resourceVersion: string): void {
+  /** One that is not must not stop others: whoever looks at many objects would fail at it. It is left out, as if it were not selected. */
+  #isReadable(object: T): boolean {
+    const { group, plural, kind } = this.resource;
+    const shape = group === GROUP ? SHAPES[plural] : undefined;
+    const why = shape && misfitOf(shape, object, kind);
+    if (why !== undefined) {
+      this.#log.error(
+        { object: keyOf(object), why },
+        'Object does not fit its schema and is left out; correct or delete it',
+      );
+    }
+    return why === undefined;
+  }
+
+  #complete(listed: ReadonlyMap<string, T>, resourceVersion: string): void {
+    const objects = new Map([...listed].filter(([, object]) => this.#isReadable(object)));
     this.#resourceVersion = resourceVersion;
     this.#cache.replaced(objects, resourceVersion, !this.#hasSynced);
     this.#hasSynced = true;

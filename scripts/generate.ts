@@ -1,4 +1,4 @@
-// Makes what follows from crds/ (the types, the table of fields, the policies that keep hosts and controller to their own)
+// Makes what follows from crds/ (the types, the shapes, the table of fields, the policies that keep hosts and controller to their own)
 // and the reference pages of what the programs say: conditions with their reasons, metrics, and what a host must be like.
 // `node scripts/generate.ts` writes them; with --check it only tells whether the committed ones are in step.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { controllerPolicy } from './generate/controller-policy.ts';
 import { fieldTable } from './generate/field-table.ts';
 import { metricsPage } from './generate/metrics-page.ts';
 import { preflightPage } from './generate/preflight-page.ts';
+import { shapes } from './generate/shapes.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 
@@ -25,6 +26,7 @@ export interface Schema {
   readonly default?: unknown;
   readonly pattern?: string;
   readonly maxLength?: number;
+  readonly 'x-kubernetes-int-or-string'?: boolean;
 }
 
 export interface Crd {
@@ -77,6 +79,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
   ];
   return new Map([
     ['api/generated/v1alpha1.ts', await types(crds)],
+    ['api/generated/shapes.ts', shapes(crds)],
     ['docs/reference/fields.md', fieldTable(crds)],
     ['docs/reference/conditions.md', conditionsPage()],
     ['docs/reference/metrics.md', await metricsPage()],

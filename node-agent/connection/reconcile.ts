@@ -18,6 +18,7 @@ import type { Instance, VmDisk } from '../roles/vmm.ts';
 import type { Problem } from '../volume/plan.ts';
 import { writeBlock } from '../write-block.ts';
 import { actOnConnection, disconnect, expectAnswer } from './act.ts';
+import { expectUnclaimed } from './claims.ts';
 import type { ConnectionMemory } from './memory.ts';
 import { type ConnectionWorld, type FoundDisk, isGivenUp, planConnection, planLeftover } from './plan.ts';
 import { grantUUIDOf, type HostVisit, type HypervisorDeps } from './visit.ts';
@@ -119,6 +120,7 @@ async function letGo(visit: HostVisit, world: ConnectionWorld, attachment: Attac
 }
 
 async function observe({ deps, signal }: HostVisit, attachment: Attachment): Promise<ConnectionWorld> {
+  expectUnclaimed(deps, attachment);
   const { volumeID = '', epoch = 0 } = attachment.status ?? {};
   const memory = deps.memories.get(attachment.metadata.uid);
   const instances = await deps.lookAtInstances();

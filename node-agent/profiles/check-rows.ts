@@ -47,6 +47,11 @@ export const gives = ({ verbs }: ProfileFormat, verb: string, column: string): b
 const checkJoin = ({ join }: RowsFormat, given: readonly string[]): readonly string[] =>
   join === undefined || given.includes(join) ? [] : [`no such column${suggest(join, given)}`];
 
+const checkNeeded = ({ need = [] }: RowsFormat, given: readonly string[]): readonly string[] =>
+  need
+    .filter((column) => !given.includes(column))
+    .map((column) => `no such column: ${column}${suggest(column, given)}`);
+
 export const checkSource = (format: RowsFormat, action: string, place: Place, problems: Problem[]): void => {
   const sources = SOURCES.filter((source) => format[source] !== undefined);
   const entries = ENTRY_COLUMNS[action] !== undefined;
@@ -63,6 +68,7 @@ export const checkSource = (format: RowsFormat, action: string, place: Place, pr
     problems.push({ place, message: `no such column: ${column}${suggest(column, sourced)}` });
   }
   problems.push(...checkJoin(format, given).map((message) => ({ place: [...place, 'join'], message })));
+  problems.push(...checkNeeded(format, given).map((message) => ({ place: [...place, 'need'], message })));
   for (const column of Object.keys(format.map ?? {})) {
     if (![...given, ...(ENTRY_COLUMNS[action] ?? [])].includes(column)) {
       problems.push({ place: [...place, 'map', column], message: `no such column${suggest(column, given)}` });

@@ -26,6 +26,10 @@ export interface RowsFormat {
   readonly entries?: string;
   readonly skip?: string;
   readonly require?: readonly string[];
+  /** What the whole answer matches: its header, or what comes last. */
+  readonly whole?: string;
+  /** Columns without which a row is only a part of one. */
+  readonly need?: readonly string[];
   /** Rows with the same value in this column become one; the column itself is left out. */
   readonly join?: string;
   readonly cols?: Readonly<Record<string, string>>;

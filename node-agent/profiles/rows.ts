@@ -148,7 +148,38 @@ const withoutSkipped = ({ skip }: RowsFormat, text: string): string => {
     .join('\n');
 };
 
+/** Tools end each line; where the last one has no end, the rest of the answer is missing, and the line may say something else than it would. */
+const expectLineEnd = (text: string): void => {
+  if (text !== '' && !text.endsWith('\n')) {
+    throw new RowsError(
+      `cut off in the midst of a line: ${text.slice(text.lastIndexOf('\n') + 1).slice(0, 80)}`,
+    );
+  }
+};
+
+/** NUL, and what stands for a byte that is no UTF-8. Names of others in a list may hold the latter, and must not hide the rest of it. */
+const expectText = ({ json, xml }: RowsFormat, text: string): void => {
+  const isMachineMade = json !== undefined || xml !== undefined;
+  if (text.includes('\0') || (isMachineMade && text.includes('\u{fffd}'))) {
+    throw new RowsError('damaged: the answer holds bytes that are no text');
+  }
+};
+
+const expectWhole = (format: RowsFormat, text: string): void => {
+  const { whole, lines, blocks } = format;
+  if (format.text === undefined) {
+    expectText(format, text);
+  }
+  if (lines !== undefined || blocks !== undefined) {
+    expectLineEnd(text);
+  }
+  if (whole !== undefined && !new RegExp(whole, 'u').test(text)) {
+    throw new RowsError(`cut short: the answer as a whole does not match ${whole}`);
+  }
+};
+
 const rawRows = (format: RowsFormat, output: Output): readonly Row[] => {
+  expectWhole(format, output.text);
   if (format.json !== undefined) {
     return jsonRows(format, format.json, withoutSkipped(format, output.text));
   }
@@ -219,9 +250,19 @@ const joinedRows = (rows: readonly Row[], column: string): readonly Row[] => {
   return [...joined.values()];
 };
 
+/** Half of what is told of one thing must not read as a thing of another kind. */
+const expectNeeded = ({ need = [] }: RowsFormat, row: Row): Row => {
+  const missing = need.find((column) => row[column] === undefined);
+  if (missing !== undefined) {
+    throw new RowsError(`cut short: a row has no ${missing}: ${JSON.stringify(row).slice(0, 200)}`);
+  }
+  return row;
+};
+
 const plainRows = (format: RowsFormat, output: Output): readonly Row[] => {
   const rows = rawRows(format, output);
-  return format.join === undefined ? rows : joinedRows(rows, format.join);
+  const joined = format.join === undefined ? rows : joinedRows(rows, format.join);
+  return joined.map((row) => expectNeeded(format, row));
 };
 
 /** Columns a value was not found for are left out. */

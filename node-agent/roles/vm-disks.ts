@@ -40,8 +40,16 @@ const stateOf = (device: string, word = 'attached'): DiskState | undefined => {
   return STATES[word];
 };
 
+/** Ours by the beginning of its name, and damaged: it must not pass for somebody else's. */
+const expectText = (device: string, names: readonly (string | undefined)[]): void => {
+  if (names.some((name) => /^(?:\/dev\/vbs\/|ua-vbs-|vol).*\u{fffd}/u.test(name ?? ''))) {
+    throw new CannotLook(device, 'the name of a disk holds bytes that are no text');
+  }
+};
+
 const diskOf = (row: Row): VmDisk => {
   const { device = '', alias, serial, source, path, grant, state: word } = row;
+  expectText(device, [alias, serial, path]);
   const [, volumeOfPath, grantOfPath] = OUR_PATH.exec(path ?? '') ?? [];
   const volumeID = OURS.exec(alias ?? '')?.[1] ?? OURS.exec(serial ?? '')?.[1] ?? volumeOfPath;
   const iqn = /^(iqn\.[^/]+)\/\d+$/.exec(source ?? '')?.[1];

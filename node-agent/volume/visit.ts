@@ -1,7 +1,7 @@
 // What a visit of a volume on its server works with, for its data and for its target.
 import type { Attachment } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
-import { isVolumeID } from '../../api/ids.ts';
+import { isVolumeID, snapshotIDFor, volumeIDFor } from '../../api/ids.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { type Backend, idOf, isSnapshot, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
@@ -63,17 +63,39 @@ export interface Progress {
 }
 
 /**
- * Volumes of one ID, the one first whose data it is: the one that is remembered, else one which did not ask to take over the data of
- * another, else the oldest. More than one are there only where several name the same orphaned data.
+ * Of several objects that say they are of one ID, the one whose data it is first: the one that this server remembers to be, else the one
+ * whose UID the ID was made from, else the oldest that asks to take over orphaned data of it. Others are not believed.
  */
-export const byClaim = (volumes: readonly Volume[], memory: ServerMemory | undefined): readonly Volume[] => {
-  const rank = ({ metadata, status }: Volume): string => {
-    const isOwner = metadata.uid === memory?.volumeUID;
-    const asks = status?.source?.kind === 'Orphaned';
-    return `${isOwner ? 0 : 1}${asks ? 1 : 0} ${metadata.creationTimestamp} ${metadata.uid}`;
-  };
-  return volumes.length < 2 ? volumes : volumes.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1));
+export const byClaim = <T extends Stored>(
+  objects: readonly T[],
+  memory: ServerMemory | undefined,
+): readonly T[] => {
+  if (objects.length < 2) {
+    return objects;
+  }
+  const ranked = objects.map((object) => ({ object, rank: claimOf(object, memory) }));
+  const order = ({ object: { metadata }, rank }: (typeof ranked)[number]) =>
+    `${rank} ${metadata.creationTimestamp} ${metadata.uid}`;
+  return ranked
+    .filter(({ rank }) => rank < UNFOUNDED)
+    .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+    .map(({ object }) => object);
 };
+
+const UNFOUNDED = 3;
+
+function claimOf(stored: Stored, memory: ServerMemory | undefined): number {
+  const { uid } = stored.metadata;
+  const id = idOf(stored);
+  const { source } = stored.status ?? {};
+  if (uid === memory?.volumeUID) {
+    return 0;
+  }
+  if (id === (isSnapshot(stored) ? snapshotIDFor(uid) : volumeIDFor(uid))) {
+    return 1;
+  }
+  return source?.kind === 'Orphaned' && source.id === id ? 2 : UNFOUNDED;
+}
 
 const claimantsOf = ({ deps, volumeID }: ServerVisit): readonly Volume[] =>
   byClaim(deps.volumes.byIndex('volumeID', volumeID), deps.memories.get(volumeID));
@@ -94,7 +116,10 @@ export function memoryOf({ deps, volumeID }: ServerVisit, stored: Stored): Serve
 export const storedOf = (visit: ServerVisit): Stored | undefined =>
   isVolumeID(visit.volumeID)
     ? volumeOf(visit)
-    : visit.deps.snapshots.byIndex('snapshotID', visit.volumeID)[0];
+    : byClaim(
+        visit.deps.snapshots.byIndex('snapshotID', visit.volumeID),
+        visit.deps.memories.get(visit.volumeID),
+      )[0];
 
 /** The pool in which the object was placed; undefined when this server has none of that name. */
 export const poolFor = ({ deps }: ServerVisit, { status }: Stored): Pool | undefined =>

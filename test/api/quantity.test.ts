@@ -3,6 +3,7 @@ import { constantFrom, assert as holds, nat, property, tuple } from 'fast-check'
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formatBytes, parseBytes, QuantityError, roundUp } from '../../api/quantity.ts';
+import { bytesOf, FACTORS, MOST_BYTES, written } from './quantity-oracle.ts';
 import { SIZES } from './sizes.ts';
 
 const test = suite('quantities');
@@ -81,6 +82,105 @@ test('rounding up gives the least multiple of the extent that holds it all', asy
       const rounded = roundUp(value, extent);
       return rounded % extent === 0n && rounded >= value && rounded - value < extent;
     }),
+  );
+});
+
+const parsed = (size: string | number): bigint | undefined => {
+  try {
+    return parseBytes(size);
+  } catch (error) {
+    assert.instance(error, QuantityError);
+    return undefined;
+  }
+};
+
+const RUNS = { numRuns: 2_000 };
+const suffix = fc.oneof(
+  constantFrom(...Object.keys(FACTORS)),
+  tuple(constantFrom('e', 'E'), nat(99)).map(([letter, power]) => `${letter}${power}`),
+  tuple(constantFrom('e', 'E'), nat(9)).map(([letter, power]) => `${letter}0${power}`),
+);
+const digits = (most: number) => fc.stringMatching(new RegExp(`^[0-9]{1,${most}}$`));
+const fewDigits = (most: number) => fc.oneof(digits(4), digits(20), digits(most));
+/** Where numbers of one kind or another end, and a little to both sides. */
+const edge = tuple(
+  constantFrom(
+    1n,
+    2n ** 10n,
+    2n ** 31n,
+    2n ** 32n,
+    2n ** 53n,
+    2n ** 62n,
+    2n ** 63n,
+    2n ** 64n,
+    10n ** 18n,
+    10n ** 19n,
+  ),
+  fc.integer({ min: -3, max: 3 }),
+).map(([value, by]) => value + BigInt(by));
+
+test('every suffix and exponent, with any digits, is what exact fractions make of it', () => {
+  const text = tuple(fewDigits(41), fc.option(fewDigits(41)), suffix).map(
+    ([whole, fraction, unit]) => `${whole}${fraction === null ? '' : `.${fraction}`}${unit}`,
+  );
+  holds(
+    property(text, (size) => assert.is(parsed(size), bytesOf(size), size)),
+    RUNS,
+  );
+});
+
+test('sizes at the edges of numbers, written with every suffix, are what they are to the byte', () => {
+  const least = edge.filter((bytes) => bytes >= 0n);
+  holds(
+    property(least, constantFrom(...Object.entries(FACTORS)), nat(40), (bytes, [unit, factor], decimals) => {
+      const size = `${written(bytes, factor, decimals)}${unit}`;
+      assert.is(parsed(size), bytesOf(size), size);
+      const isExact = (bytes * 10n ** BigInt(decimals)) % factor === 0n;
+      const isSize = bytes >= 1n && bytes <= MOST_BYTES;
+      assert.ok(!isExact || parsed(size) === (isSize ? bytes : undefined), size);
+    }),
+    RUNS,
+  );
+});
+
+test('one letter more, less or other, and it is refused or means what it then says', () => {
+  const letter = constantFrom(...'0159.eEkKiMGTPmun+-_, \u0661\u00b2\uff11\n\0');
+  const text = tuple(digits(3), fc.option(digits(3)), suffix).map(
+    ([whole, fraction, unit]) => `${whole}${fraction === null ? '' : `.${fraction}`}${unit}`,
+  );
+  holds(
+    property(text, nat(12), letter, nat(2), (whole, place, other, how) => {
+      const at = place % (whole.length + 1);
+      const size = `${whole.slice(0, at)}${how === 0 ? '' : other}${whole.slice(at + (how === 1 ? 0 : 1))}`;
+      assert.is(parsed(size), bytesOf(size), JSON.stringify(size));
+    }),
+    RUNS,
+  );
+});
+
+test('a number is taken only where it is whole and exact', () => {
+  holds(
+    property(fc.oneof(fc.double(), fc.maxSafeNat(), fc.integer()), (size) => {
+      const isSize = Number.isInteger(size) && size >= 1 && size <= 2 ** 53 - 1;
+      assert.is(parsed(size), isSize ? BigInt(size) : undefined, String(size));
+    }),
+    RUNS,
+  );
+});
+
+test('what is formatted, at the edges and in multiples of units, is read back, and has the largest binary unit that is exact', () => {
+  const multiple = tuple(nat(2_000), nat(60)).map(([count, power]) => BigInt(count + 1) << BigInt(power));
+  const size = fc.oneof(edge, multiple).filter((value) => value >= 1n && value <= MOST_BYTES);
+  holds(
+    property(size, (value) => {
+      const text = formatBytes(value);
+      assert.is(bytesOf(text), value, text);
+      assert.is(parseBytes(text), value, text);
+      const binary = Object.entries(FACTORS).filter(([unit]) => /^(?:.i)?$/.test(unit));
+      const [unit, factor] = binary.findLast(([, one]) => value % one === 0n) ?? ['', 1n];
+      assert.is(text, `${value / factor}${unit}`);
+    }),
+    RUNS,
   );
 });
 

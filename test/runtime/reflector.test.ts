@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { keyOf } from '../../api/object.ts';
+import { VOLUMES } from '../../api/resources.ts';
 import type { Change } from '../../runtime/cache.ts';
 import { ApiError } from '../../runtime/errors.ts';
 import { Reflector, type ReflectorOptions } from '../../runtime/reflector.ts';
@@ -59,6 +60,32 @@ async function aSyncedReflector(options: Partial<ReflectorOptions> = {}) {
 
 const refusal = (status: number, reason: string, retryAfterMs?: number) =>
   new ApiError(`${status}`, { status, reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+
+test('an object that does not fit its schema is left out until it does, and stops no other', async () => {
+  const volume = (name: string, resourceVersion: string, size: unknown) =>
+    ({ ...aThing(name, resourceVersion), spec: { size } }) as unknown as Thing;
+  const { server, lines, reflector, start, since, stopped } = await aReflector({ resource: VOLUMES });
+  const ended = start();
+  await settle();
+  server.last
+    .open()
+    .send('ADDED', volume('a', '5', {}))
+    .send('ADDED', volume('b', '6', '1Gi'))
+    .listed('10');
+  await reflector.synced;
+  await settle();
+  assert.equal(since(), ['b@6']);
+  server.last.send('MODIFIED', volume('a', '11', '1Gi')).send('MODIFIED', volume('b', '12', ['1Gi']));
+  await settle();
+  assert.equal(since(), ['a@11', '-b']);
+  reflector.written(volume('a', '13', null));
+  assert.equal(since(), []);
+  server.last.send('DELETED', volume('b', '14', ['1Gi'])).send('MODIFIED', volume('a', '15', '2Gi'));
+  await settle();
+  assert.equal(since(), ['a@15']);
+  assert.ok(lines.some(({ level, message }) => level === 'error' && /does not fit its schema/.test(message)));
+  await stopped(ended);
+});
 
 test('it streams the list, then is synced and tells every object', async () => {
   const { server, reflector, start, since, stopped } = await aReflector();

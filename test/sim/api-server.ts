@@ -238,6 +238,18 @@ export class ApiServer {
     return this.#changed(resource, stored, merged) as unknown as T;
   }
 
+  /** As somebody does who may write anything: no schema, no defaults, no admission, and a status at once. */
+  plant(resource: Resource, object: object & { readonly metadata: Ref }): Stored {
+    const known = this.#objects.get(addressOf(resource, object.metadata));
+    const uid = known?.metadata.uid ?? uuidFrom(`${addressOf(resource, object.metadata)} planted`);
+    const { creationTimestamp = this.#clock.now().toISOString() } = known?.metadata ?? {};
+    const metadata = { creationTimestamp, generation: 1, ...object.metadata, uid, resourceVersion: '' };
+    const stored = this.#numbered({ ...object, metadata } as unknown as Stored);
+    this.#objects.set(addressOf(resource, metadata), stored);
+    this.#announce({ plural: resource.plural, before: known, object: stored, isGone: false });
+    return stored;
+  }
+
   remove(
     resource: Resource,
     ref: Ref,

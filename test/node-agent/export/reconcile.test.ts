@@ -10,7 +10,7 @@ import type { Backing, PoolView } from '../../../node-agent/roles/pool.ts';
 import type { Export } from '../../../node-agent/roles/target.ts';
 import { emptyServerMemory, type ServerMemory } from '../../../node-agent/volume/memory.ts';
 import { serverReconciler } from '../../../node-agent/volume/reconcile.ts';
-import type { ServerDeps } from '../../../node-agent/volume/visit.ts';
+import { type ServerDeps, volumeOf } from '../../../node-agent/volume/visit.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { admitted, aGrant, anAttachment, aVolume, granted, VOLUME_ID } from '../../builders/objects.ts';
 
@@ -153,6 +153,32 @@ test('another cluster’s data is never exported', async () => {
   });
   assert.is(kind, 'waiting');
   assert.equal(done, ['told DataMissing']);
+});
+
+test('of two Volumes that say they are of one ID, the one that is remembered is believed, else the one that the ID was made of', async () => {
+  const mine = aVolume({ status: granted(aGrant()) });
+  const theirs = aVolume({ metadata: { name: 'evil', uid: 'uid-evil' }, status: granted() });
+  const scene = {
+    attachments: [anAttachment({ status: admitted })],
+    exports: [open],
+    pool: [{ id: VOLUME_ID, state: 'complete', sizeBytes: 2n, path: '/p' }],
+  } as const;
+  for (const volumes of [
+    [theirs, mine],
+    [mine, theirs],
+  ]) {
+    const known = aServerWith({ ...scene, volumes, memory: memoryOf(aGrant()) });
+    assert.is(volumeOf({ deps: known.deps, volumeID: VOLUME_ID, log: silentLog, signal }), mine);
+    assert.equal((await visit({ ...scene, volumes, memory: memoryOf(aGrant()) })).done, ['told undefined']);
+    const unknown = aServerWith({ ...scene, volumes });
+    assert.is(volumeOf({ deps: unknown.deps, volumeID: VOLUME_ID, log: silentLog, signal }), mine);
+  }
+  const neither = aServerWith({
+    volumes: [theirs, { ...theirs, metadata: { ...theirs.metadata, uid: 'uid-other' } }],
+  });
+  assert.is(volumeOf({ deps: neither.deps, volumeID: VOLUME_ID, log: silentLog, signal }), undefined);
+  const only = aServerWith({ volumes: [theirs] });
+  assert.is(volumeOf({ deps: only.deps, volumeID: VOLUME_ID, log: silentLog, signal }), theirs);
 });
 
 test('a volume that nobody speaks of any more is not looked at again', async () => {

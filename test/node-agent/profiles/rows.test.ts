@@ -44,6 +44,30 @@ test('rows of one thing may be joined', () => {
   refused(() => read([{ ...format, lines: '^(?:(?<of>\\d+)/)?.*$' }], 'no number'));
 });
 
+test('a last line without its end, a missing beginning or end, and half a row are refused', () => {
+  const format: RowsFormat = {
+    lines: '^(?<size>\\d+)$',
+    skip: '^(?:begin|end)$',
+    whole: '^begin\\n[^]*\\nend\\n$',
+  };
+  assert.equal(read([format], 'begin\n12345\nend\n'), [{ size: '12345' }]);
+  for (const text of ['', 'begin\n', '12345\nend\n', 'begin\n12345\n', 'begin\n12345\nend']) {
+    refused(() => read([format], text));
+  }
+  refused(() => read([{ lines: '^(?<size>\\d+)$' }], '1\n23'));
+  refused(() => read([{ blocks: ['^(?<size>\\d+)$'] }], '1\n23'));
+  refused(() => read([{ lines: '^(?<name>.*)$' }], 'a\0b\n'));
+  refused(() => read([{ json: '', cols: { name: 'name' } }], '{"name":"a\u{fffd}"}'));
+  assert.equal(read([{ lines: '^(?<name>.+)$' }], 'a\u{fffd}b\n'), [{ name: 'a\u{fffd}b' }]);
+  const joined: RowsFormat = {
+    lines: '^(?<of>\\d+)/(?:name = (?<name>\\w+)|path = (?<path>\\w+))$',
+    join: 'of',
+    need: ['name', 'path'],
+  };
+  assert.equal(read([joined], '7/name = a\n7/path = b\n'), [{ name: 'a', path: 'b' }]);
+  refused(() => read([joined], '7/name = a\n7/path = b\n8/name = c\n'));
+});
+
 test('tgt shows targets, LUNs, sessions, accounts and access', () => {
   const rows = read(show, session);
   const ours = rows.filter(({ tid }) => tid === '5');

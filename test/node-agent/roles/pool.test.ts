@@ -10,6 +10,7 @@ import { loadProfile } from '../../../node-agent/profiles/load.ts';
 import {
   BackingNotFound,
   Busy,
+  CannotLook,
   Mismatch,
   NoSpace,
   NotDone,
@@ -90,6 +91,19 @@ test('a place is made a pool once, keeps its identity, and never when something 
   await writeFile(join(dir, 'photos'), '');
   assert.instance(await failure(pool.prepare(signal)), NotOurs);
   assert.equal(await readdir(dir), ['lost+found', 'photos']);
+});
+
+test('a marker that is damaged tells no identity, and is left as it is', async ({ dir, pool }) => {
+  const identity = await pool.prepare(signal);
+  const marker = join(dir, '.vbs-pool');
+  for (const text of [identity.slice(0, 20), '\0'.repeat(37), `${identity}0\n`, 'somebody else\n']) {
+    await writeFile(marker, text);
+    assert.instance(await failure(pool.observe(signal)), CannotLook, text);
+    assert.instance(await failure(pool.prepare(signal)), CannotLook, text);
+    assert.is(await readFile(marker, 'utf8'), text);
+  }
+  await writeFile(marker, '');
+  assert.instance(await failure(pool.observe(signal)), PoolMissing);
 });
 
 test('another pool in its place is a missing pool', async ({ dir }) => {

@@ -60,13 +60,16 @@ const recorded = (what: string): CommandOutput => {
   const { exit = 1, stderr = '' } = errors[what] ?? {};
   return { exitCode: exit, stdout: '', stderr };
 };
-const LISTED = `Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
-${fixture('xl list.txt')
-  .split('\n')
-  .filter((line) => line.startsWith('vm1'))
-  .map((line) => `${line} ${UUID}        -                -`)
-  .join('\n')}
-`;
+const HEADER =
+  'Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label\n';
+const listed = (name: string, uuid: string): string =>
+  fixture('xl list.txt')
+    .split('\n')
+    .filter((line) => line.startsWith(name))
+    .map((line) => `${line} ${uuid}        -                -\n`)
+    .join('');
+const VM1 = `${HEADER}${listed('vm1', UUID)}`;
+const LISTED = `${HEADER}${listed('Domain-0', '00000000-0000-0000-0000-000000000000')}${listed('vm1', UUID)}`;
 /** The recorded entries of one disk, in the way `-f` prints them, with another backing path. */
 const recordedDisk = (path: string): string =>
   fixture('xenstore-ls BACKEND.txt')
@@ -77,9 +80,9 @@ const recordedDisk = (path: string): string =>
         return [];
       }
       const value = rest.startsWith('params = ') ? `params = "${path}"` : rest;
-      return [`/local/domain/0/backend/vbd/1/${indent.length === 1 ? rest : `51728/${value}`}`];
+      return [`/local/domain/0/backend/vbd/1/${indent.length === 1 ? rest : `51728/${value}`}\n`];
     })
-    .join('\n');
+    .join('');
 
 /** What was recorded of a domain with one disk. */
 const recordedHost = (answers: Readonly<Record<string, CommandOutput>>) => {
@@ -89,7 +92,7 @@ const recordedHost = (answers: Readonly<Record<string, CommandOutput>>) => {
   };
   return profiledVmm(bind(profile, { run, files: hostFiles }));
 };
-const proven = { 'list -v': said(LISTED), 'list -v 1': said(LISTED) };
+const proven = { 'list -v': said(LISTED), 'list -v 1': said(VM1) };
 
 const test = suite('xen-xl');
 
@@ -114,8 +117,12 @@ test('what was not understood is never "no disk"', async () => {
   const disk = recordedDisk(PATH);
   const cases: readonly CommandOutput[] = [
     said(recordedDisk(`${PATH.slice(0, 40)}\\...`)),
+    said(recordedDisk(PATH.replace('0', '\u{fffd}'))),
+    said(recordedDisk(PATH.replace('-', '\0'))),
     said(disk.replace('/dev = ', '/name = ')),
     said(disk.replace('/state = "4"', '/state = "9"')),
+    said(disk.replace(/^.*\/params = .*\n/m, '')),
+    said(disk.replace(/^.*\/state = .*\n/m, '')),
     said('something else\n'),
     { exitCode: 1, stdout: '', stderr: 'xenstore-ls: xs_open: No such file or directory\n' },
   ];
@@ -123,8 +130,28 @@ test('what was not understood is never "no disk"', async () => {
     const vmm = recordedHost({ ...proven, [backend]: answer });
     assert.instance(await failure(vmm.disks(vm, signal)), CannotLook, answer.stdout);
   }
-  const other = recordedHost({ ...proven, 'list -v 1': said(LISTED.replaceAll(UUID, GRANT)) });
+  const other = recordedHost({ ...proven, 'list -v 1': said(VM1.replaceAll(UUID, GRANT)) });
   assert.instance(await failure(other.disks(vm, signal)), CannotLook, 'the id is another domain’s by now');
+});
+
+test('an answer of xl that lacks its beginning is no list of domains', async () => {
+  for (const text of ['', HEADER, listed('vm1', UUID), VM1, LISTED.slice(0, -20)]) {
+    const vmm = recordedHost({ 'list -v': said(text) });
+    assert.instance(await failure(vmm.instances(signal)), CannotLook, text);
+  }
+});
+
+test('a disk of ours that only libxl’s list shows is not taken for one that never came', async () => {
+  const { host, vmm, changes } = xen();
+  await vmm.attach(vm, request, signal);
+  const before = changes().length;
+  for (const path of [...host.xenstore.keys()].filter((one) => one.startsWith('/local/domain/0/backend/'))) {
+    host.xenstore.delete(path);
+  }
+  assert.instance(await failure(vmm.disks(vm, signal)), CannotLook);
+  assert.instance(await failure(vmm.detach(vm, ID, signal)), CannotLook);
+  assert.instance(await failure(vmm.cancel(vm, ID, signal)), CannotLook);
+  assert.is(changes().length, before);
 });
 
 test('a domain that is gone has no "empty list of disks"', async () => {
@@ -292,7 +319,9 @@ test('devices', async () => {
     (error: unknown) => error instanceof Unsupported,
   );
   // A disk that another domain serves is in libxl's own list only.
-  host.xenstore.set('/libxl/1/device/vbd/51728/dev', 'xvdb');
+  for (const [key, value] of Object.entries({ dev: 'xvdb', params: 'aio:/srv/vm1.raw', state: '1' })) {
+    host.xenstore.set(`/libxl/1/device/vbd/51728/${key}`, value);
+  }
   assert.is(vmm.freeDevice(vm, await vmm.disks(vm, signal)), 'xvdc');
   assert.equal(vmm.can, {
     readOnly: true,
