@@ -22,7 +22,8 @@ export const infoOf = (reason: string): ReasonInfo | undefined =>
 export const EVENTS_ONLY = {
   DuplicateHost: {
     meaning: 'Two machines act as one host, as after cloning one: the second does nothing.',
-    remedy: 'stop one of them; give it a machine-id, a name and an identity of its own',
+    remedy:
+      'stop one of them; give it a machine-id, a name and an identity of its own. A host whose disk was restored from a copy takes the place of the one that it was when its Lease is deleted',
   },
 } as const;
 

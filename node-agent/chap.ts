@@ -19,14 +19,25 @@ export interface ChapGrant {
   readonly epoch: number;
 }
 
-export type ChapOf = (grant: ChapGrant, signal: AbortSignal) => Promise<Chap>;
+/** Where a host remembers with which key it has opened a grant. */
+export interface KeptKey {
+  /** Undefined: with none yet. */
+  readonly key: string | undefined;
+  readonly keep: (key: string) => Promise<void>;
+}
+
+export type ChapOf = (grant: ChapGrant, signal: AbortSignal, kept?: KeptKey) => Promise<Chap>;
 
 /**
- * Read live, so that a key that was made anew is used at once; the copy on disk is for when the API server does not answer.
+ * Read live, so that a key that was made anew is used for the next grant; the copy on disk is for when the API server does not answer, or
+ * somebody has deleted the Secret. A grant keeps its key: a session that is logged in comes back with what it knows.
  * @throws ReportedProblem when there is no key; the controller makes it before it grants.
  */
 export function chapSource(api: Pick<Api, 'get'>, host: string, copies: RecordStore<string>): ChapOf {
-  return async ({ server, hypervisor, volumeID, epoch }, signal) => {
+  return async ({ server, hypervisor, volumeID, epoch }, signal, kept) => {
+    if (kept?.key !== undefined) {
+      return chapFor(Buffer.from(kept.key, 'base64'), volumeID, epoch);
+    }
     const name = chapSecretName(server, hypervisor);
     const key = await liveKey(api, { name, namespace: hostNamespace(host) }, copies.get(name), signal);
     if (key === undefined) {
@@ -38,6 +49,7 @@ export function chapSource(api: Pick<Api, 'get'>, host: string, copies: RecordSt
     if (copies.get(name) !== key) {
       await copies.put(name, key);
     }
+    await kept?.keep(key);
     return chapFor(Buffer.from(key, 'base64'), volumeID, epoch);
   };
 }
@@ -49,7 +61,7 @@ async function liveKey(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
-    return (await api.get<ChapSecret>(SECRETS, ref, { signal }))?.data?.key;
+    return (await api.get<ChapSecret>(SECRETS, ref, { signal }))?.data?.key ?? copy;
   } catch (error) {
     if (copy !== undefined && error instanceof ApiError && error.isUnanswered) {
       return copy;

@@ -5,7 +5,7 @@ import { LEASES } from '../api/resources.ts';
 import type { Api } from '../runtime/api.ts';
 import { ConfigError } from '../runtime/errors.ts';
 import { EventRecorder } from '../runtime/events.ts';
-import { type Lease, LeaseHolder } from '../runtime/lease.ts';
+import { type Lease, LeaseHolder, type LeaseJournal } from '../runtime/lease.ts';
 import { chapSource } from './chap.ts';
 import type { Files } from './exec/files.ts';
 import { tellProblem } from './host/refusal.ts';
@@ -49,7 +49,7 @@ export async function runHost(around: Surroundings, signal: AbortSignal): Promis
   }
   const over = new AbortController();
   const telling = tellMetrics(program, over.signal);
-  await runRoles(program, roles, holder, signal).finally(() => over.abort());
+  await runRoles(program, roles, { holder, journal: journalIn(own) }, signal).finally(() => over.abort());
   await telling;
 }
 
@@ -74,7 +74,7 @@ export class SetBack extends Error {
 export async function runRoles(
   program: Program,
   roles: readonly Role[],
-  holder: string,
+  { holder, journal }: { readonly holder: string; readonly journal: LeaseJournal },
   stop: AbortSignal,
 ): Promise<void> {
   const { config, api, clock, log } = program;
@@ -96,6 +96,7 @@ export async function runRoles(
     namespace,
     name: HOST_LEASE,
     holder,
+    journal,
     leaseDurationMs: config.heartbeat.leaseSeconds * 1000,
     renewDeadlineMs: config.heartbeat.renewSeconds * 1000,
     retryMs: config.heartbeat.retrySeconds * 1000,
@@ -119,7 +120,7 @@ export async function runRoles(
       // An earlier boot of this host falls silent and its Lease runs out; one that goes on is another machine.
       quiet = clock.after(config.heartbeat.leaseSeconds * 1500, () => {
         log.error({ other }, 'Another machine acts as this host; doing nothing');
-        const message = `another machine (${other}) acts as host ${config.host}; two machines must not share one identity: stop one of them`;
+        const message = `another machine (${other}) acts as host ${config.host}; two machines must not share one identity: stop one of them, and if it is the other that is gone for good, delete Lease ${HOST_LEASE} in namespace ${namespace}`;
         void announce(api, namespace, (regarding) =>
           events.record({ regarding, reason: 'DuplicateHost', message, type: 'Warning' }),
         );
@@ -134,6 +135,15 @@ export async function runRoles(
     throw new SetBack();
   }
 }
+
+const LEASE_RECORD = 'lease';
+
+/** In the host's own records. A copy of this machine has an older one, as soon as this one has renewed. */
+const journalIn = (own: RecordStore<string>): LeaseJournal => ({
+  renewTimes: () => own.get(LEASE_RECORD)?.split(' '),
+  keep: (renewTimes) => own.put(LEASE_RECORD, renewTimes.join(' ')),
+  drop: () => own.remove(LEASE_RECORD),
+});
 
 interface Acting {
   readonly held: (held: AbortSignal) => Promise<void>;
@@ -205,7 +215,8 @@ async function joinCluster(
   own: RecordStore<string>,
   signal: AbortSignal,
 ): Promise<string> {
-  for (let waited = 0; ; waited += 1) {
+  const startMs = clock.monotonicMs();
+  for (;;) {
     try {
       await belongTo(own, await liveClusterID(api, signal));
       break;
@@ -214,7 +225,7 @@ async function joinCluster(
       if (error instanceof WrongCluster || signal.aborted) {
         throw error;
       }
-      if (known !== undefined && waited * 2 >= config.offlineAfterSeconds) {
+      if (known !== undefined && clock.monotonicMs() - startMs >= config.offlineAfterSeconds * 1000) {
         break;
       }
       log.warn({ err: error }, 'Waiting for the API server');

@@ -22,12 +22,26 @@ export interface Lease extends KubeObject {
   };
 }
 
+/**
+ * The times of renewal that this holder has written, or tried to write last, kept through restarts: a lease in our own name with
+ * another one was renewed by somebody else, such as a copy of this machine.
+ */
+export interface LeaseJournal {
+  /** Undefined: never kept. Then our name is enough. */
+  readonly renewTimes: () => readonly string[] | undefined;
+  readonly keep: (renewTimes: readonly string[]) => Promise<void>;
+  /** As if never kept: what cannot be kept up to date would tell a stranger from us wrongly. */
+  readonly drop: () => Promise<void>;
+}
+
 export interface LeaseOptions {
   readonly api: Pick<Api, 'get' | 'create' | 'patch'>;
   readonly namespace: string;
   readonly name: string;
   /** Who we are; the same string after a restart takes the lease up again at once. */
   readonly holder: string;
+  /** Where nobody else can have our name there is none. */
+  readonly journal?: LeaseJournal;
   /** Others may take the lease when its record has not changed for so long. */
   readonly leaseDurationMs: number;
   /** We stop believing that we hold it when no renewal has succeeded for so long. Less than the duration. */
@@ -61,6 +75,9 @@ export interface LeaseEvents {
   onSetBack?(): void;
 }
 
+/** More are not sent within a renew deadline. */
+const MOST_UNANSWERED = 16;
+
 interface Grip {
   readonly lease: Lease;
   /** Taken before the request left: others saw the record change later than this. */
@@ -77,6 +94,8 @@ export class LeaseHolder {
   #seenChangeMs = 0;
   #contender: string | undefined;
   #unreachable = false;
+  /** Renewals that were sent and of which no answer says what became of them. */
+  #unanswered: readonly string[] = [];
   /** Of the lease, as far as the server has told; each of its states has a higher one. */
   #highest = -1n;
   #onSetBack: () => void = () => {};
@@ -128,12 +147,9 @@ export class LeaseHolder {
     const renewedMs = clock.monotonicMs();
     if (lease === undefined) {
       const metadata = { name, namespace, ...(labels === undefined ? {} : { labels }) };
-      const draft = {
-        apiVersion: 'coordination.k8s.io/v1',
-        kind: 'Lease',
-        metadata,
-        spec: this.#taken(undefined),
-      };
+      const spec = this.#taken(undefined);
+      await this.#keep(spec, undefined);
+      const draft = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec };
       return {
         lease: await api.create<Lease>(LEASES, draft, { fieldManager: FIELD_MANAGER, signal }),
         renewedMs,
@@ -147,17 +163,34 @@ export class LeaseHolder {
   }
 
   #isFree({ spec }: Lease): boolean {
-    const { clock, holder, leaseDurationMs, takeOverStale } = this.#options;
+    const { clock, leaseDurationMs, takeOverStale } = this.#options;
     const record = JSON.stringify(spec);
     if (record !== this.#seenRecord) {
       this.#seenRecord = record;
       this.#seenChangeMs = clock.monotonicMs();
     }
-    const owner = spec?.holderIdentity ?? '';
     const grantedMs =
       spec?.leaseDurationSeconds === undefined ? leaseDurationMs : spec.leaseDurationSeconds * 1000;
     const stale = clock.monotonicMs() - this.#seenChangeMs >= grantedMs;
-    return owner === '' || owner === holder || (takeOverStale && stale);
+    const mayTakeOver = takeOverStale && stale && this.#isNotBehind(spec);
+    return (spec?.holderIdentity ?? '') === '' || this.#isOurs(spec) || mayTakeOver;
+  }
+
+  /**
+   * A lease that was renewed after all that we remember was renewed by another who remembers more: our disk is a copy of its, from
+   * before. Its silence says nothing, as it may only be cut off; a person who knows that it is gone deletes the lease. A store that was
+   * set back shows an older renewal of ours.
+   */
+  #isNotBehind(spec: Lease['spec']): boolean {
+    const written = this.#options.journal?.renewTimes() ?? [];
+    const { renewTime = '' } = spec ?? {};
+    return written.length === 0 || written.some((one) => renewTime <= one);
+  }
+
+  #isOurs(spec: Lease['spec']): boolean {
+    const written = this.#options.journal?.renewTimes();
+    const { holderIdentity, renewTime = '' } = spec ?? {};
+    return holderIdentity === this.#options.holder && written?.includes(renewTime) !== false;
   }
 
   #tellContender({ spec }: Lease, events: LeaseEvents): void {
@@ -202,7 +235,7 @@ export class LeaseHolder {
 
   /** A conflict may be a stranger's label or another holder; anything else is tried again until the deadline. */
   async #afterFailedRenewal(error: unknown, lease: Lease, tenure: Tenure): Promise<Lease> {
-    const { log, holder, name } = this.#options;
+    const { log, name } = this.#options;
     if (!tenure.lost.aborted) {
       log.debug({ err: error, lease: name }, 'Lease not renewed');
     }
@@ -211,7 +244,7 @@ export class LeaseHolder {
     }
     try {
       const current = await this.#within(tenure.lost, (signal) => this.#read(signal));
-      if (current?.spec?.holderIdentity === holder) {
+      if (current !== undefined && this.#isOurs(current.spec)) {
         tenure.renewSoon();
         return current;
       }
@@ -249,13 +282,30 @@ export class LeaseHolder {
     return lease;
   }
 
-  async #write({ metadata }: Lease, spec: NonNullable<Lease['spec']>, signal: AbortSignal): Promise<Lease> {
+  async #write(before: Lease, spec: NonNullable<Lease['spec']>, signal: AbortSignal): Promise<Lease> {
     const { api, labels } = this.#options;
+    const { metadata } = before;
+    await this.#keep(spec, before);
     const { uid, resourceVersion } = metadata;
     const body = { metadata: { uid, resourceVersion, ...(labels === undefined ? {} : { labels }) }, spec };
     const written = await api.patch<Lease>(LEASES, metadata, body, { fieldManager: FIELD_MANAGER, signal });
     this.#highest = versionOf(written.metadata.resourceVersion) ?? this.#highest;
+    this.#unanswered = [];
     return written;
+  }
+
+  /** Before it is sent: the answer may be lost, and this process end. */
+  async #keep({ renewTime = '' }: NonNullable<Lease['spec']>, before: Lease | undefined): Promise<void> {
+    const { journal, log, name } = this.#options;
+    if (journal === undefined) {
+      return;
+    }
+    this.#unanswered = [...this.#unanswered, renewTime].slice(-MOST_UNANSWERED);
+    const known = before !== undefined && this.#isOurs(before.spec) ? [before.spec?.renewTime ?? ''] : [];
+    await journal.keep([...known, ...this.#unanswered]).catch((error) => {
+      log.warn({ err: error, lease: name }, 'Cannot keep when the lease was renewed');
+      return journal.drop().catch(() => undefined);
+    });
   }
 
   #taken(previous: Lease | undefined): NonNullable<Lease['spec']> {
@@ -272,8 +322,13 @@ export class LeaseHolder {
   }
 
   #renewed(): NonNullable<Lease['spec']> {
-    const { clock, leaseDurationMs } = this.#options;
-    return { renewTime: microTime(clock.now()), leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000) };
+    const { clock, leaseDurationMs, journal, random = Math.random } = this.#options;
+    // What tells two holders of one name apart must not be the same by chance.
+    const micros = journal === undefined ? 0 : Math.floor(random() * 1000);
+    return {
+      renewTime: microTime(clock.now(), micros),
+      leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
+    };
   }
 
   /** One request may take half the renew deadline: after a dead connection there is time for another. */
@@ -289,4 +344,5 @@ export class LeaseHolder {
 }
 
 /** metav1.MicroTime wants exactly six digits. */
-export const microTime = (date: Date): string => date.toISOString().replace('Z', '000Z');
+export const microTime = (date: Date, micros = 0): string =>
+  date.toISOString().replace('Z', `${String(micros).padStart(3, '0')}Z`);

@@ -38,7 +38,6 @@ export async function tellHoldings(command: AdoptCommand): Promise<string> {
     volumes: await read<Volume>('copies-volumes'),
     attachments: await read<Attachment>('copies-attachments'),
     connections: await read<ConnectionMemory>('attachments'),
-    keys: (await RecordStore.open<string>(files, `${config.stateDir}/keys`)).entries(),
   });
 }
 

@@ -1,7 +1,7 @@
 // What a host holds, as manifests for a cluster which takes the place of one whose store is lost. Pure.
 import { stringify } from 'yaml';
 import type { Attachment } from '../../api/attachment.ts';
-import { CHAP_KEY, CONTINUES_CLUSTER, hostNamespace } from '../../api/names.ts';
+import { CONTINUES_CLUSTER } from '../../api/names.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { API_VERSION } from '../../api/resources.ts';
@@ -18,8 +18,6 @@ export interface Holdings {
   readonly attachments: readonly Attachment[];
   /** What is, or was about to be, plugged into a VM. */
   readonly connections: readonly ConnectionMemory[];
-  /** CHAP keys of a volume server, by the names of their Secrets; base64. */
-  readonly keys: readonly (readonly [name: string, key: string])[];
 }
 
 /** YAML with comments, for `kubectl apply`. */
@@ -28,9 +26,7 @@ export function manifestsOf(holdings: Holdings): string {
   const attachments = attachmentsOf(holdings);
   const objects = [...volumes, ...attachments];
   const namespaces = [...new Set(objects.map(({ metadata }) => metadata.namespace ?? ''))].sort();
-  const secrets = secretsOf(holdings);
   const documents = [
-    ...secrets,
     ...namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
     ...objects,
   ];
@@ -41,27 +37,11 @@ export function manifestsOf(holdings: Holdings): string {
       'For a cluster which takes the place of that one after its store is lost; in it, once:',
       `  kubectl annotate namespace kube-system ${CONTINUES_CLUSTER}=${holdings.clusterID}`,
       'Data keeps its volumeID, and machines which run go on with their disks.',
-      ...(secrets.length === 0
-        ? []
-        : ['KEYS are in it, with which disks can be opened: keep it secret, and delete it afterwards.']),
     ]),
     ...documents.map((document) => stringify(document, { lineWidth: 0 })),
     ...leftOut(holdings).map((line) => comment([line])),
   ].join('---\n');
 }
-
-/** With another key nobody who is logged in could do so again. The volume server’s copy is the truth, the hypervisor’s follows it. */
-const secretsOf = ({ host, keys }: Holdings): readonly object[] =>
-  keys
-    .filter(([name]) => name.startsWith(`chap.${host}.`))
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, key]) => ({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { namespace: hostNamespace(host), name },
-      type: CHAP_KEY,
-      data: { key },
-    }));
 
 const comment = (lines: readonly string[]): string => lines.map((line) => `# ${line}\n`).join('');
 

@@ -1,12 +1,13 @@
 // Carries out one step of the connection plan.
 import { exportAt } from '../../api/attachment.ts';
 import { LUN } from '../../api/names.ts';
+import type { KeptKey } from '../chap.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
 import type { Connection, Identity } from '../roles/initiator.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { ConnectionStep, ConnectionWorld } from './plan.ts';
-import { grantUUIDOf, type HostVisit, initiatorOf } from './visit.ts';
+import { grantUUIDOf, type HostVisit, type HypervisorDeps, initiatorOf } from './visit.ts';
 
 type OutsideStep = Exclude<ConnectionStep, { readonly kind: 'detach' }>;
 
@@ -46,6 +47,19 @@ export async function disconnect(
   await deps.initiator.disconnect({ volumeID, grantUUID }, signal);
 }
 
+function keptKey({ memories }: HypervisorDeps, uid: string, epoch: number): KeptKey {
+  const before = memories.get(uid);
+  return {
+    key: before?.epoch === epoch ? before.key : undefined,
+    keep: async (key) => {
+      const memory = memories.get(uid);
+      if (memory?.epoch === epoch) {
+        await memories.put(uid, { ...memory, key });
+      }
+    },
+  };
+}
+
 async function connectionOf(
   { deps, signal }: HostVisit,
   { attachment }: ConnectionWorld,
@@ -56,7 +70,8 @@ async function connectionOf(
   if (iqn === undefined || portal === undefined) {
     throw new ReportedProblem('NotExported', 'the volume server names no target or no portal');
   }
-  const chap = await deps.chapOf({ server, hypervisor: deps.host, volumeID, epoch }, signal);
+  const grant = { server, hypervisor: deps.host, volumeID, epoch };
+  const chap = await deps.chapOf(grant, signal, keptKey(deps, attachment.metadata.uid, epoch));
   const grantUUID = grantUUIDOf(volumeID, epoch);
   return { volumeID, grantUUID, iqn, lun, portal, initiator: initiatorOf(deps), chap };
 }

@@ -9,6 +9,8 @@ export interface ConnectionMemory {
   readonly epoch: number;
   /** The VM it was, or is about to be, plugged into. */
   readonly instanceUUID: string;
+  /** The CHAP key with which it connected for that grant. */
+  readonly key?: string;
   /** The highest epoch given up for ever. */
   readonly released: number;
 }

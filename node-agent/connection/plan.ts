@@ -32,6 +32,8 @@ export interface ConnectionWorld {
   /** The cached copy; it names this hypervisor. */
   readonly attachment: Attachment;
   readonly memory: ConnectionMemory | undefined;
+  /** The CHAP key with which this host connected for the grant, for an Attachment whose object is lost. */
+  readonly formerKey?: string | undefined;
   /** The VM named; undefined means that the VMM listed its VMs and has none such. */
   readonly instance: Instance | undefined;
   /** Our disk in the VM named or in the one remembered; undefined means that neither has it, or does not run. */
@@ -97,7 +99,7 @@ export const isGivenUp = (attachment: Attachment, epoch: number): boolean =>
   isDeleting(attachment) || attachment.status?.release === true || isWithdrawn(attachment, epoch);
 
 function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
-  const { attachment, memory, disk, residue } = world;
+  const { attachment, disk, residue } = world;
   // A disk of another grant is another Attachment's: this one's is out.
   if (disk !== undefined && disk.grant !== 'other') {
     if (world.vmmLogsIn && isWithdrawn(attachment, epoch)) {
@@ -112,7 +114,7 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
     return take({ kind: 'disconnect' }, 'the disk is out of every VM');
   }
   return take(
-    { kind: 'remember', memory: { ...remembered(attachment, memory, epoch), released: epoch } },
+    { kind: 'remember', memory: { ...remembered(world, epoch), released: epoch } },
     'nothing is left',
   );
 }
@@ -141,7 +143,7 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   }
   const instanceUUID = instance?.uuid ?? memory?.instanceUUID ?? '';
   if (memory?.epoch !== epoch || memory.instanceUUID !== instanceUUID) {
-    const next = { ...remembered(attachment, memory, epoch), instanceUUID };
+    const next = { ...remembered(world, epoch), instanceUUID };
     return take({ kind: 'remember', memory: next }, `grant ${epoch} is open`);
   }
   if (disk === undefined && instance !== undefined) {
@@ -260,20 +262,27 @@ function problemOf({ attachment, instance }: ConnectionWorld): Problem | undefin
   return undefined;
 }
 
-const remembered = (
-  { metadata, spec, status }: Attachment,
-  memory: ConnectionMemory | undefined,
-  epoch: number,
-): ConnectionMemory => ({
-  attachmentUID: metadata.uid,
-  namespace: metadata.namespace ?? '',
-  name: metadata.name,
-  volumeName: spec.volumeRef.name,
-  volumeID: status?.volumeID ?? memory?.volumeID ?? '',
-  epoch,
-  instanceUUID: memory?.instanceUUID ?? '',
-  released: memory?.released ?? 0,
-});
+/** A grant keeps its key. */
+const keyOf = ({ memory, formerKey }: ConnectionWorld, epoch: number): Pick<ConnectionMemory, 'key'> => {
+  const key = (memory?.epoch === epoch ? memory.key : undefined) ?? formerKey;
+  return key === undefined ? {} : { key };
+};
+
+const remembered = (world: ConnectionWorld, epoch: number): ConnectionMemory => {
+  const { metadata, spec, status } = world.attachment;
+  const { memory } = world;
+  return {
+    attachmentUID: metadata.uid,
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    volumeName: spec.volumeRef.name,
+    volumeID: status?.volumeID ?? memory?.volumeID ?? '',
+    epoch,
+    instanceUUID: memory?.instanceUUID ?? '',
+    ...keyOf(world, epoch),
+    released: memory?.released ?? 0,
+  };
+};
 
 export interface LeftoverWorld {
   /** What this host remembers of an Attachment which its watch no longer shows. */

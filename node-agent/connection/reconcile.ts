@@ -137,7 +137,10 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const residue = await hasResidue(deps, volumeID, epoch, signal);
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);
-  const seen = { attachment, memory, instance, disk, closing, residue, vmmLogsIn, connectingMs };
+  const formerKey = deps.memories
+    .list()
+    .find((one) => one.volumeID === volumeID && one.epoch === epoch && one.key !== undefined)?.key;
+  const seen = { attachment, memory, formerKey, instance, disk, closing, residue, vmmLogsIn, connectingMs };
   const growsOnline = deps.vmm.can.growOnline && (!isReadOnly(attachment) || deps.vmm.can.growReadOnly);
   const size = await sizeOf(deps, attachment, disk, signal);
   return { ...seen, ...size, growsOnline, bootID: deps.bootID };

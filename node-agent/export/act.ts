@@ -56,8 +56,17 @@ export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: 
   }
 }
 
-const chapOfGrant = ({ deps, volumeID, signal }: ServerVisit, { hypervisor, epoch }: Grant) =>
-  deps.chapOf({ server: deps.host, hypervisor, volumeID, epoch }, signal);
+const chapOfGrant = ({ deps, volumeID, signal }: ServerVisit, { hypervisor, epoch }: Grant) => {
+  const key = deps.memories.get(volumeID)?.keys?.find((one) => one.epoch === epoch)?.key;
+  const keep = async (fresh: string): Promise<void> => {
+    const memory = deps.memories.get(volumeID);
+    if (memory !== undefined) {
+      const keys = [...(memory.keys ?? []), { epoch, key: fresh }];
+      await deps.memories.put(volumeID, { ...memory, keys });
+    }
+  };
+  return deps.chapOf({ server: deps.host, hypervisor, volumeID, epoch }, signal, { key, keep });
+};
 
 /** Access must go off even when the key, and with it the account's name, cannot be had. */
 async function userOf(visit: ServerVisit, world: ExportWorld, grant: Grant | undefined): Promise<string> {

@@ -90,7 +90,15 @@ function recalled({ volume, volumeID, memory }: ExportWorld): ServerMemory | und
   const oldest = Math.min(grants.revision + 1, ...items.map(({ epoch }) => epoch));
   const withdrawnBelow = Math.max(base.withdrawnBelow, oldest);
   const withdrawn = base.withdrawn.filter((epoch) => epoch >= withdrawnBelow);
-  return { ...base, revision: grants.revision, items, withdrawn, withdrawnBelow };
+  const keys = base.keys?.filter(({ epoch }) => items.some((item) => item.epoch === epoch));
+  return {
+    ...base,
+    revision: grants.revision,
+    items,
+    withdrawn,
+    withdrawnBelow,
+    ...(keys === undefined ? {} : { keys }),
+  };
 }
 
 export const isWanted = (item: Grant, memory: ServerMemory, attachments: readonly Attachment[]): boolean =>

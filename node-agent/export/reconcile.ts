@@ -72,13 +72,19 @@ export async function visitTarget(visit: ServerVisit): Promise<Progress> {
 
 interface Exportable {
   readonly backing?: Backing;
-  /** Why there is nothing to open: the pool could not be seen (shutting a target needs none), or it is growing. */
+  /** Why there is nothing to open: the pool could not be seen (shutting a target needs none), no object says where it is, or it is growing. */
   readonly unseen?: Problem;
 }
 
 /** What may be exported: complete, and not another cluster's. */
 async function backingOf(visit: ServerVisit): Promise<Exportable> {
-  const pool = storedOf(visit)?.status?.pool;
+  const stored = storedOf(visit);
+  if (stored === undefined) {
+    const message =
+      'no Volume of this ID names this server any more; its data and its target stay as they are';
+    return { unseen: { reason: 'VolumeNotFound', message } };
+  }
+  const { pool } = stored.status ?? {};
   if (pool === undefined) {
     return {};
   }

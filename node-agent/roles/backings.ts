@@ -100,9 +100,15 @@ const allocatedOf = (row: Row, sizeBytes: bigint): Pick<Found, 'leastBytes' | 'm
   return { leastBytes: bytes, mostBytes: bytes };
 };
 
-/** In a pool whose snapshots go with their volume, one without its volume is none, nor one that could overflow. */
+/**
+ * In a pool whose snapshots go with their volume, one without its volume is none, nor one that could overflow. A thin volume that was
+ * never activated may be one of which its pool has not heard yet.
+ */
 const isHalf = ({ profile }: PoolWorld, row: Row): boolean => {
-  const { id = '', source = '', state, allocated } = row;
+  const { id = '', source = '', state, allocated, allocatedPercent } = row;
+  if (state === 'provisional' && allocatedPercent === '') {
+    return true;
+  }
   if (!profile.has('snapshot') || profile.can.snapshotsOutlive === true || !id.startsWith('snap')) {
     return false;
   }

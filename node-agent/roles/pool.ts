@@ -24,7 +24,7 @@ export interface Backing {
   readonly cleanBytes?: bigint;
   /** What it shares blocks with, and goes with. */
   readonly sourceID?: string;
-  /** A snapshot that a command which was cut short left without its source: it holds nothing, and is made anew. */
+  /** What a command that was cut short left: a snapshot without its source, which is made anew, or a volume that is not active, and is resumed. */
   readonly half?: true;
   /** Why its data is lost, for good. */
   readonly fault?: string;

@@ -151,7 +151,7 @@ const snapshot = async (world: PoolWorld, wanted: WantedSnapshot, signal: AbortS
   const seen = await glance(world, id, signal);
   const before = seen.backing;
   refuseOccupied(id, before);
-  if (before?.half) {
+  if (before?.half === true && !outlives(world)) {
     await makeRoom(world, id, signal);
   } else if (before !== undefined) {
     await resumeSnapshot(world, before, source, signal);
@@ -204,7 +204,16 @@ const complete = async (
   sizeBytes: bigint,
   signal: AbortSignal,
 ): Promise<void> => {
-  const before = await find(world, id, signal);
+  const found = await find(world, id, signal);
+  if (
+    found?.half === true &&
+    found.state === 'provisional' &&
+    outlives(world) &&
+    world.profile.has('resume')
+  ) {
+    await world.profile.call('resume', { 'backing.id': id, size: found.sizeBytes }, signal);
+  }
+  const before = found?.half === true ? await find(world, id, signal) : found;
   const isWhole = before?.state === 'complete' || (before?.state === 'provisional' && !before.half);
   if (before === undefined || !isWhole) {
     throw new BackingNotFound(id, world.options.name, 'provisional');

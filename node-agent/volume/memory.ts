@@ -22,6 +22,11 @@ export interface GrowthMemory {
   readonly zeroedUntil: string;
 }
 
+export interface GrantKey {
+  readonly epoch: number;
+  readonly key: string;
+}
+
 export interface ServerMemory {
   /** The volumeID, or the snapshotID: what this record is called. */
   readonly volumeID: string;
@@ -38,6 +43,8 @@ export interface ServerMemory {
   readonly revision: number;
   /** The grants of that revision, to rebuild targets from while the API is away. */
   readonly items: readonly Grant[];
+  /** The CHAP keys with which they were opened: a session of a hypervisor comes back with the one it knows. */
+  readonly keys?: readonly GrantKey[];
   /** Epochs which were withdrawn: never let in again. */
   readonly withdrawn: readonly number[];
   /** Every epoch below was withdrawn too: epochs only grow, and the controller drops none that was not. */

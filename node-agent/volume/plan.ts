@@ -324,7 +324,7 @@ function planBlank(world: BackingWorld, sizeBytes: bigint): BackingPlan {
     // What was zeroed in a backing that is gone says nothing of the next one.
     return take({ kind: 'remember-copy', copy: zeroing });
   }
-  if (backing?.state !== 'provisional' || backing.sizeBytes < sizeBytes) {
+  if (backing?.state !== 'provisional' || backing.half || backing.sizeBytes < sizeBytes) {
     return withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
   }
   if (zeroes && copy?.how !== 'Zero') {
@@ -388,7 +388,7 @@ function planByteCopy(world: BackingWorld, { source, copy, sizeBytes }: ByteCopy
     // What was copied into a backing that is gone is gone with it.
     return take({ kind: 'remember-copy', copy: { ...copy, copiedBytes: '0' } });
   }
-  if (backing?.state !== 'provisional' || backing.sizeBytes < sizeBytes) {
+  if (backing?.state !== 'provisional' || backing.half || backing.sizeBytes < sizeBytes) {
     return withRoom(world, sizeBytes, { kind: 'create', sizeBytes });
   }
   const filling = fillingOf({ memory, backing, source, zeroes });

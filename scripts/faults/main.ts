@@ -1,13 +1,15 @@
-// npm run test:faults [-- --seeds N] [--from N] [--points] [--history N]
+// npm run test:faults [-- --seeds N] [--from N] [--pool lvm-thick|lvm-thin] [--points] [--history N]
 //
 // The real controller and agents in the simulated world: one blow at every point of every workflow, and as many histories as are asked for.
-// --points leaves the histories out, --history plays one of them and prints its story.
+// --pool says what the servers of the histories keep their volumes in (lvm-thick when absent); each workflow has its own. --points leaves the
+// histories out, --history plays one of them and prints its story.
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { POINTS, type Tried } from '../../test/sim/campaign.ts';
 import { historyOf, play } from '../../test/sim/history.ts';
+import type { PoolProfile } from '../../test/sim/server-host.ts';
 import type { Task } from './worker.ts';
 
 const CHUNK = 25;
@@ -19,10 +21,20 @@ const whole = (text: string, option: string): number => {
   return Number(text);
 };
 
-const tasksFor = (from: number, seeds: number): readonly Task[] => {
+const POOLS: readonly PoolProfile[] = ['lvm-thick', 'lvm-thin'];
+const poolNamed = (text: string): PoolProfile => {
+  const found = POOLS.find((pool) => pool === text);
+  if (found === undefined) {
+    console.error(`--pool takes ${POOLS.join(' or ')}, not ${text}`);
+    process.exit(2);
+  }
+  return found;
+};
+
+const tasksFor = (from: number, seeds: number, pool: PoolProfile): readonly Task[] => {
   const histories: Task[] = [];
   for (let first = from; first < from + seeds; first += CHUNK) {
-    histories.push({ kind: 'histories', first, last: Math.min(first + CHUNK, from + seeds) - 1 });
+    histories.push({ kind: 'histories', pool, first, last: Math.min(first + CHUNK, from + seeds) - 1 });
   }
   return [
     ...POINTS.map((points): Task => ({ kind: 'points', points: { ...points, oneOf: 1 } })),
@@ -33,7 +45,7 @@ const tasksFor = (from: number, seeds: number): readonly Task[] => {
 const titleOf = (task: Task): string =>
   task.kind === 'points'
     ? `${task.points.workflow}: ${task.points.kind} at each point`
-    : `histories ${task.first} to ${task.last}`;
+    : `histories ${task.first} to ${task.last}, ${task.pool}`;
 
 const run = async (tasks: readonly Task[]): Promise<Tried> => {
   console.log(
@@ -67,12 +79,12 @@ const run = async (tasks: readonly Task[]): Promise<Tried> => {
   return { passed, failures };
 };
 
-const showHistory = async (seed: number): Promise<Tried> => {
+const showHistory = async (seed: number, pool: PoolProfile): Promise<Tried> => {
   const happenings = historyOf(seed);
   for (const { atMs, what } of happenings) {
     console.log(`after ${(atMs / 1_000).toFixed(1)} s: ${what}`);
   }
-  const told = await play(seed, happenings, (line) => console.log(line));
+  const told = await play(seed, happenings, { pool, onLine: (line) => console.log(line) });
   return told === undefined ? { passed: 1, failures: [] } : { passed: 0, failures: [told.wrong] };
 };
 
@@ -81,14 +93,16 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '500' },
     from: { type: 'string', default: '1' },
     points: { type: 'boolean', default: false },
+    pool: { type: 'string', default: 'lvm-thick' },
     history: { type: 'string' },
   },
 });
+const pool = poolNamed(values.pool);
 const seeds = values.points ? 0 : whole(values.seeds, 'seeds');
 const { passed, failures } =
   values.history === undefined
-    ? await run(tasksFor(whole(values.from, 'from'), seeds))
-    : await showHistory(whole(values.history, 'history'));
+    ? await run(tasksFor(whole(values.from, 'from'), seeds, pool))
+    : await showHistory(whole(values.history, 'history'), pool);
 if (values.history !== undefined) {
   console.log(failures.join('\n'));
 }

@@ -1,15 +1,23 @@
 import { parentPort } from 'node:worker_threads';
 import { type PointsOptions, type Tried, tryHistory, tryPoints } from '../../test/sim/campaign.ts';
+import type { PoolProfile } from '../../test/sim/server-host.ts';
 
 export type Task =
   | { readonly kind: 'points'; readonly points: PointsOptions }
-  | { readonly kind: 'histories'; readonly first: number; readonly last: number };
+  | {
+      readonly kind: 'histories';
+      readonly pool: PoolProfile;
+      readonly first: number;
+      readonly last: number;
+    };
 
-const histories = async (first: number, last: number): Promise<Tried> => {
+type Histories = Extract<Task, { readonly kind: 'histories' }>;
+
+const histories = async ({ pool, first, last }: Histories): Promise<Tried> => {
   const failures: string[] = [];
   let passed = 0;
   for (let seed = first; seed <= last; seed += 1) {
-    const tried = await tryHistory(seed);
+    const tried = await tryHistory(seed, pool);
     passed += tried.passed;
     failures.push(...tried.failures);
   }
@@ -17,7 +25,5 @@ const histories = async (first: number, last: number): Promise<Tried> => {
 };
 
 parentPort?.on('message', async (task: Task) => {
-  parentPort?.postMessage(
-    task.kind === 'points' ? await tryPoints(task.points) : await histories(task.first, task.last),
-  );
+  parentPort?.postMessage(task.kind === 'points' ? await tryPoints(task.points) : await histories(task));
 });

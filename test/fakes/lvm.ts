@@ -1,12 +1,13 @@
 // One volume group, in memory, that answers lvs, lvcreate and the others as LVM 2.03.16 does: 5 for every error, the meaning in the
-// words alone, valid JSON also when it failed. Thin volumes are names and sizes; ordinary ones have their place on a disk, of which
-// every mebibyte holds a word, and holds "old" before anybody writes to it.
+// words alone, valid JSON also when it failed. Every mebibyte of a volume holds a word: of an ordinary one, which has its place on a disk,
+// "old" before anybody writes to it; of a thin one, zeroes.
 import {
   type Command,
   CommandError,
   type CommandOutput,
   type RunCommand,
 } from '../../node-agent/exec/command.ts';
+import { ThinBlocks } from './thin-blocks.ts';
 
 export interface FakeLv {
   name: string;
@@ -27,6 +28,10 @@ export interface FakeLv {
   readonly frozen: readonly string[];
   readonly stored: Set<number>;
   overflowed: boolean;
+  /** Thin: what was written to it, or to what it was copied from. */
+  readonly blocks: ThinBlocks;
+  /** Thin: its command was killed before the pool heard of it; it becomes a snapshot of that one with the next command that the pool hears of. */
+  pending: FakeLv | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -77,6 +82,29 @@ export class FakeLvm {
     return output;
   };
 
+  /** All that another one's disks hold now. */
+  copy(other: FakeLvm): void {
+    const copies = new Map(
+      other.lvs.map((lv) => [
+        lv,
+        {
+          ...lv,
+          open: false,
+          tags: [...lv.tags],
+          extents: [...lv.extents],
+          stored: new Set(lv.stored),
+          blocks: new ThinBlocks(lv.blocks),
+        },
+      ]),
+    );
+    this.lvs = [...copies].map(([{ origin, pending }, lv]) =>
+      Object.assign(lv, { origin: origin && copies.get(origin), pending: pending && copies.get(pending) }),
+    );
+    for (const [at, word] of other.disk) {
+      this.disk.set(at, word);
+    }
+  }
+
   lv(name: string): FakeLv | undefined {
     return this.lvs.find((one) => one.name === name);
   }
@@ -96,6 +124,8 @@ export class FakeLvm {
       frozen: [],
       stored: new Set<number>(),
       overflowed: false,
+      blocks: new ThinBlocks(),
+      pending: undefined,
       ...more,
     };
     this.lvs.push(lv);
@@ -115,11 +145,20 @@ export class FakeLvm {
     if (lv === undefined || lv.overflowed) {
       throw Object.assign(new Error(`EIO: ${name}`), { code: 'EIO' });
     }
+    if (lv.pool !== '') {
+      return Array.from({ length: lv.bytes / MIB }, (_, at) => lv.blocks.read(at));
+    }
     return lv.origin === undefined ? this.#blocksOf(lv).map((at) => this.disk.get(at) ?? 'old') : lv.frozen;
   }
 
   write(name: string, block: number, word: string): void {
     const lv = this.lv(name);
+    if (lv !== undefined && lv.pool !== '' && block < lv.bytes / MIB) {
+      lv.blocks.write(block, word);
+      lv.percent = (lv.blocks.size / (lv.bytes / MIB)) * 100;
+      this.#countBlocks();
+      return;
+    }
     const at = lv && this.#blocksOf(lv)[block];
     if (lv === undefined || at === undefined) {
       throw Object.assign(new Error(`EINVAL: ${name}`), { code: 'EINVAL' });
@@ -129,6 +168,21 @@ export class FakeLvm {
       snapshot.stored.add(block);
       // Its store also has to hold a header, and records.
       snapshot.overflowed ||= snapshot.stored.size * MIB >= snapshot.bytes;
+    }
+  }
+
+  #countBlocks(): void {
+    const used = ThinBlocks.used(this.lvs.map(({ blocks }) => blocks));
+    this.poolPercent = ((used / (this.poolBytes / MIB)) * 100).toFixed(2);
+  }
+
+  /** The pool hears of what was left unsaid by commands that were killed. */
+  #tellPool(): void {
+    for (const lv of this.lvs) {
+      if (lv.pending !== undefined) {
+        lv.blocks.share(lv.pending.blocks);
+        lv.pending = undefined;
+      }
     }
   }
 
@@ -191,7 +245,7 @@ export class FakeLvm {
         return this.#fullReport(args);
       case 'lvcreate':
         return args.includes('--thinpool') || this.#isThinSnapshot(args, last)
-          ? this.#createThin(args, last, option)
+          ? this.#createThin(args, last, killed)
           : this.#createThick(args, last, killed);
       case 'lvrename':
         return this.#rename(args.at(-2) ?? '', last);
@@ -301,7 +355,9 @@ export class FakeLvm {
     };
   }
 
-  #createThin(args: readonly string[], last: string, option: (name: string) => string): CommandOutput {
+  /** Killed after its metadata is written: it is there, inactive, and the pool has not heard of it. */
+  #createThin(args: readonly string[], last: string, killed: boolean): CommandOutput {
+    const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
     const name = option('--name');
     const tags = tagsIn(args);
     if (args.includes('--zero')) {
@@ -315,11 +371,19 @@ export class FakeLvm {
       if (origin === undefined) {
         return refused(`Failed to find logical volume "${last}"`);
       }
-      this.add(name, { bytes: origin.bytes, percent: origin.percent, tags });
+      this.#tellPool();
+      const percent = killed ? undefined : origin.percent;
+      const pending = killed ? origin : undefined;
+      const made = this.add(name, { bytes: origin.bytes, percent, tags, active: !killed, pending });
+      if (!killed) {
+        made.blocks.share(origin.blocks);
+      }
       return done();
     }
     const bytes = extentsOf(option('--virtualsize')) * EXTENT;
-    this.add(name, { bytes, tags, pool: option('--thinpool') });
+    this.#tellPool();
+    const state = killed ? { active: false, percent: undefined } : {};
+    this.add(name, { bytes, tags, pool: option('--thinpool'), ...state });
     return done();
   }
 
@@ -385,7 +449,11 @@ export class FakeLvm {
     if (lv.open) {
       return refused(`Logical volume ${last} in use.`);
     }
+    this.#tellPool();
     this.lvs = this.lvs.filter((one) => one !== lv && one.origin !== lv);
+    if (lv.blocks.size > 0) {
+      this.#countBlocks();
+    }
     return done();
   }
 
@@ -420,6 +488,7 @@ export class FakeLvm {
     if (lv === undefined) {
       return refused(`Failed to find logical volume "${last}"`);
     }
+    this.#tellPool();
     lv.percent ??= 0;
     lv.active = true;
     return done();

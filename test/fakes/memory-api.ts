@@ -15,8 +15,14 @@ export class MemoryApi {
   #revision = 100;
   #uids = 0;
 
-  door(): { readonly api: Pick<Api, 'get' | 'create' | 'patch'>; cut: boolean; failure: Error | undefined } {
-    const state = { cut: false, failure: undefined as Error | undefined };
+  door(): {
+    readonly api: Pick<Api, 'get' | 'create' | 'patch'>;
+    cut: boolean;
+    failure: Error | undefined;
+    /** Writes are done, and not answered. */
+    losesAnswers: boolean;
+  } {
+    const state = { cut: false, failure: undefined as Error | undefined, losesAnswers: false };
     const through = async <T>(signal: AbortSignal | undefined, run: () => T): Promise<T> => {
       if (state.cut) {
         await new Promise((_, reject) => {
@@ -41,7 +47,14 @@ export class MemoryApi {
         ref: Ref,
         body: object,
         { signal }: { signal?: AbortSignal },
-      ) => through(signal, () => this.#patch(resource, ref, body as Record<string, unknown>) as unknown as T),
+      ) =>
+        through(signal, () => {
+          const patched = this.#patch(resource, ref, body as Record<string, unknown>) as unknown as T;
+          if (state.losesAnswers) {
+            throw new ApiError('no answer', { status: 0, reason: 'Unreachable' });
+          }
+          return patched;
+        }),
     };
     return Object.assign(state, { api });
   }

@@ -148,6 +148,12 @@ export class FakeOpenIscsi {
     this.#next = 1;
   }
 
+  /** Records and interfaces of another host, as on a copy of its disk. */
+  copyFiles({ records, interfaces }: FakeOpenIscsi): void {
+    this.records = records.map((record) => ({ ...record, values: new Map(record.values) }));
+    this.interfaces = new Map(interfaces);
+  }
+
   login(iqn: string, user: string, held?: Held): FakeSession {
     const number = this.#next;
     this.#next += 1;

@@ -74,6 +74,20 @@ export class MemoryTree {
     this.#parent(path).names.set(nameOf(path), { kind: 'file', text, mode, changedAt: this.#now() });
   }
 
+  /** Directories and files of another host, below that path. */
+  copy(from: MemoryTree, path: string): void {
+    this.makeDirectory(path);
+    for (const name of from.list(path)) {
+      const inner = join(path, name);
+      const node = from.#get(inner, false);
+      if (node.kind === 'directory') {
+        this.copy(from, inner);
+      } else if (node.kind === 'file') {
+        this.put(inner, node.text, node.mode);
+      }
+    }
+  }
+
   putDevice(path: string, device: Device): void {
     this.makeDirectory(dirname(path));
     this.#parent(path).names.set(nameOf(path), { kind: 'block', device, changedAt: this.#now() });

@@ -3,58 +3,31 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseAllDocuments } from 'yaml';
 import type { Attachment } from '../../api/attachment.ts';
-import type { Hypervisor, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
 import { CONTINUES_CLUSTER } from '../../api/names.ts';
-import { ATTACHMENTS, HYPERVISORS, VOLUME_CLASSES, VOLUME_SERVERS, VOLUMES } from '../../api/resources.ts';
-import type { Volume } from '../../api/volume.ts';
+import { ATTACHMENTS, HYPERVISORS, VOLUMES } from '../../api/resources.ts';
+import { inWorlds, leftoversOf, performAll, seedsOf, volumeIDOf } from '../sim/drill.ts';
 import { isReady } from '../sim/judge.ts';
 import { isHeartbeat } from '../sim/life.ts';
 import { holdingsOf } from '../sim/programs.ts';
 import {
   attach,
-  begin,
   change,
   create,
   detach,
   find,
   make,
-  NAMESPACE,
-  perform,
+  makeClass,
   remove,
   removeVolume,
-  type Step,
   together,
 } from '../sim/workflows.ts';
-import { World } from '../sim/world.ts';
 
 const test = suite('drills');
-const SEEDS = [1, 2, 3] as const;
-
-const inWorlds = async (drill: (world: World) => Promise<void>): Promise<void> => {
-  for (const seed of SEEDS) {
-    const world = new World({ seed });
-    try {
-      await begin(world);
-      await drill(world);
-    } finally {
-      await world.end();
-    }
-  }
-};
-
-const performAll = async (world: World, ...steps: readonly Step[]): Promise<void> => {
-  for (const step of steps) {
-    await perform(world, step);
-    world.expectTruth();
-  }
-};
-
-const idOf = (world: World, name: string): string =>
-  world.api.find<Volume>(VOLUMES, { name, namespace: NAMESPACE })?.status?.volumeID ?? '';
+const SEEDS = seedsOf(3);
 
 test('the store is set back to when the volume was attached elsewhere: there it is again, with all that was written since', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     await performAll(world, create('db'), attach('db', 'vm-a'));
     const backup = world.api.backup();
     await performAll(world, detach('db', 'vm-a'), attach('db', 'vm-b'));
@@ -70,19 +43,15 @@ test('the store is set back to when the volume was attached elsewhere: there it 
   }));
 
 test('the store is set back to before there was a volume: its data and its disk stay, and are told of', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     const backup = world.api.backup();
     await performAll(world, create('db'), attach('db', 'vm-a'));
-    const id = idOf(world, 'db');
+    const id = volumeIDOf(world, 'db');
     world.api.restore(backup);
-    const leftovers = (): readonly string[] =>
-      [...world.api.all<VolumeServer>(VOLUME_SERVERS), ...world.api.all<Hypervisor>(HYPERVISORS)].flatMap(
-        ({ status }) => status?.agent?.leftovers?.map(({ kind, name }) => `${kind} ${name}`) ?? [],
-      );
     const expected = [`Backing ${id}`, `Disk ${id}`, `Export iqn.2026-11.dev.vbs:${id}`];
     await world.until(
       'both hosts tell of it',
-      () => expected.every((one) => leftovers().includes(one)),
+      () => expected.every((one) => leftoversOf(world).includes(one)),
       600_000,
     );
     const { written } = world.guests;
@@ -94,15 +63,15 @@ test('the store is set back to before there was a volume: its data and its disk 
   }));
 
 test('the store is lost: a cluster that takes its place has all volumes back under their IDs, and no guest notices', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     await performAll(world, create('db'), attach('db', 'vm-a'), create('idle'));
-    const ids = [idOf(world, 'db'), idOf(world, 'idle')];
+    const ids = [volumeIDOf(world, 'db'), volumeIDOf(world, 'idle')];
     const lost = uuidFrom('cluster');
     world.api.startAnew(uuidFrom('new cluster'));
     await world.pass(300_000);
     const manifests = await Promise.all(world.hosts.map((host) => holdingsOf(host)));
     world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: lost });
-    make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
+    makeClass(world);
     for (const document of manifests.flatMap((text) => parseAllDocuments(text))) {
       const { kind, metadata, spec } = (document.toJS() ?? {}) as Partial<Attachment>;
       const resource = [VOLUMES, ATTACHMENTS].find((one) => one.kind === kind);
@@ -120,7 +89,7 @@ test('the store is lost: a cluster that takes its place has all volumes back und
     assert.ok(world.guests.written > written + 100, 'its guest goes on writing');
     const changes = world.story.slice(from).filter((line) => / (?:xl|iscsiadm|lvrename|rmdir) /.test(line));
     assert.equal(changes, [], 'and nothing was changed on any host');
-    assert.equal([idOf(world, 'db'), idOf(world, 'idle')], ids);
+    assert.equal([volumeIDOf(world, 'db'), volumeIDOf(world, 'idle')], ids);
     world.expectTruth();
     await performAll(world, detach('db', 'vm-a'), attach('db', 'vm-b'), attach('idle', 'vm-a'));
     for (const name of ['db', 'idle']) {
@@ -134,11 +103,11 @@ test('the store is lost: a cluster that takes its place has all volumes back und
   }));
 
 test('two Volumes name the same orphaned data: one has it', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     await performAll(world, create('db'));
-    const id = idOf(world, 'db');
+    const id = volumeIDOf(world, 'db');
     world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: uuidFrom('cluster') });
-    make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
+    makeClass(world);
     for (const name of ['db', 'other']) {
       make(world, VOLUMES, name, { source: { existing: { volumeServer: 's1', id } } });
     }
@@ -154,9 +123,9 @@ test('two Volumes name the same orphaned data: one has it', () =>
   }));
 
 test('hosts that find another cluster at the old address do nothing', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     await performAll(world, create('db'), attach('db', 'vm-a'));
-    const id = idOf(world, 'db');
+    const id = volumeIDOf(world, 'db');
     world.api.becomeCluster(uuidFrom('another cluster'));
     for (const host of world.hosts) {
       world.kill(host.name);
@@ -177,7 +146,7 @@ test('hosts that find another cluster at the old address do nothing', () =>
   }));
 
 test('a hypervisor that is cut off and fenced: its volume goes on elsewhere, and it cleans up when it is back', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     await performAll(world, create('db'), attach('db', 'vm-a'));
     world.cut('h1', 's1', true);
     world.cutFromApi('h1', true);
@@ -205,8 +174,27 @@ test('a hypervisor that is cut off and fenced: its volume goes on elsewhere, and
     await world.untilNothingLeft(600_000);
   }));
 
+test('hosts that boot while requests to the API server get no answer serve from what they remember, soon', () =>
+  inWorlds(SEEDS, async (world) => {
+    await performAll(world, create('db'), attach('db', 'vm-a'));
+    for (const name of ['s1', 'h1']) {
+      world.cutFromApi(name, true);
+      world.powerOff(name);
+    }
+    await world.pass(60_000);
+    world.powerOn('s1');
+    world.powerOn('h1');
+    const { written } = world.guests;
+    await world.until('the guest writes again', () => world.guests.written > written + 10, 150_000);
+    world.cutFromApi('s1', false);
+    world.cutFromApi('h1', false);
+    await performAll(world, detach('db', 'vm-a'), attach('db', 'vm-b'));
+    await performAll(world, together(detach('db', 'vm-b'), removeVolume('db')));
+    await world.untilNothingLeft(600_000);
+  }));
+
 test('clocks that are hours off matter to nobody', () =>
-  inWorlds(async (world) => {
+  inWorlds(SEEDS, async (world) => {
     for (const [process, hours] of Object.entries({ controller: 1, s1: -1, h1: 24, h2: -3 })) {
       world.skews.set(process, hours * 3_600_000);
     }

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import { attach, begin, create, NAMESPACE, perform, remove } from '../sim/workflows.ts';
+import { attach, begin, create, NAMESPACE, perform, remove, snapshot } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
 const test = suite('the judge of the simulated world');
@@ -78,6 +78,23 @@ test('a write that was acknowledged and is gone', async () => {
     lvm?.write(found.id, at, '');
   });
   assert.match(wrong, /^P3: mebibyte \d+ of vol.* holds nothing, and .* was acknowledged/);
+});
+
+test('a thin snapshot that changes with its volume', async () => {
+  const world = new World({ seed: 7, pool: 'lvm-thin' });
+  await begin(world);
+  await perform(world, create('db'));
+  await perform(world, attach('db', 'vm-a'));
+  await perform(world, snapshot('db', 'monday'));
+  await world.pass(60_000);
+  assert.is(world.broken, undefined, 'its guest has gone on writing');
+  await world.end();
+  const { lvm } = world.servers[0] ?? {};
+  const taken = lvm?.lvs.find(({ name }) => name.startsWith('snap'));
+  assert.ok(taken);
+  lvm?.write(taken.name, 3, 'changed');
+  world.look();
+  assert.match(world.broken?.message ?? '', /^P3: mebibyte 3 of snap\w+ holds changed/);
 });
 
 test('a volume that is gone, or made anew and empty', async () => {

@@ -38,7 +38,7 @@ test('credentials follow from key, volume and epoch', () =>
     assert.equal(await chapOf(grant, signal), chapFor(Buffer.from('one'), grant.volumeID, 3));
   }));
 
-test('a key made anew is used at once', () =>
+test('a key made anew is used for the next grant', () =>
   withHost(async (memory, directory) => {
     const { api } = memory.door();
     await api.create(SECRETS, secret('one') as never);
@@ -56,6 +56,35 @@ test('the copy serves while the API server does not answer, also after a restart
     door.failure = new ApiError('no answer', { status: 0, reason: 'Unreachable' });
     const again = chapSource(door.api, 'h1', await RecordStore.open<string>(hostFiles, directory));
     assert.equal(await again(grant, signal), chapFor(Buffer.from('one'), grant.volumeID, 3));
+  }));
+
+test('a key whose Secret was deleted is taken from the copy', () =>
+  withHost(async (memory, directory) => {
+    const { api } = memory.door();
+    await api.create(SECRETS, secret('one') as never);
+    const chapOf = chapSource(api, 'h1', await RecordStore.open<string>(hostFiles, directory));
+    await chapOf(grant, signal);
+    memory.remove(SECRETS, metadata);
+    assert.equal(
+      await chapOf({ ...grant, epoch: 4 }, signal),
+      chapFor(Buffer.from('one'), grant.volumeID, 4),
+    );
+  }));
+
+test('a grant keeps the key that it was opened with; the next one has the new key', () =>
+  withHost(async (memory, directory) => {
+    const { api } = memory.door();
+    await api.create(SECRETS, secret('one') as never);
+    const chapOf = chapSource(api, 'h1', await RecordStore.open<string>(hostFiles, directory));
+    const kept: { key: string | undefined } = { key: undefined };
+    const keep = async (key: string) => void Object.assign(kept, { key });
+    const first = await chapOf(grant, signal, { ...kept, keep });
+    assert.is(kept.key, keyed('one'));
+    await api.patch(SECRETS, metadata, { data: { key: keyed('two') } }, { fieldManager: 't' });
+    assert.equal(await chapOf(grant, signal, { ...kept, keep }), first);
+    const next = await chapOf({ ...grant, epoch: 4 }, signal, { key: undefined, keep });
+    assert.equal(next, chapFor(Buffer.from('two'), grant.volumeID, 4));
+    assert.is(kept.key, keyed('two'));
   }));
 
 test('a key that is gone, or refused, is said and never guessed', () =>

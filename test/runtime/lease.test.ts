@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { LEASES } from '../../api/resources.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { runLeader } from '../../runtime/leader.ts';
-import { type Lease, LeaseHolder, type LeaseOptions } from '../../runtime/lease.ts';
+import { type Lease, LeaseHolder, type LeaseJournal, type LeaseOptions } from '../../runtime/lease.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { FakeClock, settle } from '../fakes/clock.ts';
 import { MemoryApi } from '../fakes/memory-api.ts';
@@ -227,6 +227,115 @@ test('a restart under the same name takes it up at once', async () => {
   join('a');
   await clock.advance(0);
   assert.equal(story, ['0 a holds', '1 a holds']);
+});
+
+/** What a disk holds, which may be copied. */
+const aJournal = (times?: readonly string[]) => {
+  const disk: { times: readonly string[] | undefined; broken: boolean } = { times, broken: false };
+  const journal: LeaseJournal = {
+    renewTimes: () => disk.times,
+    keep: async (renewTimes) => {
+      if (disk.broken) {
+        throw new Error('ENOSPC');
+      }
+      disk.times = renewTimes;
+    },
+    drop: async () => {
+      disk.times = undefined;
+    },
+  };
+  return { disk, journal };
+};
+
+test('a copy of a machine, of the same name, waits; after a restart too, the first one takes it up at once', async () => {
+  const { clock, join, story, most } = aWorld();
+  const one = aJournal();
+  const a = join('a', { journal: one.journal });
+  await clock.advance(5_000);
+  const copy = aJournal(one.disk.times);
+  await clock.advance(5_000);
+  join('a', { journal: copy.journal, random: () => 0.25 });
+  await clock.advance(60_000);
+  assert.equal(story, ['0 a holds', '10000 a sees a']);
+  a.door.cut = true;
+  a.stop.abort();
+  await clock.advance(12_000);
+  join('a', { journal: one.journal });
+  await clock.advance(60_000);
+  assert.equal(story, ['0 a holds', '10000 a sees a', '82000 a holds']);
+  assert.is(most(), 1);
+});
+
+test('a copy never takes over from a silent one by itself; the machine itself does after a reboot, and when the store was set back', async () => {
+  const { clock, join, server, story } = aWorld();
+  const one = aJournal();
+  const a = join('m/1', { journal: one.journal });
+  await clock.advance(5_000);
+  const copy = aJournal(one.disk.times);
+  await clock.advance(5_000);
+  a.door.cut = true;
+  a.stop.abort();
+  const b = join('m/2', { journal: copy.journal });
+  await clock.advance(120_000);
+  assert.equal(story, ['0 m/1 holds', '10000 m/2 sees m/1']);
+  b.stop.abort();
+  const c = join('m/3', { journal: one.journal });
+  await clock.advance(17_000);
+  assert.equal(story.slice(2), ['130000 m/3 sees m/1', '146000 m/3 holds']);
+  c.door.cut = true;
+  c.stop.abort();
+  const { api } = server.door();
+  const past = { holderIdentity: 'm/1', renewTime: '2026-11-22T12:00:00.000000Z' };
+  await api.patch(LEASES, REF, { spec: past }, { fieldManager: 'x' });
+  join('m/3', { journal: one.journal });
+  await clock.advance(17_000);
+  assert.match(story.at(-1) ?? '', /m\/3 holds/);
+  assert.is(story.length, 6);
+});
+
+test('of two that go on from one moment, as a machine that was resumed twice, the first to renew keeps it', async () => {
+  const { clock, join, server, story } = aWorld();
+  const one = join('a', { journal: aJournal().journal });
+  await clock.advance(4_500);
+  const { api } = server.door();
+  const spec = { renewTime: '2026-11-23T12:00:04.500123Z' };
+  await api.patch(LEASES, REF, { spec }, { fieldManager: 'x' });
+  await clock.advance(2_000);
+  assert.equal(story, ['0 a holds', '6000 a lost', '6000 a sees a']);
+  one.stop.abort();
+});
+
+test('a renewal whose answer was lost is our own, before and after a restart', async () => {
+  const { clock, join, story } = aWorld();
+  const { journal, disk } = aJournal();
+  const a = join('a', { journal });
+  await clock.advance(3_000);
+  a.door.losesAnswers = true;
+  await clock.advance(1_500);
+  a.door.losesAnswers = false;
+  await clock.advance(4_000);
+  assert.equal(story, ['0 a holds']);
+  a.door.losesAnswers = true;
+  await clock.advance(2_000);
+  a.door.cut = true;
+  a.stop.abort();
+  await clock.advance(11_000);
+  assert.ok((disk.times?.length ?? 0) > 1);
+  join('a', { journal });
+  await clock.advance(1);
+  assert.equal(story, ['0 a holds', '21500 a holds']);
+});
+
+test('where nothing can be kept it is renewed all the same', async () => {
+  const { clock, join, story, record } = aWorld();
+  const { journal, disk } = aJournal();
+  join('a', { journal });
+  await clock.advance(5_000);
+  disk.broken = true;
+  await clock.advance(60_000);
+  assert.equal(story, ['0 a holds']);
+  assert.is(record()?.spec?.renewTime, '2026-11-23T12:01:04.000500Z');
+  assert.is(disk.times, undefined, 'what is not up to date is not kept');
 });
 
 test('a stranger touching the object does not cost the lease', async () => {

@@ -5,7 +5,17 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { uuidFrom } from '../../api/ids.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
-import { GROUP, NAMESPACES } from '../../api/resources.ts';
+import {
+  API_VERSION,
+  ATTACHMENTS,
+  GROUP,
+  HYPERVISORS,
+  NAMESPACES,
+  SNAPSHOTS,
+  VOLUME_CLASSES,
+  VOLUME_SERVERS,
+  VOLUMES,
+} from '../../api/resources.ts';
 import type {
   Api,
   Draft,
@@ -48,6 +58,8 @@ export interface Line {
 
 const CRDS = path.join(import.meta.dirname, '../../crds');
 const BOOKMARK_MS = 60_000;
+const OUR_KINDS = [ATTACHMENTS, SNAPSHOTS, VOLUMES, VOLUME_CLASSES, VOLUME_SERVERS, HYPERVISORS];
+const isOurs = ({ apiVersion }: KubeObject): boolean => apiVersion === API_VERSION;
 const kindsWithStatus = (resource: Resource): boolean => resource.group === GROUP;
 
 interface Schema {
@@ -95,6 +107,7 @@ export class ApiServer {
   /** How often an object of that name was made. */
   readonly #births = new Map<string, number>();
   #revision = 100;
+  #hasKinds = true;
   #compactedUpTo = 0;
 
   constructor(clock: Clock, clusterID: string) {
@@ -135,6 +148,37 @@ export class ApiServer {
     this.#revision = revision;
     this.#compactedUpTo = 0;
     this.breakWatches();
+  }
+
+  /** Our kinds are deleted by an administrator, by force: all of their objects go at once, and nobody knows the kinds any more. */
+  dropKinds(): void {
+    for (const object of [...this.#objects.values()].filter(isOurs)) {
+      const resource = OUR_KINDS.find(({ kind }) => kind === object.kind);
+      if (resource !== undefined) {
+        this.remove(resource, object.metadata);
+        this.patchIfThere(resource, object.metadata, { metadata: { finalizers: [] } });
+      }
+    }
+    this.#hasKinds = false;
+    this.breakWatches();
+  }
+
+  /** Without any of the objects that were. */
+  bringKinds(): void {
+    this.#hasKinds = true;
+  }
+
+  #expectKind(resource: Resource): void {
+    if (!this.#hasKinds && resource.group === GROUP) {
+      const what = 'the server could not find the requested resource';
+      throw new ApiError(what, { status: 404, reason: 'NotFound' });
+    }
+  }
+
+  patchIfThere(resource: Resource, ref: Ref, body: object): void {
+    if (this.find(resource, ref) !== undefined) {
+      this.patch(resource, ref, body);
+    }
   }
 
   /** As when the same address leads to another cluster. */
@@ -187,6 +231,7 @@ export class ApiServer {
   }
 
   create<T extends KubeObject>(resource: Resource, draft: Draft<T>): T {
+    this.#expectKind(resource);
     const address = addressOf(resource, draft.metadata);
     if (this.#objects.has(address)) {
       throw new ApiError(`${address} is there already`, { status: 409, reason: 'AlreadyExists' });
@@ -206,6 +251,7 @@ export class ApiServer {
   }
 
   patch<T extends KubeObject>(resource: Resource, ref: Ref, body: object, subresource?: 'status'): T {
+    this.#expectKind(resource);
     const stored = this.#objects.get(addressOf(resource, ref));
     if (stored === undefined) {
       throw new ApiError(`${addressOf(resource, ref)} is not there`, { status: 404, reason: 'NotFound' });
@@ -276,6 +322,7 @@ export class ApiServer {
   }
 
   list<T extends KubeObject>(resource: Resource, query: ListQuery = {}): Page<T> {
+    this.#expectKind(resource);
     const items = this.all<Stored>(resource).filter((object) => isSelected(object, query));
     return { items: items as unknown as readonly T[], resourceVersion: String(this.#revision) };
   }
@@ -395,6 +442,7 @@ export class ApiServer {
     resource: Resource,
     query: WatchQuery,
   ): { readonly initial: readonly WatchEvent<Stored>[]; readonly revision: number } {
+    this.#expectKind(resource);
     if (query.sendInitialEvents === true) {
       const { items } = this.list<Stored>(resource, query);
       const added = items.map((object): WatchEvent<Stored> => ({ type: 'ADDED', object }));

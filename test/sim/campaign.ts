@@ -1,6 +1,7 @@
 // All that is tried against the promises: points of workflows, and histories. The same for a few of them and for thousands.
 import { crashRun, KINDS, type Kind, referenceRun } from './crash.ts';
 import { historyOf, play, shrink } from './history.ts';
+import type { PoolProfile } from './server-host.ts';
 import { WORKFLOWS } from './workflows.ts';
 
 export interface Tried {
@@ -42,17 +43,17 @@ export const tryPoints = async ({ workflow: name, kind, oneOf, seed = 1 }: Point
 const LAST_LINES = 120;
 
 /** The history of that seed; a failure with what of it is needed, and the story of that. */
-export const tryHistory = async (seed: number): Promise<Tried> => {
+export const tryHistory = async (seed: number, pool: PoolProfile = 'lvm-thick'): Promise<Tried> => {
   const happenings = historyOf(seed);
-  const told = await play(seed, happenings);
+  const told = await play(seed, happenings, { pool });
   if (told === undefined) {
     return { passed: 1, failures: [] };
   }
-  const fewer = await shrink(seed, happenings);
-  const { wrong, story } = (await play(seed, fewer)) ?? told;
+  const fewer = await shrink(seed, happenings, { pool });
+  const { wrong, story } = (await play(seed, fewer, { pool })) ?? told;
   const needed = fewer.map(({ atMs, what }) => `  after ${(atMs / 1_000).toFixed(1)} s: ${what}`);
   const lines = story.slice(-LAST_LINES).map((line) => `  ${line.slice(0, 220)}`);
-  const again = `npm run test:faults -- --history ${seed}`;
+  const again = `npm run test:faults -- --history ${seed} --pool ${pool}`;
   return {
     passed: 0,
     failures: [[`history ${seed}: ${wrong}`, `  again: ${again}`, ...needed, '  …', ...lines].join('\n')],

@@ -40,7 +40,7 @@ const blowsOf = (kind: Kind, process: string, what: string): readonly Strike['ho
 
 /** Throws what the world throws. */
 export const referenceRun = async (workflow: Workflow, kind: Kind, seed: number): Promise<Reference> => {
-  const world = new World({ seed });
+  const world = new World({ seed, pool: workflow.pool });
   try {
     await prepare(world, workflow);
     const first = new Map(world.processes.map((process) => [process, world.life(process)?.acts.length ?? 0]));
@@ -65,7 +65,7 @@ export const crashRun = async (
   seed: number,
   { ends, point }: { readonly ends: Reference['ends']; readonly point: Point },
 ): Promise<string | undefined> => {
-  const world = new World({ seed });
+  const world = new World({ seed, pool: workflow.pool });
   try {
     await prepare(world, workflow);
     world.strike(point.process, point.strike);

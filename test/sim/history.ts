@@ -7,6 +7,7 @@ import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resource
 import { isDeleting, type Volume } from '../../api/volume.ts';
 import { isReady } from './judge.ts';
 import { Random } from './random.ts';
+import type { PoolProfile } from './server-host.ts';
 import { begin, change, find, isHeard, make, NAMESPACE, remove } from './workflows.ts';
 import { Broken, LEAST_LAG_MS, World } from './world.ts';
 
@@ -219,13 +220,18 @@ export interface Told {
   readonly story: readonly string[];
 }
 
+export interface PlayOptions {
+  readonly pool?: PoolProfile | undefined;
+  readonly onLine?: (line: string) => void;
+}
+
 /** Undefined when all promises were kept. */
 export const play = async (
   seed: number,
   happenings: readonly Happening[],
-  onLine: (line: string) => void = () => {},
+  { pool, onLine = () => {} }: PlayOptions = {},
 ): Promise<Told | undefined> => {
-  const world = new World({ seed, servers: SERVERS, hypervisors: HYPERVISORS_OF_WORLD, onLine });
+  const world = new World({ seed, servers: SERVERS, hypervisors: HYPERVISORS_OF_WORLD, pool, onLine });
   try {
     await begin(world);
     const startMs = world.clock.monotonicMs();
@@ -288,7 +294,7 @@ const clear = async (world: World): Promise<void> => {
 export const shrink = async (
   seed: number,
   happenings: readonly Happening[],
-  limit = 60,
+  { pool, limit = 60 }: Pick<PlayOptions, 'pool'> & { readonly limit?: number } = {},
 ): Promise<readonly Happening[]> => {
   let smallest = happenings;
   let tries = 0;
@@ -296,7 +302,7 @@ export const shrink = async (
     for (let from = 0; from < smallest.length && tries < limit; ) {
       const fewer = [...smallest.slice(0, from), ...smallest.slice(from + size)];
       tries += 1;
-      if ((await play(seed, fewer)) === undefined) {
+      if ((await play(seed, fewer, { pool })) === undefined) {
         from += size;
       } else {
         smallest = fewer;

@@ -15,7 +15,10 @@ export const MACHINE_ID = '/etc/machine-id';
 export const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 export interface Host {
+  /** Of the machine. */
   readonly name: string;
+  /** The host that it takes itself for: a clone of another machine has that one's configuration. */
+  readonly identity: string;
   readonly tree: MemoryTree;
   readonly files: Files;
   readonly run: RunCommand;
@@ -35,7 +38,7 @@ export const notInstalled = ({ file }: Command): Promise<never> =>
 export const bootOn = (host: Host): void => {
   host.boots += 1;
   host.isUp = true;
-  host.tree.put(MACHINE_ID, `${host.name}\n`);
+  host.tree.put(MACHINE_ID, `${host.identity}\n`);
   host.tree.put(BOOT_ID, `${uuidFrom(`${host.name} boot ${host.boots}`)}\n`);
   host.tree.makeDirectory(`${STATE}/tmp`);
 };

@@ -4,10 +4,11 @@ import type { RunCommand } from '../../node-agent/exec/command.ts';
 import { FakeOpenIscsi, type Login, type Remote } from '../fakes/open-iscsi.ts';
 import { MemoryTree } from '../fakes/tree.ts';
 import { XenHost } from '../fakes/xen/xl.ts';
-import { bootOn, type Host, notInstalled, said } from './host.ts';
+import { bootOn, type Host, notInstalled, STATE, said } from './host.ts';
 
 export class HypervisorHost implements Host {
   readonly name: string;
+  readonly identity: string;
   readonly tree: MemoryTree;
   readonly iscsi: FakeOpenIscsi;
   readonly xen: XenHost;
@@ -21,9 +22,15 @@ export class HypervisorHost implements Host {
     {
       now,
       reach,
-    }: { readonly now: () => Date; readonly reach: (login: Login) => Remote | 'denied' | 'away' },
+      original,
+    }: {
+      readonly now: () => Date;
+      readonly reach: (login: Login) => Remote | 'denied' | 'away';
+      readonly original?: HypervisorHost;
+    },
   ) {
     this.name = name;
+    this.identity = original?.identity ?? name;
     this.vms = vms;
     this.tree = new MemoryTree(now);
     this.iscsi = new FakeOpenIscsi(this.tree);
@@ -34,6 +41,10 @@ export class HypervisorHost implements Host {
       '/proc/net/unix',
       'Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 10000 1 1 9 @ISCSIADM_ABSTRACT_NAMESPACE\n',
     );
+    if (original !== undefined) {
+      this.tree.copy(original.tree, STATE);
+      this.iscsi.copyFiles(original.iscsi);
+    }
     this.boot();
   }
 

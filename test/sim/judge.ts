@@ -55,7 +55,7 @@ export class Judge {
         return wrong;
       }
     }
-    return this.#twoDisks();
+    return this.#twoConnections() ?? this.#twoDisks();
   }
 
   /** In two VMs, with a way to its bytes from both; also of one host, whose initiator is one. */
@@ -68,6 +68,21 @@ export class Judge {
     return twice === undefined
       ? undefined
       : `P1: ${twice.volumeID} is in two VMs at once, ${twice.vm} is one of them`;
+  }
+
+  /** One grant lets one machine in, also where another one has its name and its keys. */
+  #twoConnections(): string | undefined {
+    const machines = new Map<string, string>();
+    for (const { name, isUp, iscsi } of this.#world.hypervisors) {
+      for (const { iqn, user } of isUp ? iscsi.sessions : []) {
+        const other = machines.get(`${iqn} ${user}`) ?? name;
+        if (other !== name) {
+          return `P1: ${other} and ${name} are connected to ${iqn} under one grant`;
+        }
+        machines.set(`${iqn} ${user}`, name);
+      }
+    }
+    return undefined;
   }
 
   /** What shows under a final name is whole from the beginning: nothing, or what its source has once held. */
@@ -167,7 +182,9 @@ export class Judge {
   #lieOfAttachment(attachment: Attachment): string | undefined {
     const { volumeID, hypervisor } = attachment.status ?? {};
     const { name } = attachment.metadata;
-    const disk = this.#world.guests.disks.find((one) => one.volumeID === volumeID && one.host === hypervisor);
+    const disk = this.#world.guests.disks.find(
+      (one) => one.volumeID === volumeID && this.#world.host(one.host).identity === hypervisor,
+    );
     const works = disk !== undefined && canRead(disk);
     return isReady(attachment) === works
       ? undefined

@@ -2,6 +2,7 @@
 // can be struck. What is dead never goes on: its waits have no end.
 import { type Clock, sleeping } from '../../runtime/clock.ts';
 import { type CommandFault, isCommandFault } from './command-faults.ts';
+import { STATE } from './host.ts';
 import type { World } from './world.ts';
 
 /** It dies before the act, in its midst, or after it and before it hears of it; its host loses its power then; or the command is a bad one. */
@@ -17,7 +18,8 @@ export interface Strike {
 export type Act<T> = (how: 'half' | CommandFault | undefined) => T | Promise<T>;
 
 /** Also words to a person, which nobody waits for. */
-export const isHeartbeat = (what: string): boolean => /^\w+ (?:leases|events) /.test(what);
+export const isHeartbeat = (what: string): boolean =>
+  /^\w+ (?:leases|events) /.test(what) || what === `writeAtomic ${STATE}/host/lease.json`;
 
 const never = (): Promise<never> => new Promise(() => {});
 

@@ -13,12 +13,12 @@ import { runHost } from '../../node-agent/run.ts';
 import { ApiError } from '../../runtime/errors.ts';
 import { silentLog as log } from '../../runtime/log.ts';
 import { Metrics } from '../../runtime/metrics.ts';
-import { VG } from '../fakes/lvm.ts';
+import { THIN_POOL, VG } from '../fakes/lvm.ts';
 import type { Line } from './api-server.ts';
 import { BOOT_ID, type Host, MACHINE_ID, STATE } from './host.ts';
 import { HypervisorHost } from './hypervisor-host.ts';
 import type { Life } from './life.ts';
-import { ServerHost } from './server-host.ts';
+import { type PoolProfile, ServerHost } from './server-host.ts';
 import type { World } from './world.ts';
 
 const SHIPPED = path.join(import.meta.dirname, '../../node-agent/profiles/shipped');
@@ -26,17 +26,22 @@ const IQN_PREFIX = 'iqn.2026-11.dev.vbs';
 /** What a request takes that gets no answer. */
 const NO_ANSWER_MS = 15_000;
 
-const profiles: Readonly<Record<RoleName, Profile>> = {
-  pool: await loadProfile(path.join(SHIPPED, 'lvm-thick.yaml'), 'pool'),
+const pools: Readonly<Record<PoolProfile, Profile>> = {
+  'lvm-thick': await loadProfile(path.join(SHIPPED, 'lvm-thick.yaml'), 'pool'),
+  'lvm-thin': await loadProfile(path.join(SHIPPED, 'lvm-thin.yaml'), 'pool'),
+};
+const profiles: Readonly<Record<Exclude<RoleName, 'pool'>, Profile>> = {
   target: await loadProfile(path.join(SHIPPED, 'lio.yaml'), 'target'),
   initiator: await loadProfile(path.join(SHIPPED, 'open-iscsi.yaml'), 'initiator'),
   vmm: await loadProfile(path.join(SHIPPED, 'xen-xl.yaml'), 'vmm'),
 };
-const params: Readonly<Record<RoleName, Readonly<Record<string, string>>>> = {
-  pool: { vg: VG },
-  target: {},
-  initiator: {},
-  vmm: {},
+/** A role's profile on that host, and what it is given there. */
+const roleOn = (host: Host, role: RoleName) => {
+  const pool = host instanceof ServerHost ? host.pool : 'lvm-thick';
+  const thinpool: Readonly<Record<string, string>> = pool === 'lvm-thin' ? { thinpool: THIN_POOL } : {};
+  return role === 'pool'
+    ? { profile: pools[pool], params: { vg: VG, ...thinpool } }
+    : { profile: profiles[role], params: {} };
 };
 
 const unanswered = (what: string): ApiError =>
@@ -54,7 +59,7 @@ const lineOf = (life: Life, world: World, host?: string): Line => {
   return {
     clock: life.clock,
     isUp,
-    lagMs: () => world.watchLagMs(),
+    lagMs: () => world.watchLagMs(life.name),
     read: async (what, answer, signal) => {
       await expectUp(what, signal);
       return await life.look(answer, signal);
@@ -116,9 +121,12 @@ const filesOn = (host: Host, life: Life): Files => {
 };
 
 const configFor = (host: Host): AgentConfig => {
-  const role = (name: RoleName) => ({ profile: profiles[name].name, params: params[name] });
+  const role = (name: RoleName) => {
+    const { profile, params } = roleOn(host, name);
+    return { profile: profile.name, params };
+  };
   return {
-    host: host.name,
+    host: host.identity,
     kubeconfig: '',
     stateDir: STATE,
     profileDirectories: [],
@@ -134,7 +142,7 @@ const configFor = (host: Host): AgentConfig => {
       ? {
           volumeServer: {
             pools: [{ name: 'main', ...role('pool') }],
-            target: { ...role('target'), portals: [`${host.address}:3260`] },
+            target: { ...role('target'), portals: [host.portal] },
           },
         }
       : {}),
@@ -156,8 +164,10 @@ export const agentOn = async (host: Host, life: Life, world: World): Promise<voi
     log,
     metrics: new Metrics(),
     files,
-    bindRole: async (role: RoleName) =>
-      bind(profiles[role], { run, files, params: params[role], locks, directory: `${STATE}/tmp` }),
+    bindRole: async (role: RoleName) => {
+      const { profile, params } = roleOn(host, role);
+      return bind(profile, { run, files, params, locks, directory: `${STATE}/tmp` });
+    },
     reach: async (address: string) => await life.look(() => world.isReachable(host.name, address)),
   };
   await runHost(around, life.stop.signal);
@@ -168,8 +178,10 @@ export const holdingsOf = async (host: Host): Promise<string> => {
   const { files } = host;
   const locks = createLocks();
   const run: RunCommand = async (command, signal) => await host.run(command, signal);
-  const bindRole = async (role: RoleName) =>
-    bind(profiles[role], { run, files, params: params[role], locks, directory: `${STATE}/tmp` });
+  const bindRole = async (role: RoleName) => {
+    const { profile, params } = roleOn(host, role);
+    return bind(profile, { run, files, params, locks, directory: `${STATE}/tmp` });
+  };
   const { signal } = new AbortController();
   return await tellHoldings({ config: configFor(host), files, bindRole, signal });
 };
@@ -177,7 +189,8 @@ export const holdingsOf = async (host: Host): Promise<string> => {
 export const controllerIn = async (life: Life, world: World): Promise<void> => {
   const { run } = createController({
     config: {
-      namespace: 'vbs-system',
+      // Each has a Lease of its own, so that two of them both lead: as where the election is broken.
+      namespace: `vbs-${life.name}`,
       logLevel: 'debug',
       http: { host: '', port: 0 },
       leaderElection: { leaseSeconds: 15, renewSeconds: 10, retrySeconds: 2 },

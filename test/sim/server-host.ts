@@ -1,17 +1,24 @@
-// A volume server of the simulated world: logical volumes of one volume group, exported by the kernel's target.
+// A volume server of the simulated world: logical volumes of one volume group, thick or thin, exported by the kernel's target.
 import type { RunCommand } from '../../node-agent/exec/command.ts';
 import { FakeConfigfs } from '../fakes/configfs.ts';
 import { type FakeLv, FakeLvm, VG } from '../fakes/lvm.ts';
 import { type Device, failure, MemoryTree } from '../fakes/tree.ts';
-import { bootOn, type Host, notInstalled, said } from './host.ts';
+import { bootOn, type Host, notInstalled, STATE, said } from './host.ts';
 
 const DEV = `/dev/${VG}`;
 const POOL_ID = '11111111-2222-4333-8444-555555555555';
 
+/** What its one pool is made of. */
+export type PoolProfile = 'lvm-thick' | 'lvm-thin';
+
 export class ServerHost implements Host {
   readonly name: string;
+  readonly identity: string;
+  readonly pool: PoolProfile;
   /** In the network of the hosts. */
   readonly address: string;
+  /** As its configuration has it. */
+  readonly portal: string;
   readonly tree: MemoryTree;
   readonly lvm = new FakeLvm();
   readonly lio: FakeConfigfs;
@@ -19,19 +26,35 @@ export class ServerHost implements Host {
   isUp = false;
   readonly #devices = new Map<FakeLv, Device>();
 
-  constructor(name: string, address: string, now: () => Date) {
+  constructor(
+    name: string,
+    address: string,
+    {
+      now,
+      pool = 'lvm-thick',
+      original,
+    }: { readonly now: () => Date; readonly pool?: PoolProfile; readonly original?: ServerHost },
+  ) {
     this.name = name;
+    this.identity = original?.identity ?? name;
+    this.portal = `${original?.address ?? address}:3260`;
     this.address = address;
     this.tree = new MemoryTree(now);
     this.lio = new FakeConfigfs(this.tree);
-    this.lvm.thin = false;
-    this.lvm.vgTags = [`vbs.pool=${POOL_ID}`];
+    this.pool = original?.pool ?? pool;
+    this.lvm.thin = this.pool === 'lvm-thin';
+    this.lvm[this.lvm.thin ? 'poolTags' : 'vgTags'] = [`vbs.pool=${POOL_ID}`];
     this.tree.mount(DEV, (lv) => {
       const found = this.lvm.lv(lv);
       return found?.active === true ? this.#deviceOf(found) : undefined;
     });
-    for (const module of ['dm_snapshot', 'iscsi_target_mod', 'target_core_iblock']) {
+    this.tree.put('/usr/sbin/thin_check', '');
+    for (const module of ['dm_snapshot', 'dm_thin_pool', 'iscsi_target_mod', 'target_core_iblock']) {
       this.tree.makeDirectory(`/sys/module/${module}`);
+    }
+    if (original !== undefined) {
+      this.tree.copy(original.tree, STATE);
+      this.lvm.copy(original.lvm);
     }
     this.boot();
   }

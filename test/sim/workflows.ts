@@ -3,21 +3,20 @@
 import type { Attachment } from '../../api/attachment.ts';
 import type { ServerAgent, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
-import { CONTINUES_CLUSTER, hostOfNamespace } from '../../api/names.ts';
+import { CONTINUES_CLUSTER } from '../../api/names.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
 import {
   API_VERSION,
   ATTACHMENTS,
   HYPERVISORS,
-  SECRETS,
   SNAPSHOTS,
   VOLUME_CLASSES,
   VOLUME_SERVERS,
   VOLUMES,
 } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import type { ChapSecret } from '../../node-agent/chap.ts';
 import { isReady, readyOf } from './judge.ts';
+import type { PoolProfile } from './server-host.ts';
 import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
@@ -38,6 +37,8 @@ export interface Workflow {
   readonly name: string;
   /** What has happened before, without a fault. */
   readonly before?: readonly Step[];
+  /** `lvm-thick` when absent. */
+  readonly pool?: PoolProfile;
   readonly steps: readonly Step[];
 }
 
@@ -54,6 +55,21 @@ export const change = (world: World, resource: Resource, name: string, spec: obj
 export const remove = (world: World, resource: Resource, name: string): void => {
   world.tell(`user: deletes ${resource.kind} ${name}`);
   world.api.remove(resource, at(name));
+};
+/** Deleted and its finalizers taken off by hand, in either order, so that it is really gone. */
+export const strip = (world: World, resource: Resource, name: string): void => {
+  const bare = { metadata: { finalizers: [] } };
+  const [strips, deletes] = [
+    () => find(world, resource, name) && world.api.patch(resource, at(name), bare),
+    () => world.api.remove(resource, at(name)),
+  ];
+  const isSeenDeleted = world.random.chance(0.5);
+  world.tell(
+    `administrator: ${isSeenDeleted ? 'deletes and strips' : 'strips and deletes'} ${resource.kind} ${name}`,
+  );
+  for (const step of isSeenDeleted ? [deletes, strips] : [strips, deletes]) {
+    step();
+  }
 };
 export const find = (world: World, resource: Resource, name: string): KubeObject | undefined =>
   world.api.find(resource, at(name));
@@ -164,11 +180,6 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
     lose: {
       what: 'lose the store',
       do: (world) => {
-        const keys = world.api
-          .all<ChapSecret>(SECRETS)
-          .filter(({ metadata }) =>
-            metadata.name.startsWith(`chap.${hostOfNamespace(metadata.namespace ?? '')}.`),
-          );
         held = [
           ...world.api.all<Volume>(VOLUMES).map(({ metadata, spec, status }) => {
             const source = { existing: { volumeServer: status?.server, id: status?.volumeID } };
@@ -179,15 +190,6 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
             .map(({ metadata, spec }) => [ATTACHMENTS, metadata.name, spec] as const),
         ];
         world.api.startAnew(uuidFrom('new cluster'), { [CONTINUES_CLUSTER]: uuidFrom('cluster') });
-        for (const { metadata, data } of keys) {
-          const { name, namespace = '' } = metadata;
-          world.api.create(SECRETS, {
-            apiVersion: 'v1',
-            kind: 'Secret',
-            metadata: { name, namespace },
-            data,
-          } as never);
-        }
         makeClass(world);
       },
       isDone: (world) => hostsAreReady(world),
@@ -266,7 +268,41 @@ export const WORKFLOWS: readonly Workflow[] = [
       trashExpires,
     ],
   },
+  {
+    name: 'thin snapshots of volumes in use, what is made of them, and all of it deleted in any order',
+    pool: 'lvm-thin',
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      snapshot('db', 'monday'),
+      create('copy', { source: { snapshotRef: { name: 'monday' } } }),
+      together(attach('copy', 'vm-b'), removeSnapshot('monday')),
+      snapshot('copy', 'tuesday'),
+      // It is copied once it is attached nowhere.
+      together(detach('copy', 'vm-b'), create('twin', { source: { volumeRef: { name: 'copy' } } })),
+      removeVolume('copy'),
+      create('late', { source: { snapshotRef: { name: 'tuesday' } }, size: '20Mi' }),
+      together(removeSnapshot('tuesday'), removeVolume('twin'), attach('late', 'vm-b')),
+      together(detach('late', 'vm-b'), removeVolume('late'), detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a thin volume that grows while it is in use, with a snapshot',
+    pool: 'lvm-thin',
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      snapshot('db', 'monday'),
+      grow('db', 24),
+      together(detach('db', 'vm-a'), removeVolume('db')),
+      create('old', { source: { snapshotRef: { name: 'monday' } } }),
+      together(removeSnapshot('monday'), removeVolume('old')),
+    ],
+  },
 ];
+
+export const makeClass = (world: World): void =>
+  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: world.pool } });
 
 /** Hosts are there, and a class. */
 export const begin = async (world: World): Promise<void> => {
@@ -274,9 +310,6 @@ export const begin = async (world: World): Promise<void> => {
   makeClass(world);
   await world.until('all hosts are Ready', () => hostsAreReady(world));
 };
-
-const makeClass = (world: World): void =>
-  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: 'lvm-thick' } });
 
 const hostsAreReady = (world: World): boolean => {
   const hosts = [...world.api.all(HYPERVISORS), ...world.api.all(VOLUME_SERVERS)];

@@ -15,12 +15,14 @@ import { Judge } from './judge.ts';
 import { Life, type Strike } from './life.ts';
 import { agentOn, controllerIn } from './programs.ts';
 import { Random } from './random.ts';
-import { ServerHost } from './server-host.ts';
+import { type PoolProfile, ServerHost } from './server-host.ts';
 
 export interface WorldOptions {
   readonly seed: number;
   readonly servers?: readonly string[];
   readonly hypervisors?: Readonly<Record<string, readonly string[]>>;
+  /** Of all servers; `lvm-thick` when absent. */
+  readonly pool?: PoolProfile | undefined;
   /** Told of everything that happens. */
   readonly onLine?: (line: string) => void;
 }
@@ -32,6 +34,8 @@ const RESTART_MS = 3_000;
 const SESSION_LOST_MS = 45_000;
 const TICK_MS = 1_000;
 const OFF_MS = 20_000;
+/** From the moment at which its disk was copied until a clone runs. */
+const COPY_MS = 12_000;
 export const LEAST_LAG_MS = 20;
 /** For so long nothing was wrong: every Lease was renewed meanwhile. */
 const CALM_MS = 60_000;
@@ -46,19 +50,23 @@ export class Broken extends Error {
 export class World {
   readonly clock = new FakeClock();
   readonly random: Random;
+  readonly pool: PoolProfile;
   readonly api: ApiServer;
-  readonly servers: readonly ServerHost[];
-  readonly hypervisors: readonly HypervisorHost[];
+  readonly servers: ServerHost[];
+  readonly hypervisors: HypervisorHost[];
   readonly guests: Guests;
   readonly commandFaults: CommandFaults;
   readonly story: string[] = [];
   isApiUp = true;
   /** Largest age of what a watch tells. */
   mostLagMs = LEAST_LAG_MS;
+  /** The same, for a process of which more is known. */
+  readonly lags = new Map<string, number>();
   /** Of answers to writes, the share that is lost. */
   lostAnswers = 0;
   readonly #judge: Judge;
   readonly #onLine: (line: string) => void;
+  readonly #controllers = new Set([CONTROLLER]);
   readonly #lives = new Map<string, Life>();
   /** Processes that shall not start again. */
   readonly #kept = new Set<string>();
@@ -78,15 +86,17 @@ export class World {
     seed,
     servers = ['s1'],
     hypervisors = { h1: ['vm-a'], h2: ['vm-b'] },
+    pool = 'lvm-thick',
     onLine = () => {},
   }: WorldOptions) {
     this.#onLine = onLine;
     this.random = new Random(seed);
+    this.pool = pool;
     this.api = new ApiServer(this.clock, uuidFrom('cluster'));
     const now = () => this.clock.now();
-    this.servers = servers.map((name, index) => new ServerHost(name, `10.0.0.${index + 1}`, now));
+    this.servers = servers.map((name, index) => new ServerHost(name, `10.0.0.${index + 1}`, { now, pool }));
     this.hypervisors = Object.entries(hypervisors).map(
-      ([name, vms]) => new HypervisorHost(name, vms, { now, reach: (login) => this.#login(name, login) }),
+      ([name, vms]) => new HypervisorHost(name, vms, this.#around(name)),
     );
     this.guests = new Guests(this);
     this.commandFaults = new CommandFaults(this);
@@ -106,7 +116,7 @@ export class World {
   }
 
   get processes(): readonly string[] {
-    return [CONTROLLER, ...this.hosts.map(({ name }) => name)];
+    return [...this.#controllers, ...this.hosts.map(({ name }) => name)];
   }
 
   async start(): Promise<void> {
@@ -253,7 +263,56 @@ export class World {
     this.clock.after(RESTART_MS, () => this.#begin(process));
   }
 
+  /** Another controller, which believes that it leads. */
+  addController(name: string): void {
+    this.#controllers.add(name);
+    this.#begin(name);
+  }
+
+  /** It ends and does not come back. */
+  retire(controller: string): void {
+    this.#controllers.delete(controller);
+    this.#kept.add(controller);
+    this.kill(controller);
+  }
+
   // Hosts and networks
+
+  /** A machine made of the disk of another one as it is now, with the same VMs. */
+  cloneHypervisor(original: HypervisorHost, name: string): HypervisorHost {
+    const clone = new HypervisorHost(name, original.vms, { ...this.#around(name), original });
+    this.hypervisors.push(clone);
+    this.#joined(clone, original);
+    return clone;
+  }
+
+  /** A machine with a copy of the disks of another one as they are now. */
+  cloneServer(original: ServerHost, name: string): ServerHost {
+    const address = `10.0.0.${100 + this.servers.length}`;
+    const clone = new ServerHost(name, address, { now: () => this.clock.now(), original });
+    this.servers.push(clone);
+    this.#joined(clone, original);
+    return clone;
+  }
+
+  #joined({ name }: Host, original: Host): void {
+    this.tell(`${name} is a copy of ${original.name}`);
+    this.clock.after(COPY_MS, () => this.#begin(name));
+  }
+
+  #around(name: string) {
+    return { now: () => this.clock.now(), reach: (login: Login) => this.#login(name, login) };
+  }
+
+  /** It loses its power, and is never seen again. */
+  carryAway(name: string): void {
+    this.#kept.add(name);
+    this.powerOff(name);
+    for (const hosts of [this.servers, this.hypervisors] as Host[][]) {
+      const at = hosts.findIndex((host) => host.name === name);
+      hosts.splice(at === -1 ? hosts.length : at, 1);
+    }
+  }
 
   powerOff(name: string): void {
     this.tell(`${name} loses its power`);
@@ -331,8 +390,8 @@ export class World {
     }
   }
 
-  watchLagMs(): number {
-    return this.random.between(1, this.mostLagMs);
+  watchLagMs(process: string): number {
+    return this.random.between(1, this.lags.get(process) ?? this.mostLagMs);
   }
 
   losesAnswer(): boolean {
@@ -382,7 +441,8 @@ export class World {
   #tick(): void {
     const now = this.clock.monotonicMs();
     for (const session of this.#sessions) {
-      const isCut = this.#cuts.has(`${session.from} ${session.to}`) || !this.host(session.from).isUp;
+      const isUp = this.hosts.find(({ name }) => name === session.from)?.isUp === true;
+      const isCut = this.#cuts.has(`${session.from} ${session.to}`) || !isUp;
       if (!isCut) {
         delete session.cutSinceMs;
         continue;

@@ -26,7 +26,6 @@ const told = (backings: readonly Backing[], more: Partial<Holdings> = {}): strin
     volumes: [],
     attachments: [],
     connections: [],
-    keys: [],
     ...more,
   });
 interface Manifest {
@@ -79,28 +78,6 @@ test('a copy of the object tells the rest, but where it came from', () => {
 test('what is half grown has the size of its data', () => {
   const volume = objectsIn(told([data({ state: 'growing', sizeBytes: 64n * MI, cleanBytes: 16n * MI })]))[1];
   assert.is(volume?.spec.size, '16Mi');
-});
-
-test('a volume server tells its keys, and that they are there', () => {
-  const text = told([], {
-    keys: [
-      ['chap.s1.h1', 'a2V5'],
-      ['chap.s2.h1', 'b3RoZXI='],
-    ],
-  });
-  assert.match(text, /KEYS are in it/);
-  const [secret, ...more] = parseAllDocuments(text).flatMap(
-    (document) => (document.toJS() as object | null) ?? [],
-  );
-  assert.equal(more, []);
-  assert.equal(secret, {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { namespace: 'vbs-host-s1', name: 'chap.s1.h1' },
-    type: 'vbs.dev/chap-key',
-    data: { key: 'a2V5' },
-  });
-  assert.not.match(told([data()]), /KEYS/);
 });
 
 test('two of one name are told apart', () => {

@@ -289,4 +289,19 @@ test('the size told is the one seen in the VM', () => {
   assert.equal(sizeIn({ growsOnline: false }), [String(2n * GI), undefined]);
 });
 
+test('the key of a grant stays with it, also in another VM, and no longer', () => {
+  const keyOf = (change: Partial<ConnectionWorld>): string | undefined => {
+    const plan = planConnection(world(change));
+    assert.ok(plan.kind === 'take' && plan.step.kind === 'remember');
+    return plan.step.memory.key;
+  };
+  assert.is(keyOf({ memory: { ...memory, key: 'one', instanceUUID: '' } }), 'one');
+  assert.is(keyOf({ memory: { ...memory, key: 'one', epoch: 0 } }), undefined);
+  assert.is(
+    keyOf({ memory: undefined, formerKey: 'one' }),
+    'one',
+    'as with an Attachment whose object is lost',
+  );
+});
+
 test.run();

@@ -290,4 +290,16 @@ for (const [name, change, expected] of cases) {
   test(name, () => assert.is(summary(change), expected));
 }
 
+test('the keys of grants go with them', () => {
+  const keys = [
+    { epoch: 1, key: 'one' },
+    { epoch: 2, key: 'two' },
+  ];
+  const next = aGrant({ epoch: 2 });
+  const volume = aVolume({ status: { ...granted(next), grants: { revision: 2, items: [next] } } });
+  const plan = planExport(world({ volume, memory: memory([aGrant()], { keys }) }));
+  assert.ok(plan.kind === 'take' && plan.step.kind === 'remember');
+  assert.equal(plan.step.memory.keys, [{ epoch: 2, key: 'two' }]);
+});
+
 test.run();

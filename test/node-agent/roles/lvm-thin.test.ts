@@ -321,6 +321,23 @@ test('a half-made volume is activated and brought to its size', async () => {
   assert.is(lvm.lv(`${SNAP}.new`)?.percent, 0);
 });
 
+test('what a killed lvcreate left is half, and activated before it is called complete', async () => {
+  const { lvm, pool } = await world();
+  await pool.create(OTHER, MIB, owner, signal);
+  await pool.complete(OTHER, MIB, signal);
+  lvm.write(OTHER, 0, 'word');
+  lvm.isKilled = (command) => command === 'lvcreate';
+  await failure(pool.create(ID, MIB, owner, signal));
+  await failure(pool.snapshot(SNAP, OTHER, owner, signal));
+  lvm.isKilled = () => false;
+  const left = (await pool.observe(signal)).backings.filter(({ half }) => half);
+  assert.equal(left.map(({ id }) => id).toSorted(), [SNAP, ID].toSorted());
+  await pool.complete(ID, MIB, signal);
+  await pool.complete(SNAP, MIB, signal);
+  assert.ok(lvm.lv(ID)?.active);
+  assert.is(lvm.read(SNAP)[0], 'word');
+});
+
 test('what is open, or has thick snapshots of its own, is not removed', async () => {
   const { lvm, pool } = await world();
   const lv = lvm.add(`${ID}.dying`, { open: true, tags: [`vbs.cluster=${CLUSTER}`] });
