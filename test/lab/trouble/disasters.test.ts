@@ -58,13 +58,13 @@ story(
     told.log(`${acknowledged} writes were acknowledged before the cut, and all of them are there`);
     await b.writeMarker(there, AFTER);
 
-    // It has not proved yet that it holds nothing: nobody grants it anything.
+    // It is heard again, and has not proved yet that it holds nothing: nobody grants it anything.
     await fence(told, false);
+    await lab.agent(XEN_HOST).freeze(false);
     await told.apply(volume('other', { volumeServer: LIO_SERVER }), attachment('other', 'vm-a'));
     await told.reasonOf(attachmentRef('other', 'vm-a'), 'Admitted', 'HypervisorFenced');
 
     await machine.plugWire(true);
-    await lab.agent(XEN_HOST).freeze(false);
     const isOut = {
       what: 'the disk that was cut off to be out of vm-a',
       timeoutMs: WAIT_MS,
