@@ -49,10 +49,10 @@ export class TrashKeeper {
     return this.#deps.records.get(volumeID) !== undefined;
   }
 
-  /** Before the data of a live object is put aside: whether that is the trash. Whatever was known under this ID is over. */
-  async begin(volumeID: string, live: Stored): Promise<void> {
+  /** Before the data of a live object is put aside: whether that is the trash. `owner`: as its tags tell. Whatever was known under this ID is over. */
+  async begin(volumeID: string, live: Stored, owner: Backing['owner']): Promise<void> {
     await this.forget(volumeID);
-    const record = newTrash(live);
+    const record = newTrash(live, owner);
     if (record !== undefined) {
       await this.#deps.records.put(volumeID, record);
     }

@@ -48,12 +48,12 @@ export const noted = (record: TrashMemory, passedMs: number): TrashMemory => ({
 });
 
 /** Put aside as it was recorded, and by nobody else since. */
-export const isTrash = ({ volumeID, namespace, name }: TrashMemory, found: Backing): boolean =>
+export const isTrash = ({ volumeID, owner }: TrashMemory, found: Backing): boolean =>
   found.id === volumeID &&
   found.state === 'retained' &&
   found.foreign !== true &&
-  found.owner?.namespace === namespace &&
-  found.owner.name === name;
+  found.owner?.namespace === owner?.namespace &&
+  found.owner?.name === owner?.name;
 
 /** Above what a visit of the host takes; what is longer was a standstill, in which nobody looked. */
 const LONGEST_GAP_MS = 300_000;

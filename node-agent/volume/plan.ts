@@ -89,7 +89,7 @@ export type BackingStep =
   /** Irreversible: only after a live GET with the same UID, ID and order. */
   | { readonly kind: 'retire'; readonly adoptedID?: string }
   /** Final: only after such a GET, too, which also says whether it goes into the trash. */
-  | { readonly kind: 'retain' }
+  | { readonly kind: 'retain'; readonly owner?: NonNullable<Backing['owner']> }
   /** What was in the trash is retained without end. */
   | { readonly kind: 'keep' };
 
@@ -179,7 +179,7 @@ function planRetention(world: BackingWorld): BackingPlan {
     return report(world, { retainedAt: backendOf(stored)?.retainedAt ?? now });
   }
   if (backing?.state === 'complete') {
-    return take({ kind: 'retain' });
+    return take({ kind: 'retain', ...(backing.owner === undefined ? {} : { owner: backing.owner }) });
   }
   if (backing?.state === 'growing') {
     return planGrowing(world, backing);

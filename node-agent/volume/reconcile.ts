@@ -269,7 +269,7 @@ async function end(visit: ServerVisit, stored: Stored, step: EndingStep): Promis
     deps.ready.delete(volumeID);
     await pool?.retire(volumeID, signal);
   } else {
-    await deps.trash.begin(volumeID, live);
+    await deps.trash.begin(volumeID, live, step.owner);
     await pool?.retain(volumeID, signal);
   }
   deps.onRetired();

@@ -22,6 +22,7 @@ const HEIR = 'vol0123456789abcdef0';
 const CLUSTER = '0b1c9f5e-4a55-4c6b-9a0e-3b2f1f6f7a01';
 const owner = { clusterID: CLUSTER, namespace: 'ns', name: 'db' };
 const heir = { clusterID: CLUSTER, namespace: 'ns', name: 'heir' };
+const TAGS = { namespace: 'ns', name: 'db' };
 const HOUR = 3_600;
 const { signal } = new AbortController();
 const profile = await loadProfile(
@@ -108,7 +109,7 @@ class Server {
   }
 
   async putAside(ttlSeconds: number | undefined): Promise<void> {
-    await this.keeper.begin(VOLUME_ID, ordered(ttlSeconds));
+    await this.keeper.begin(VOLUME_ID, ordered(ttlSeconds), TAGS);
     await this.pool.retain(VOLUME_ID, signal);
   }
 
@@ -245,7 +246,7 @@ test('a crash between the record and the name: the record waits for the data whi
   server,
 }) => {
   server.cached = [ordered(HOUR)];
-  await server.keeper.begin(VOLUME_ID, ordered(HOUR));
+  await server.keeper.begin(VOLUME_ID, ordered(HOUR), TAGS);
   await server.start();
   await server.watch(2 * HOUR);
   assert.is(await server.state(), 'complete');

@@ -17,8 +17,7 @@ const test = suite('plan of the trash');
 const record: TrashMemory = {
   volumeID: VOLUME_ID,
   pool: 'main',
-  namespace: 'ns',
-  name: 'db',
+  owner: { namespace: 'ns', name: 'db' },
   ttlSeconds: 3_600,
   elapsedSeconds: 1_800,
 };
@@ -96,25 +95,31 @@ for (const [name, found] of Object.entries<Backing>({
   test(`no trash: ${name}`, () => assert.not(isTrash(record, found)));
 }
 
-test('trash is what was put aside as it was recorded', () => assert.ok(isTrash(record, kept)));
+test('trash is what was put aside as it was recorded, also where its tags tell no owner', () => {
+  assert.ok(isTrash(record, kept));
+  const { owner: __, ...unknown } = record;
+  assert.ok(isTrash(unknown, unowned));
+  assert.not(isTrash(unknown, kept));
+});
 
 test('only what is ordered into the trash is recorded', () => {
   const ordered = { ...provisioned, order: 'Retain', trash: { ttlSeconds: 3_600 } } as const;
-  assert.equal(newTrash(aVolume({ status: ordered })), { ...record, elapsedSeconds: 0 });
-  assert.is(newTrash(aVolume({ status: { ...provisioned, order: 'Retain' } })), undefined);
-  assert.is(newTrash(aVolume({ status: { ...ordered, order: 'Keep' } })), undefined);
-  assert.is(newTrash(aVolume({ status: { ...ordered, order: 'Remove' } })), undefined);
+  assert.equal(newTrash(aVolume({ status: ordered }), record.owner), { ...record, elapsedSeconds: 0 });
+  assert.is(newTrash(aVolume({ status: { ...provisioned, order: 'Retain' } }), record.owner), undefined);
+  assert.is(newTrash(aVolume({ status: { ...ordered, order: 'Keep' } }), record.owner), undefined);
+  assert.is(newTrash(aVolume({ status: { ...ordered, order: 'Remove' } }), record.owner), undefined);
   assert.is(
     newTrash(
       aVolume({
         status: { ...provisioned, order: 'Retain', placement: { epoch: 1, trash: { ttlSeconds: 1 } } },
       }),
+      record.owner,
     ),
     undefined,
     'what the class said at the placement is no order',
   );
   assert.is(
-    newTrash(aSnapshot({ status: { snapshotID: 'snap0123456789abcdef', order: 'Retain' } })),
+    newTrash(aSnapshot({ status: { snapshotID: 'snap0123456789abcdef', order: 'Retain' } }), record.owner),
     undefined,
   );
 });
