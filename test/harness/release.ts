@@ -7,8 +7,8 @@ const ROOT = path.resolve(import.meta.dirname, '../..');
 
 export type FoundRelease =
   | { readonly kind: 'found'; readonly version: string; readonly commit: string }
-  /** `why` for a person. */
-  | { readonly kind: 'missing'; readonly why: string };
+  /** `why` for a person. `shallow`: the checkout has no history in which it could be. */
+  | { readonly kind: 'missing'; readonly why: string; readonly shallow: boolean };
 
 /** The commit which CHANGELOG.md names for a version: 40 hex digits. Throws where it names none. */
 export function commitOf(changelog: string, version: string): string {
@@ -23,6 +23,9 @@ export function commitOf(changelog: string, version: string): string {
 const git = (args: readonly string[]): Promise<string> =>
   runCommand('git', ['-C', ROOT, '-c', `safe.directory=${ROOT}`, ...args]);
 
+const isShallow = async (): Promise<boolean> =>
+  (await git(['rev-parse', '--is-shallow-repository']).catch(() => '')).trim() === 'true';
+
 /** Whether the history of this checkout holds that release: a shallow clone does not. */
 export async function findRelease(version: string): Promise<FoundRelease> {
   const commit = commitOf(await readFile(path.join(ROOT, 'CHANGELOG.md'), 'utf8'), version);
@@ -30,11 +33,15 @@ export async function findRelease(version: string): Promise<FoundRelease> {
     const type = (await git(['cat-file', '-t', commit])).trim();
     return type === 'commit'
       ? { kind: 'found', version, commit }
-      : { kind: 'missing', why: `${commit} is a ${type}, not the commit of version ${version}` };
+      : {
+          kind: 'missing',
+          why: `${commit} is a ${type}, not the commit of version ${version}`,
+          shallow: false,
+        };
   } catch (error) {
     const said = error instanceof Error ? error.message.split('\n').at(-1) : String(error);
     const why = `version ${version} (commit ${commit}) is not in the history of this checkout (${said}); fetch all of it: git fetch --unshallow`;
-    return { kind: 'missing', why };
+    return { kind: 'missing', why, shallow: await isShallow() };
   }
 }
 

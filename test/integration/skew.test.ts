@@ -32,7 +32,8 @@ there(`CHANGELOG.md names the commit of ${VERSION}`, async () => {
   assert.match(commitOf(changelog, VERSION), /^[0-9a-f]{40}$/);
 });
 
-if (release.kind === 'missing' && process.env.CI === 'true') {
+// A clone that was made without history cannot have it; any other has lost it.
+if (release.kind === 'missing' && process.env.CI === 'true' && !release.shallow) {
   there('is in the history of this checkout', () => {
     throw new Error(release.why);
   });
