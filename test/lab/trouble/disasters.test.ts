@@ -99,6 +99,9 @@ story(
     const load = await GuestLoad.start(lab.guest('vm-a'), device);
     const acknowledged = await load.verify();
     await lab.controlPlane.restoreStore();
+    // It notices, and ends; Kubernetes would start it again.
+    await lab.controller.exited;
+    await lab.startController();
     const isOut = { what: 'vm-a to have no disk', timeoutMs: WAIT_MS, intervalMs: 2_000 };
     await waitFor(isOut, async () => (await lab.guest('vm-a').disks()).length === 0);
     await checkWrites(lab.guest('vm-b'), await diskIn(told, 'vm-b'), acknowledged);
