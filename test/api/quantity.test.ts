@@ -119,19 +119,19 @@ const edge = tuple(
   fc.integer({ min: -3, max: 3 }),
 ).map(([value, by]) => value + BigInt(by));
 
-test('every suffix and exponent, with any digits, is what exact fractions make of it', () => {
+test('every suffix and exponent, with any digits, is what exact fractions make of it', async () => {
   const text = tuple(fewDigits(41), fc.option(fewDigits(41)), suffix).map(
     ([whole, fraction, unit]) => `${whole}${fraction === null ? '' : `.${fraction}`}${unit}`,
   );
-  holds(
+  await holds(
     property(text, (size) => assert.is(parsed(size), bytesOf(size), size)),
     RUNS,
   );
 });
 
-test('sizes at the edges of numbers, written with every suffix, are what they are to the byte', () => {
+test('sizes at the edges of numbers, written with every suffix, are what they are to the byte', async () => {
   const least = edge.filter((bytes) => bytes >= 0n);
-  holds(
+  await holds(
     property(least, constantFrom(...Object.entries(FACTORS)), nat(40), (bytes, [unit, factor], decimals) => {
       const size = `${written(bytes, factor, decimals)}${unit}`;
       assert.is(parsed(size), bytesOf(size), size);
@@ -143,12 +143,12 @@ test('sizes at the edges of numbers, written with every suffix, are what they ar
   );
 });
 
-test('one letter more, less or other, and it is refused or means what it then says', () => {
+test('one letter more, less or other, and it is refused or means what it then says', async () => {
   const letter = constantFrom(...'0159.eEkKiMGTPmun+-_, \u0661\u00b2\uff11\n\0');
   const text = tuple(digits(3), fc.option(digits(3)), suffix).map(
     ([whole, fraction, unit]) => `${whole}${fraction === null ? '' : `.${fraction}`}${unit}`,
   );
-  holds(
+  await holds(
     property(text, nat(12), letter, nat(2), (whole, place, other, how) => {
       const at = place % (whole.length + 1);
       const size = `${whole.slice(0, at)}${how === 0 ? '' : other}${whole.slice(at + (how === 1 ? 0 : 1))}`;
@@ -158,8 +158,8 @@ test('one letter more, less or other, and it is refused or means what it then sa
   );
 });
 
-test('a number is taken only where it is whole and exact', () => {
-  holds(
+test('a number is taken only where it is whole and exact', async () => {
+  await holds(
     property(fc.oneof(fc.double(), fc.maxSafeNat(), fc.integer()), (size) => {
       const isSize = Number.isInteger(size) && size >= 1 && size <= 2 ** 53 - 1;
       assert.is(parsed(size), isSize ? BigInt(size) : undefined, String(size));
@@ -168,10 +168,10 @@ test('a number is taken only where it is whole and exact', () => {
   );
 });
 
-test('what is formatted, at the edges and in multiples of units, is read back, and has the largest binary unit that is exact', () => {
+test('what is formatted, at the edges and in multiples of units, is read back, and has the largest binary unit that is exact', async () => {
   const multiple = tuple(nat(2_000), nat(60)).map(([count, power]) => BigInt(count + 1) << BigInt(power));
   const size = fc.oneof(edge, multiple).filter((value) => value >= 1n && value <= MOST_BYTES);
-  holds(
+  await holds(
     property(size, (value) => {
       const text = formatBytes(value);
       assert.is(bytesOf(text), value, text);
