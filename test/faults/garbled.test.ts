@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { holds } from '../harness/fuzz.ts';
 import { garble } from '../sim/garble.ts';
 import { Random } from '../sim/random.ts';
-import { begin, WORKFLOWS } from '../sim/workflows.ts';
+import { prepare, WORKFLOWS, type Workflow } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
 const test = suite('garbled words');
@@ -15,8 +15,8 @@ const LAST_LINES = 60;
 /** Each is some minutes of a whole world. */
 const RUNS = 2;
 
-const play = async (seed: number, share: number, chosen: number): Promise<void> => {
-  const world = new World({ seed });
+const play = async (seed: number, share: number, workflow: Workflow): Promise<void> => {
+  const world = new World({ seed, pool: workflow.pool });
   const random = new Random(seed);
   const garblings = world.hosts.map((host) => garble(host, random, (line) => world.tell(line)));
   const turn = (to: number): void => {
@@ -25,9 +25,9 @@ const play = async (seed: number, share: number, chosen: number): Promise<void> 
     }
   };
   try {
-    await begin(world);
+    await prepare(world, workflow);
     turn(share);
-    for (const { what, do: act, isDone } of WORKFLOWS[chosen]?.steps ?? []) {
+    for (const { what, do: act, isDone } of workflow.steps) {
       act(world);
       await world.until(what, () => isDone(world), LIMIT_MS);
     }
@@ -45,7 +45,7 @@ const play = async (seed: number, share: number, chosen: number): Promise<void> 
   }
 };
 
-const arguments_ = [fc.nat(1_000_000), fc.constantFrom(0.1, 0.2), fc.nat(WORKFLOWS.length - 1)] as const;
+const arguments_ = [fc.nat(1_000_000), fc.constantFrom(0.1, 0.2), fc.constantFrom(...WORKFLOWS)] as const;
 
 test('no promise breaks, and each step comes to its end', () =>
   holds(fc.asyncProperty(...arguments_, play), { runs: RUNS, dear: true }));

@@ -4,7 +4,7 @@
 import { COMMAND_FAULTS } from './command-faults.ts';
 import { fingerprint } from './fingerprint.ts';
 import { isHeartbeat, type Strike } from './life.ts';
-import { begin, perform, type Workflow } from './workflows.ts';
+import { perform, prepare, type Workflow } from './workflows.ts';
 import { CONTROLLER, World } from './world.ts';
 
 export interface Point {
@@ -93,13 +93,6 @@ export const crashRun = async (
     return told(world, point, String(error));
   } finally {
     await world.end();
-  }
-};
-
-const prepare = async (world: World, { before = [] }: Workflow): Promise<void> => {
-  await begin(world);
-  for (const step of before) {
-    await perform(world, step);
   }
 };
 

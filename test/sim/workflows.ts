@@ -326,3 +326,11 @@ export const perform = async (world: World, { what, do: act, isDone }: Step): Pr
   act(world);
   await world.until(what, () => isDone(world) && world.isCalm() && world.isQuiet() && isHeard(world));
 };
+
+/** Up to where the workflow begins; the world is one with its pool. */
+export const prepare = async (world: World, { before = [] }: Workflow): Promise<void> => {
+  await begin(world);
+  for (const step of before) {
+    await perform(world, step);
+  }
+};
