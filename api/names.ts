@@ -24,9 +24,6 @@ export const hostOfNamespace = (namespace: string): string | undefined =>
 /** The Secret which holds the CHAP key of a pair of hosts, in the namespaces of both. */
 export const chapSecretName = (server: string, hypervisor: string): string => `chap.${server}.${hypervisor}`;
 
-/** The type of that Secret; its data is `key`. */
-export const CHAP_KEY = 'vbs.dev/chap-key';
-
 export const IQN_PREFIX = 'iqn.2026-11.dev.vbs';
 
 /** RFC 3720 3.2.6.3.1 iSCSI qualified name of a volume's target. */

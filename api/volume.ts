@@ -49,6 +49,9 @@ export const grantsOf = (volume: Volume | undefined): readonly Grant[] => volume
 
 export const pinsOf = (stored: Stored | undefined): readonly Pin[] => stored?.status?.pins ?? [];
 
+/** It stands from before its object was lost, and serves no Attachment yet which could give it up. */
+export const isUnclaimed = ({ attachments }: Grant): boolean => attachments.length === 0;
+
 /** The grant which serves an Attachment. */
 export const grantFor = (volume: Volume | undefined, attachmentUID: string): Grant | undefined =>
   grantsOf(volume).find(({ attachments }) => attachments.includes(attachmentUID));

@@ -1,7 +1,7 @@
 // One random CHAP key for each pair of hosts, in a Secret in each of the two hosts' own namespaces. The volume server's
 // copy is the truth: it is made first, and the hypervisor's follows it.
 import { randomBytes } from 'node:crypto';
-import { CHAP_KEY, chapSecretName, hostNamespace, MANAGERS } from '../api/names.ts';
+import { chapSecretName, hostNamespace, MANAGERS } from '../api/names.ts';
 import type { KubeObject } from '../api/object.ts';
 import { SECRETS } from '../api/resources.ts';
 import type { Api } from '../runtime/api.ts';
@@ -49,7 +49,7 @@ async function ensure(
     // A Secret without the key is as good as none, but for its name.
     return found.data?.key ?? (await write(api, ref, key, signal));
   }
-  const draft = { apiVersion: 'v1', kind: 'Secret', metadata: ref, type: CHAP_KEY, data: { key } };
+  const draft = { apiVersion: 'v1', kind: 'Secret', metadata: ref, type: 'vbs.dev/chap-key', data: { key } };
   try {
     await api.create<Secret>(SECRETS, draft, { fieldManager: MANAGERS.controller, signal });
     return key;

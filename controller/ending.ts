@@ -49,7 +49,7 @@ export function ending(
 ): Pick<Claim, 'reason' | 'message'> {
   const { status } = stored;
   const { server = 'the server', pool } = status ?? {};
-  if (status?.order !== 'Retain' && trashOf(stored) === undefined) {
+  if (status?.order !== 'Retain') {
     return { reason: 'Removing', message: `waiting until ${server} has removed the data` };
   }
   return (

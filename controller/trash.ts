@@ -9,7 +9,7 @@ import {
 } from '../api/volume.ts';
 
 /** As its class says now; of a class that is gone, as it said when the Volume was placed. Undefined: not at all. */
-export function trashOf({ status }: Volume, classes: readonly VolumeClass[]): Trash | undefined {
+export function trashOfClass({ status }: Volume, classes: readonly VolumeClass[]): Trash | undefined {
   const found = classes.find(({ metadata }) => metadata.name === status?.className);
   return found === undefined ? status?.placement?.trash : found.spec.trash;
 }

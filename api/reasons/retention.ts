@@ -67,7 +67,7 @@ export const RETENTION = {
     by: ['S'],
     on: ['Provisioned'],
     meaning:
-      'Orphaned data is used as it was before its object was lost; it is taken over when nobody has it open.',
+      'Somebody has orphaned data open, and its server has forgotten why; it is taken over when nobody has.',
     remedy: 'stop the instance that uses it, or take the disk out of it, when it suits you',
   },
 } as const satisfies Record<string, ReasonInfo>;

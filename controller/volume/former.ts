@@ -1,7 +1,7 @@
 // Grants of a volume whose object was lost, which stand on its server: they are taken up with their numbers, so that nobody who uses them
 // notices, and each is given to the Attachment that asks for the same. Pure.
 import { type Attachment, isReadOnly } from '../../api/attachment.ts';
-import { backendOf, type Grant, grantsOf, type Volume } from '../../api/volume.ts';
+import { backendOf, type Grant, grantsOf, isUnclaimed, type Volume } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
 import { waitersOf } from './waiters.ts';
 
@@ -26,7 +26,7 @@ export function planFormer(world: FormerWorld): readonly Grant[] | undefined {
       }),
     ),
   ];
-  const unclaimed = items.find(({ attachments, state }) => attachments.length === 0 && state === 'Granted');
+  const unclaimed = items.find((item) => isUnclaimed(item) && item.state === 'Granted');
   const claimant = unclaimed && waitersOf(world).find((one) => isClaim(one, unclaimed, world));
   if (claimant !== undefined) {
     return items.map((item) =>

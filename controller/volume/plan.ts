@@ -15,13 +15,14 @@ import {
   isDeleting,
   isEnding,
   isProvisioned,
+  isUnclaimed,
   pinsOf,
   type Volume,
 } from '../../api/volume.ts';
 import { bind, type HypervisorView } from '../binding.ts';
 import { planEnding } from '../ending.ts';
 import { type PinWorld, planPins } from '../pins.ts';
-import { goesToTrash, trashOf } from '../trash.ts';
+import { goesToTrash, trashOfClass } from '../trash.ts';
 import { planFormer } from './former.ts';
 import { type PlacementWorld, place } from './placement.ts';
 import { waitersOf } from './waiters.ts';
@@ -56,7 +57,7 @@ export type VolumeChange = Pick<
 
 export type VolumePlan =
   | { readonly kind: 'add-finalizer' }
-  | { readonly kind: 'write'; readonly change: VolumeChange; readonly why: string; readonly grant?: Grant }
+  | { readonly kind: 'write'; readonly change: VolumeChange; readonly why: string }
   | { readonly kind: 'remove-finalizer' }
   | { readonly kind: 'settled' };
 
@@ -124,7 +125,7 @@ function regrant(volume: Volume, items: readonly Grant[], why: string, above = 0
 function mayDrop(item: Grant, world: VolumeWorld): boolean {
   const { volume, attachments, goneAttachments, lost } = world;
   const cut = item.state === 'Fencing' && backendOf(volume)?.appliedRevision === revisionOf(volume);
-  if (item.attachments.length === 0) {
+  if (isUnclaimed(item)) {
     return cut || lost;
   }
   return item.attachments.every((uid) => {
@@ -143,7 +144,7 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
   if (hypervisor?.host.spec?.fenced === true) {
     return true;
   }
-  if (item.attachments.length === 0) {
+  if (isUnclaimed(item)) {
     return false;
   }
   if (item.attachments.every((uid) => goneAttachments.has(uid))) {
@@ -159,7 +160,7 @@ function mustFence(item: Grant, world: VolumeWorld): boolean {
 
 /** Its class wants it in the trash, and its pool has none, as far as is known. The order would be final, so it is not given. */
 export const cannotBeTrashed = ({ volume, classes, lost, can }: VolumeWorld): boolean =>
-  trashOf(volume, classes) !== undefined &&
+  trashOfClass(volume, classes) !== undefined &&
   goesToTrash(volume) &&
   !isEnding(volume.status?.order) &&
   !lost &&
@@ -170,7 +171,7 @@ function planRemoval(world: VolumeWorld): VolumePlan {
   if (grantsOf(volume).length > 0 || pinsOf(volume).length > 0 || cannotBeTrashed(world)) {
     return settled;
   }
-  const ending = planEnding(volume, lost, trashOf(volume, classes));
+  const ending = planEnding(volume, lost, trashOfClass(volume, classes));
   if (ending === 'let-go') {
     return { kind: 'remove-finalizer' };
   }
@@ -239,7 +240,6 @@ function planGrant(world: VolumeWorld): VolumePlan {
         kind: 'write',
         change: { grants: { revision: epoch, items: [grant] } },
         why: `granted to ${grant.hypervisor} for Attachment ${attachment.metadata.name}`,
-        grant,
       };
     }
   }

@@ -4,7 +4,7 @@ import type { Claim } from '../../api/conditions.ts';
 import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import { isLost } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
-import { backendOf, grantsOf, isDeleting, pinsOf, type Volume } from '../../api/volume.ts';
+import { backendOf, grantsOf, isDeleting, isExisting, pinsOf, type Volume } from '../../api/volume.ts';
 import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
 import { ending, retainedAs } from '../ending.ts';
 import { pinners } from '../pins.ts';
@@ -73,7 +73,7 @@ function making(world: VolumeWorld): Claim {
     return no('Provisioned', 'Provisioning', `${server} makes the backing store${zeroed}`);
   }
   const { kind, name } = source;
-  if (kind === 'Retained' || kind === 'Orphaned') {
+  if (isExisting(world.volume)) {
     return no('Provisioned', 'Adopting', `${server} hands over ${source.id} (${name})`);
   }
   const from = world.servers.find(({ host }) => host.metadata.name === source.server);

@@ -1,13 +1,14 @@
 // What a host holds, as manifests for a cluster which takes the place of one whose store is lost. Pure.
 import { stringify } from 'yaml';
 import type { Attachment } from '../../api/attachment.ts';
+import { isVolumeID } from '../../api/ids.ts';
 import { CONTINUES_CLUSTER } from '../../api/names.ts';
 import type { KubeObject } from '../../api/object.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { API_VERSION } from '../../api/resources.ts';
 import { idOf, type Volume } from '../../api/volume.ts';
 import type { ConnectionMemory } from '../connection/memory.ts';
-import type { Backing } from '../roles/pool.ts';
+import { type Backing, isWhole } from '../roles/pool.ts';
 
 export interface Holdings {
   readonly host: string;
@@ -31,6 +32,7 @@ export function manifestsOf(holdings: Holdings): string {
     ...objects,
   ];
   const counts = `Volumes: ${volumes.length}, Attachments: ${attachments.length}`;
+  const others = leftOut(holdings);
   return [
     comment([
       `What host ${holdings.host} holds of cluster ${holdings.clusterID}. ${counts}`,
@@ -39,7 +41,7 @@ export function manifestsOf(holdings: Holdings): string {
       'Data keeps its volumeID, and machines which run go on with their disks.',
     ]),
     ...documents.map((document) => stringify(document, { lineWidth: 0 })),
-    ...leftOut(holdings).map((line) => comment([line])),
+    ...(others.length === 0 ? [] : [comment(others)]),
   ].join('---\n');
 }
 
@@ -55,14 +57,10 @@ const heldIn = ({ pools, clusterID }: Holdings): readonly Held[] =>
     .filter((backing) => backing.clusterID === clusterID)
     .toSorted((a, b) => (a.id < b.id ? -1 : 1));
 
-const isWhole = ({ state }: Backing): boolean => state === 'complete' || state === 'growing';
-
-const isOfVolume = ({ id }: Backing): boolean => id.startsWith('vol');
-
 function volumesOf(holdings: Holdings): readonly KubeObject[] {
   const names = new Set<string>();
   return heldIn(holdings).flatMap((held) => {
-    if (!isWhole(held) || !isOfVolume(held) || held.owner === undefined) {
+    if (!isWhole(held) || !isVolumeID(held.id) || held.owner === undefined) {
       return [];
     }
     const { namespace, name } = held.owner;
@@ -145,7 +143,7 @@ function whyLeftOut({ host }: Holdings, held: Held): readonly string[] {
   if (!isWhole(held)) {
     return [`${what}, is ${state}: it holds nothing that anybody was promised.`];
   }
-  if (!isOfVolume(held)) {
+  if (!isVolumeID(held.id)) {
     return [`${what}, is of a Snapshot: a Volume with ${existing} makes a Volume of it.`];
   }
   return owner === undefined ? [`${what}: choose a name for a Volume with ${existing}.`] : [];

@@ -125,21 +125,20 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const memory = deps.memories.get(attachment.metadata.uid);
   const instances = await deps.lookAtInstances();
   const instance = named(instances, attachment);
-  const remembered = placesRemembered(deps, volumeID);
-  const search = { deps, instances, signal, uuids: [instance?.uuid, ...remembered] };
+  const remembered = rememberedOf(deps, volumeID);
+  const places = remembered.map(({ instanceUUID }) => instanceUUID).filter((uuid) => uuid !== '');
+  const search = { deps, instances, signal, uuids: [instance?.uuid, ...places] };
   const disk = await findDisk(search, volumeID, epoch);
   if (disk === undefined) {
     deps.askedAtMs.delete(volumeID);
   }
-  const wasElsewhere = remembered.some((uuid) => uuid !== instance?.uuid);
+  const wasElsewhere = places.some((uuid) => uuid !== instance?.uuid);
   const mayClose = disk === undefined && (isGivenUp(attachment, epoch) || wasElsewhere);
   const closing = mayClose && !(await areSettled(search));
   const residue = await hasResidue(deps, volumeID, epoch, signal);
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);
-  const formerKey = deps.memories
-    .list()
-    .find((one) => one.volumeID === volumeID && one.epoch === epoch && one.key !== undefined)?.key;
+  const formerKey = remembered.find((one) => one.epoch === epoch && one.key !== undefined)?.key;
   const seen = { attachment, memory, formerKey, instance, disk, closing, residue, vmmLogsIn, connectingMs };
   const growsOnline = deps.vmm.can.growOnline && (!isReadOnly(attachment) || deps.vmm.can.growReadOnly);
   const size = await sizeOf(deps, attachment, disk, signal);
@@ -147,10 +146,8 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
 }
 
 /** Also of Attachments whose objects are lost: one may have the grant of another now, and the disk is where that one had it. */
-const placesRemembered = ({ memories }: HypervisorDeps, volumeID: string): readonly string[] =>
-  memories
-    .list()
-    .flatMap((one) => (one.volumeID === volumeID && one.instanceUUID !== '' ? [one.instanceUUID] : []));
+const rememberedOf = ({ memories }: HypervisorDeps, volumeID: string): readonly ConnectionMemory[] =>
+  memories.list().filter((one) => one.volumeID === volumeID);
 
 /** How long a VM that was asked to show a new size is left in peace. */
 const RESIZE_PATIENCE_MS = 10_000;
@@ -263,14 +260,17 @@ function grantOf({ grantUUID }: VmDisk, volumeID: string, epoch: number): FoundD
  * is left of an earlier one goes before a later one connects.
  */
 async function hasResidue(
-  { vmm, initiator, memories }: HypervisorDeps,
+  deps: HypervisorDeps,
   volumeID: string,
   epoch: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const [secrets, connections] = await Promise.all([vmm.residue(signal), initiator.observe(signal)]);
+  const [secrets, connections] = await Promise.all([
+    deps.vmm.residue(signal),
+    deps.initiator.observe(signal),
+  ]);
   const mine = grantUUIDOf(volumeID, epoch);
-  const hasLater = memories.list().some((one) => one.volumeID === volumeID && one.epoch > epoch);
+  const hasLater = rememberedOf(deps, volumeID).some((one) => one.epoch > epoch);
   return (
     secrets.some(({ grantUUID }) => grantUUID === mine) ||
     connections.some(
@@ -353,14 +353,9 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
     disk: await findDisk({ deps, instances, signal, uuids: [memory.instanceUUID] }, volumeID, memory.epoch),
     residue: await hasResidue(deps, volumeID, memory.epoch, signal),
     vmmLogsIn: deps.initiator.kind === 'iscsi',
-    successor: deps.memories
-      .list()
-      .find(
-        (one) =>
-          one.attachmentUID !== memory.attachmentUID &&
-          one.volumeID === volumeID &&
-          one.epoch === memory.epoch,
-      ),
+    successor: rememberedOf(deps, volumeID).find(
+      (one) => one.attachmentUID !== memory.attachmentUID && one.epoch === memory.epoch,
+    ),
   });
   if (plan.kind === 'keep') {
     return { requeueAfterMs: deps.resyncMs };

@@ -10,7 +10,15 @@
 import { type Attachment, type ExportFact, isReleased } from '../../api/attachment.ts';
 import { sameJson } from '../../api/equal.ts';
 import type { Reason } from '../../api/reasons.ts';
-import { backendOf, type Grant, grantsOf, hasFinalizer, type Reader, type Volume } from '../../api/volume.ts';
+import {
+  backendOf,
+  type Grant,
+  grantsOf,
+  hasFinalizer,
+  isUnclaimed,
+  type Reader,
+  type Volume,
+} from '../../api/volume.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import { emptyServerMemory, isWithdrawnEpoch, type ServerMemory } from '../volume/memory.ts';
@@ -110,8 +118,7 @@ function isGivenUp(item: Grant, attachments: readonly Attachment[]): boolean {
     const attachment = attachments.find(({ metadata }) => metadata.uid === uid);
     return attachment !== undefined && isReleased(attachment, item.epoch);
   };
-  // One of an earlier life serves nobody yet who could give it up.
-  return item.attachments.length > 0 && item.attachments.every(isReleasedBy);
+  return !isUnclaimed(item) && item.attachments.every(isReleasedBy);
 }
 
 /** Nobody but the wanted is allowed or connected: access off first, then the sessions, then the target itself. */

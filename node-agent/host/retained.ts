@@ -1,6 +1,6 @@
 // What a volume server tells of the data that outlives its objects, by a wish or by an accident. Pure.
 import type { ServerAgent } from '../../api/hosts.ts';
-import type { Backing } from '../roles/pool.ts';
+import { type Backing, isWhole } from '../roles/pool.ts';
 import type { TrashFact } from '../trash/keeper.ts';
 import type { SeenPool, ServerScene } from './facts.ts';
 
@@ -34,10 +34,7 @@ export function orphanFacts(
   pools: readonly SeenPool[],
   accounted: ReadonlySet<string>,
 ): Pick<ServerAgent, 'orphans' | 'orphansOmitted'> {
-  const all = heldIn(
-    pools,
-    ({ id, state }) => (state === 'complete' || state === 'growing') && !accounted.has(id),
-  );
+  const all = heldIn(pools, (backing) => isWhole(backing) && !accounted.has(backing.id));
   return {
     ...(all.length === 0 ? {} : { orphans: all.slice(0, MOST) }),
     ...(all.length <= MOST ? {} : { orphansOmitted: all.length - MOST }),

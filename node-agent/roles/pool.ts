@@ -30,6 +30,10 @@ export interface Backing {
   readonly fault?: string;
 }
 
+/** All that somebody was promised is there. */
+export const isWhole = ({ state }: Pick<Backing, 'state'>): boolean =>
+  state === 'complete' || state === 'growing';
+
 export interface PoolView {
   readonly name: string;
   /** Tells this pool from another mounted in its place. */

@@ -165,13 +165,17 @@ const snapshot = async (world: PoolWorld, wanted: WantedSnapshot, signal: AbortS
 };
 
 /** One with a store of its own is whole as it is: its size is not that of what it shows. */
+const canResume = (world: PoolWorld, { state }: Found): boolean =>
+  state === 'provisional' && world.profile.has('resume') && outlives(world);
+
 const resumeSnapshot = async (
   world: PoolWorld,
-  { id, state }: Found,
+  before: Found,
   { sizeBytes }: Found,
   signal: AbortSignal,
 ): Promise<void> => {
-  if (state === 'provisional' && world.profile.has('resume') && outlives(world)) {
+  if (canResume(world, before)) {
+    const { id } = before;
     const result = await world.profile.call('resume', { 'backing.id': id, size: sizeBytes }, signal);
     await expectProvisional(world, { id, sizeBytes, result, verb: 'snapshot' }, signal);
   }
@@ -205,12 +209,7 @@ const complete = async (
   signal: AbortSignal,
 ): Promise<void> => {
   const found = await find(world, id, signal);
-  if (
-    found?.half === true &&
-    found.state === 'provisional' &&
-    outlives(world) &&
-    world.profile.has('resume')
-  ) {
+  if (found?.half === true && canResume(world, found)) {
     await world.profile.call('resume', { 'backing.id': id, size: found.sizeBytes }, signal);
   }
   const before = found?.half === true ? await find(world, id, signal) : found;

@@ -1,6 +1,7 @@
 // The volume server's part in the adoption of data that is there already: retained data gets another name, orphaned data another owner.
 // Whose it becomes is decided on what the API server says now.
 import { isVolumeID } from '../../api/ids.ts';
+import type { Resource } from '../../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { idOf, isDeleting, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
 import { ReportedProblem } from '../problems.ts';
@@ -55,11 +56,20 @@ export function orphanedSource(
     : undefined;
 }
 
-/** A list of now, not of the cache. Throws RetainedGone for what is some object's. */
-async function expectOrphaned({ deps, signal }: ServerVisit, snapshotID: string): Promise<void> {
+/** The objects of this server which say that they are of that ID: as they are now, not as cached. */
+async function claimantsLive<T extends Stored>(
+  { deps, signal }: ServerVisit,
+  resource: Resource,
+  id: string,
+): Promise<readonly T[]> {
   const query = { fieldSelector: `status.server=${deps.host}` };
-  const { items } = await deps.api.list<Snapshot>(SNAPSHOTS, query, { signal });
-  const owner = items.find((one) => idOf(one) === snapshotID);
+  const { items } = await deps.api.list<T>(resource, query, { signal });
+  return items.filter((one) => idOf(one) === id);
+}
+
+/** Throws RetainedGone for what is some object's. */
+async function expectOrphaned(visit: ServerVisit, snapshotID: string): Promise<void> {
+  const [owner] = await claimantsLive<Snapshot>(visit, SNAPSHOTS, snapshotID);
   if (owner !== undefined) {
     throw new ReportedProblem(
       'RetainedGone',
@@ -68,12 +78,10 @@ async function expectOrphaned({ deps, signal }: ServerVisit, snapshotID: string)
   }
 }
 
-/** Of several which name the same data, one has it: as all of them are now, not as cached. Throws RetainedGone. */
+/** Of several which name the same data, one has it. Throws RetainedGone. */
 async function takeOver(visit: ServerVisit, cached: Stored): Promise<void> {
-  const { deps, volumeID, signal } = visit;
-  const query = { fieldSelector: `status.server=${deps.host}` };
-  const { items } = await deps.api.list<Volume>(VOLUMES, query, { signal });
-  const claimants = items.filter((one) => idOf(one) === volumeID);
+  const { deps, volumeID } = visit;
+  const claimants = await claimantsLive<Volume>(visit, VOLUMES, volumeID);
   const memory = deps.memories.get(volumeID);
   const owner = byClaim(claimants, memory)[0];
   if (owner === undefined || isDeleting(owner) || owner.status?.order !== 'Keep') {

@@ -23,7 +23,7 @@ import {
   trashOf,
   wantedBytes,
 } from '../../api/volume.ts';
-import type { Backing } from '../roles/pool.ts';
+import { type Backing, isWhole } from '../roles/pool.ts';
 import { type Filling, fillingOf, isFilled, percentOf } from './filling.ts';
 import { type CopyMemory, type ServerMemory, standing } from './memory.ts';
 
@@ -136,7 +136,7 @@ function planTakeover(world: BackingWorld): BackingPlan {
   if (isEnding(stored.status?.order)) {
     return absent(world);
   }
-  if (backing?.state !== 'complete' && backing?.state !== 'growing') {
+  if (backing === undefined || !isWhole(backing)) {
     const message = `no data of ${id} is orphaned in pool ${stored.status?.pool} any more; another Volume has taken it over, or it was taken away. Delete this Volume`;
     return report(world, { problem: { reason: 'RetainedGone', message } });
   }
@@ -197,7 +197,7 @@ function planPresence(world: BackingWorld): BackingPlan {
     return report(world, {});
   }
   const sizeBytes = roundUp(wanted, extentBytes);
-  if (backing?.state === 'complete' || backing?.state === 'growing') {
+  if (backing !== undefined && isWhole(backing)) {
     if (memory?.everProvisioned !== true) {
       return take({ kind: 'remember-provisioned' });
     }

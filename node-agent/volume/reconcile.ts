@@ -1,7 +1,15 @@
 // One visit of one volume on its server: first its data, then its target. Observe, decide, act, observe again.
 import { connectionAt } from '../../api/attachment.ts';
 import { SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
-import { type Backend, backendOf, grantsOf, isSnapshot, pinsOf, type Stored } from '../../api/volume.ts';
+import {
+  type Backend,
+  backendOf,
+  grantsOf,
+  isSnapshot,
+  isUnclaimed,
+  pinsOf,
+  type Stored,
+} from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
 import { sharedAs } from '../export/readers.ts';
 import { visitTarget } from '../export/reconcile.ts';
@@ -155,7 +163,7 @@ function growsOnline(visit: ServerVisit, stored: Stored): boolean {
     canHere &&
     grants.length > 0 &&
     grants.every(
-      ({ attachments: uids, epoch }) => uids.length > 0 && uids.every((uid) => canThere(uid, epoch)),
+      (grant) => !isUnclaimed(grant) && grant.attachments.every((uid) => canThere(uid, grant.epoch)),
     )
   );
 }

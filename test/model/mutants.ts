@@ -109,13 +109,14 @@ export const mutants: readonly Mutant[] = [
             ({ metadata }) => grantFor(world.volume, metadata.uid) === undefined,
           ),
         });
-        return plan.kind === 'write' && plan.grant !== undefined
+        const [grant] = plan.kind === 'write' ? (plan.change.grants?.items ?? []) : [];
+        return plan.kind === 'write' && grant !== undefined
           ? {
               ...plan,
               change: {
                 grants: {
-                  revision: plan.grant.epoch,
-                  items: [...(world.volume.status?.grants?.items ?? []), plan.grant],
+                  revision: grant.epoch,
+                  items: [...(world.volume.status?.grants?.items ?? []), grant],
                 },
               },
             }
