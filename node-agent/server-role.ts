@@ -10,6 +10,8 @@ import { type Awaitable, awaitable } from './awaitable.ts';
 import { coalesced } from './coalesce.ts';
 import type { AgentConfig } from './config.ts';
 import { keepCopies } from './copies.ts';
+import { Freeing } from './freeing/freeing.ts';
+import type { WipeMemory } from './freeing/plan.ts';
 import { volumeServerVisitor } from './host/server.ts';
 import { refuseSetting, type TargetSetting } from './host/target-setting.ts';
 import { lookAt, type OpenPool, openPools } from './pools.ts';
@@ -48,12 +50,11 @@ export async function serverRole(
   const boundReader = await bindReader(program, config.initiator);
   const target = profiledTarget(boundTarget, { portals: config.target.portals, iqnPrefix, clock });
   const { volumes, snapshots, attachments } = await serverCaches(program);
-  const queue = agentQueue(program, 'server');
-  const hostQueue = agentQueue(program, 'volumeserver');
-  const copyQueue = agentQueue(program, 'copy');
-  const remoteCopyQueue = agentQueue(program, 'remote-copy');
+  const queues = openQueues(program);
+  const { queue, hostQueue, copyQueue, remoteCopyQueue } = queues;
   const copyFailures = new Map<string, Problem>();
   const trash = await openTrash(program, volumes, pools);
+  const freeing = await openFreeing(program, pools, queues);
   const telling = awaitable(() => hostQueue.add(host));
   const add = addOnChange(queue, [volumes, snapshots, attachments]);
   const deps: ServerDeps = {
@@ -94,13 +95,11 @@ export async function serverRole(
       pools,
       boundTarget,
       boundReader,
-      queue,
-      hostQueue,
-      copyQueue,
-      remoteCopyQueue,
+      queues,
       copyFailures,
       telling,
       trash,
+      freeing,
       checkup: checkupOf(program, [...pools.map(({ bound }) => bound), boundTarget, ...given(boundReader)]),
     }),
   });
@@ -110,6 +109,36 @@ const given = <T>(value: T | undefined): readonly T[] => (value === undefined ? 
 
 const byName = (pools: readonly OpenPool[]): ReadonlyMap<string, Pool> =>
   new Map(pools.map(({ config: { name }, pool }) => [name, pool]));
+
+interface Queues {
+  readonly queue: WorkQueue;
+  readonly hostQueue: WorkQueue;
+  readonly copyQueue: WorkQueue;
+  readonly remoteCopyQueue: WorkQueue;
+  readonly freeQueue: WorkQueue;
+}
+
+const openQueues = (program: Program): Queues => ({
+  queue: agentQueue(program, 'server'),
+  hostQueue: agentQueue(program, 'volumeserver'),
+  copyQueue: agentQueue(program, 'copy'),
+  remoteCopyQueue: agentQueue(program, 'remote-copy'),
+  freeQueue: agentQueue(program, 'free'),
+});
+
+const openFreeing = async (
+  { clock, files, config }: Program,
+  pools: readonly OpenPool[],
+  { freeQueue, hostQueue }: Queues,
+): Promise<Freeing> =>
+  new Freeing({
+    clock,
+    pools: byName(pools),
+    lookAtPool: (name) => lookAt(pools, name),
+    records: await RecordStore.open<WipeMemory>(files, `${config.stateDir}/wipes`),
+    later: (pool) => freeQueue.add(pool),
+    onNews: () => hostQueue.add(config.host),
+  });
 
 const openTrash = async (
   { api, clock, log, files, config }: Program,
@@ -140,18 +169,17 @@ interface Parts {
   readonly pools: Awaited<ReturnType<typeof openPools>>;
   readonly boundTarget: BoundProfile;
   readonly boundReader: BoundProfile | undefined;
-  readonly queue: WorkQueue;
-  readonly hostQueue: WorkQueue;
-  readonly copyQueue: WorkQueue;
-  readonly remoteCopyQueue: WorkQueue;
+  readonly queues: Queues;
   readonly copyFailures: Map<string, Problem>;
   readonly telling: Awaitable;
   readonly checkup: Checkup;
   readonly trash: TrashKeeper;
+  readonly freeing: Freeing;
 }
 
 function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly LoopSetup[] {
-  const { pools, boundTarget, boundReader, queue, hostQueue, copyFailures, telling, checkup } = parts;
+  const { pools, boundTarget, boundReader, queues, copyFailures, telling, checkup } = parts;
+  const { queue, hostQueue, copyQueue, remoteCopyQueue, freeQueue } = queues;
   const { volumes, snapshots } = deps;
   const copy = copyVisitor({
     deps,
@@ -166,8 +194,9 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
   return [
     { name: 'server', queue, reconcile: serverReconciler(deps), concurrency: 8 },
     // A server that does not answer holds up what is copied from other servers, and nothing else.
-    { name: 'copy', queue: parts.copyQueue, reconcile: copy, concurrency: 2 },
-    { name: 'remote-copy', queue: parts.remoteCopyQueue, reconcile: copy, concurrency: 4 },
+    { name: 'copy', queue: copyQueue, reconcile: copy, concurrency: 2 },
+    { name: 'remote-copy', queue: remoteCopyQueue, reconcile: copy, concurrency: 4 },
+    { name: 'free', queue: freeQueue, reconcile: parts.freeing.visit, concurrency: 4 },
     {
       name: 'volumeserver',
       queue: hostQueue,
@@ -180,6 +209,7 @@ function serverLoops(program: Program, deps: ServerDeps, parts: Parts): readonly
           boundReader,
           checkup,
           trash: parts.trash,
+          freeing: parts.freeing,
           isSynced: () => volumes.hasSynced && snapshots.hasSynced,
           wake: (volumeID) => queue.add(volumeID),
         }),

@@ -23,6 +23,7 @@ export interface PoolNumbers {
   readonly total: bigint;
   readonly free: bigint;
   readonly retained: bigint;
+  readonly dying: bigint;
   readonly retainedCount: number;
 }
 
@@ -45,7 +46,7 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
   readonly #commands;
   readonly #poolBytes = this.gauge({
     name: 'vbs_pool_bytes',
-    help: 'Bytes of a pool of this volume server: total, free, which is what new volumes may still take, and retained, which is the size of the data that outlived its objects (agents).',
+    help: 'Bytes of a pool of this volume server: total, free, which is what new volumes may still take, retained, which is the size of the data that outlived its objects, and dying, which is that of removed volumes until their space is free (agents).',
     labels: ['pool', 'kind'],
   });
   readonly #poolRetained = this.gauge({
@@ -213,7 +214,7 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
   /** Of a pool of the agent's configuration; without numbers while it cannot be seen. */
   pooled(pool: string, seen: PoolNumbers | undefined, faulty: boolean): void {
     this.#poolFaulty.set({ pool }, faulty ? 1 : 0);
-    for (const kind of ['total', 'free', 'retained'] as const) {
+    for (const kind of ['total', 'free', 'retained', 'dying'] as const) {
       if (seen === undefined) {
         this.#poolBytes.remove({ pool, kind });
       } else {

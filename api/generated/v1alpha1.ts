@@ -1221,11 +1221,34 @@ export interface VolumeServerStatus {
       };
     }[];
     /**
-     * volumeIDs of deleted volumes whose space is being freed.
+     * volumeIDs of deleted volumes whose space is being freed; freeing tells more of them.
      *
      * @maxItems 1024
      */
     wiping?: string[];
+    /**
+     * Data of deleted Volumes and Snapshots whose space is not free yet. It is wiped piece by piece, with a rest after each, and goes on where it was when the agent or its host starts anew.
+     *
+     * @maxItems 256
+     */
+    freeing?: {
+      /**
+       * Its volumeID or snapshotID.
+       */
+      id: string;
+      /**
+       * The pool which gets the space back.
+       */
+      pool: string;
+      /**
+       * Bytes, decimal.
+       */
+      sizeBytes: string;
+      /**
+       * How much of it is still to be wiped, in steps of a twentieth. Absent where the pool frees it at once.
+       */
+      leftBytes?: string;
+    }[];
     /**
      * Things of this cluster on the host which no object accounts for. Reported, never removed by themselves.
      *

@@ -62,6 +62,12 @@ export interface ByteRange {
   readonly length: bigint;
 }
 
+/** The piece that follows after so many bytes. */
+export const nextRange = (doneBytes: bigint, until: bigint, most: bigint): ByteRange => {
+  const left = until - doneBytes;
+  return { offset: doneBytes, length: left < most ? left : most };
+};
+
 export interface CopiedRange extends ByteRange {
   /** Where it begins in what is read; the same as `offset` when absent. */
   readonly fromOffset?: bigint;

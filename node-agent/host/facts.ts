@@ -1,5 +1,7 @@
 // What a host says of itself: its own block on its VolumeServer or Hypervisor object. Pure.
 import type { HypervisorAgent, PoolFact, ServerAgent } from '../../api/hosts.ts';
+import type { FreeingFact } from '../freeing/freeing.ts';
+import { dyingIn } from '../freeing/plan.ts';
 import type { BackingState, PoolCan, PoolView } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { Instance } from '../roles/vmm.ts';
@@ -40,8 +42,8 @@ export interface ServerScene extends HostFacts {
   readonly accounted: ReadonlySet<string>;
   /** volumeIDs whose grants are remembered, of which there is neither object nor data nor target. */
   readonly records?: readonly string[];
-  /** Dying backings whose space could not be freed, and why. */
-  readonly unfreed?: ReadonlyMap<string, string>;
+  /** What there is to tell of dying backings. */
+  readonly freeing?: ReadonlyMap<string, FreeingFact>;
   /** What of the retained data is in the trash. */
   readonly trash?: ReadonlyMap<string, TrashFact>;
   readonly now: Date;
@@ -63,14 +65,25 @@ export function serverFacts(scene: ServerScene): ServerAgent {
     portals: [...scene.portals],
     pools: scene.pools.map((pool) => poolFact(pool, scene)),
     leftovers: serverLeftovers(scene),
-    wiping: scene.pools
-      .flatMap(({ view }) => view?.backings ?? [])
-      .filter(({ state, foreign }) => state === 'dying' && foreign !== true)
-      .map(({ id }) => id)
-      .sort()
-      .slice(0, 1024),
+    ...freeingFacts(scene),
     ...retainedFacts(scene),
     ...orphanFacts(scene.pools, scene.accounted),
+  };
+}
+
+function freeingFacts({ pools, freeing }: ServerScene): Pick<ServerAgent, 'wiping' | 'freeing'> {
+  const all = pools
+    .flatMap(({ name, view }) =>
+      dyingIn(view?.backings ?? []).map(({ id, sizeBytes }) => {
+        const left = freeing?.get(id)?.leftBytes;
+        const more = left === undefined ? {} : { leftBytes: left.toString() };
+        return { id, pool: name, sizeBytes: sizeBytes.toString(), ...more };
+      }),
+    )
+    .sort((a, b) => a.id.localeCompare(b.id));
+  return {
+    wiping: all.map(({ id }) => id).slice(0, 1024),
+    ...(all.length === 0 ? {} : { freeing: all.slice(0, 256) }),
   };
 }
 
@@ -120,7 +133,7 @@ function steady({ freeBytes, totalBytes }: PoolView, told: string | undefined): 
 const isLive = (state: BackingState): boolean => state !== 'dying' && state !== 'retained';
 
 /** Provably of this cluster, and accounted for by nothing: reported, never removed. Or removed in vain. */
-function serverLeftovers({ pools, exports, accounted, unfreed, records = [] }: ServerScene): Leftover[] {
+function serverLeftovers({ pools, exports, accounted, freeing, records = [] }: ServerScene): Leftover[] {
   const backings = pools.flatMap(({ name, view }) =>
     (view?.backings ?? [])
       .filter(({ id, state, foreign }) => foreign !== true && isLive(state) && !accounted.has(id))
@@ -131,8 +144,8 @@ function serverLeftovers({ pools, exports, accounted, unfreed, records = [] }: S
       })),
   );
   const stuck = pools.flatMap(({ name, view }) =>
-    (view?.backings ?? []).flatMap(({ id, state, foreign }) => {
-      const why = state === 'dying' && foreign !== true ? unfreed?.get(id) : undefined;
+    dyingIn(view?.backings ?? []).flatMap(({ id }) => {
+      const why = freeing?.get(id)?.stuck;
       const message = `dying, in pool ${name}; its space cannot be freed: ${why}`.slice(0, 512);
       return why === undefined ? [] : { kind: 'Backing', name: id, message };
     }),

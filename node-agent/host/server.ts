@@ -1,4 +1,4 @@
-// Looks at a volume server as a whole: reports it, frees the space of removed volumes, forgets what is gone.
+// Looks at a volume server as a whole: reports it, has the space of removed volumes freed, forgets what is gone.
 import type { VolumeServer } from '../../api/hosts.ts';
 import { MANAGERS } from '../../api/names.ts';
 import { VOLUME_SERVERS } from '../../api/resources.ts';
@@ -6,6 +6,8 @@ import { idOf } from '../../api/volume.ts';
 import type { Reconcile } from '../../runtime/loop.ts';
 import { profileFacts } from '../bindings.ts';
 import { readersOf } from '../export/readers.ts';
+import type { Freeing } from '../freeing/freeing.ts';
+import { dyingIn } from '../freeing/plan.ts';
 import type { OpenPool } from '../pools.ts';
 import type { Checkup } from '../preflight/checkup.ts';
 import { problemOf } from '../problems.ts';
@@ -29,6 +31,7 @@ export interface ServerWork {
   /** Of an initiator that can read; absent where nothing is copied from other servers. */
   readonly boundReader: BoundProfile | undefined;
   readonly checkup: Checkup;
+  readonly freeing: Pick<Freeing, 'within' | 'facts'>;
   readonly trash: Pick<TrashKeeper, 'accounted' | 'facts' | 'pause' | 'tend'>;
   readonly isSynced: () => boolean;
   /** Asks for a visit of a volume. */
@@ -45,7 +48,6 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
     ...(boundReader === undefined ? [] : [['initiator', boundReader] as const]),
   ];
   let profiles: readonly ProfileFact[] | undefined;
-  let unfreed: ReadonlyMap<string, string> = new Map();
   return async (_key, { signal }) => {
     profiles ??= await profileFacts(bound, signal);
     const accounted = trash.accounted();
@@ -53,11 +55,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
     for (const pool of seen) {
       measure(program, pool);
     }
-    const freeing = freeDying(work, seen, signal).then((result) => {
-      unfreed = result.unfreed;
-      return result.freed;
-    });
-    if (await isQuick(freeing, program, seen)) {
+    if (await isQuick(work, seen)) {
       return { requeueAfterMs: 0 };
     }
     const { exports, problem } = await seeExports(deps);
@@ -82,7 +80,7 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
           exports,
           records: problem === undefined ? lostRecords(work, seen, exports) : [],
           accounted: accountedFor(work, seen),
-          unfreed,
+          freeing: work.freeing.facts(seen),
           trash: trash.facts(seen),
           now: program.clock.now(),
           before: before?.status?.agent,
@@ -93,10 +91,9 @@ export function volumeServerVisitor(work: ServerWork): Reconcile {
       throw error;
     });
     countLeftovers(program.metrics, 'VolumeServer', reporter.told);
-    const freed = await freeing;
     await forgetGone(work, seen);
     const retired = await trash.tend(accounted, seen, signal);
-    return { requeueAfterMs: freed || retired ? 0 : program.config.observeSeconds * 1000 };
+    return { requeueAfterMs: retired ? 0 : program.config.observeSeconds * 1000 };
   };
 }
 
@@ -131,6 +128,9 @@ const hasGrant = (memory: ServerMemory): boolean =>
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+const bytesOf = (backings: readonly Backing[]): bigint =>
+  backings.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n);
+
 function measure({ metrics }: Program, { name, view, problem }: SeenPool): void {
   const retained = (view?.backings ?? []).filter(
     ({ state, foreign }) => state === 'retained' && foreign !== true,
@@ -138,7 +138,8 @@ function measure({ metrics }: Program, { name, view, problem }: SeenPool): void 
   const numbers = view && {
     total: view.totalBytes,
     free: view.freeBytes,
-    retained: retained.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n),
+    retained: bytesOf(retained),
+    dying: bytesOf(dyingIn(view.backings)),
     retainedCount: retained.length,
   };
   metrics.pooled(name, numbers, problem !== undefined);
@@ -187,58 +188,13 @@ function wakeUnserved({ deps, wake }: ServerWork, exports: readonly Export[]): v
   }
 }
 
-/** What shares blocks with a volume goes before the volume can. */
-const dependentsFirst = (backings: readonly Backing[]): readonly Backing[] =>
-  backings.toSorted((a, b) => Number(a.sourceID === undefined) - Number(b.sourceID === undefined));
-
-/** The dying name means that the removal was ordered: only the space is left to free. What one keeps stops no other. */
-async function freeDying(
-  { program, pools }: ServerWork,
-  seen: readonly SeenPool[],
-  signal: AbortSignal,
-): Promise<{ readonly freed: boolean; readonly unfreed: ReadonlyMap<string, string> }> {
-  let freed = false;
-  const unfreed = new Map<string, string>();
-  for (const [index, { view }] of seen.entries()) {
-    for (const backing of dependentsFirst(view?.backings ?? [])) {
-      if (backing.state === 'dying' && backing.foreign !== true) {
-        const { id } = backing;
-        program.log.info({ volumeID: id }, 'Freeing the space of a removed volume');
-        try {
-          await pools[index]?.pool.free(id, signal);
-          freed = true;
-        } catch (error) {
-          signal.throwIfAborted();
-          unfreed.set(id, problemOf(error)?.message ?? messageOf(error));
-          program.log.warn({ volumeID: id, err: error }, 'Cannot free the space of a removed volume');
-        }
-      }
-    }
-  }
-  return { freed, unfreed };
-}
-
 /** Space that is free again within a moment is not worth telling of. */
 const QUICK_MS = 1_500;
 
 /** True: something was freed, look again. False: there was nothing to free, or it takes its time. */
-async function isQuick(
-  freeing: Promise<boolean>,
-  { clock }: Program,
-  seen: readonly SeenPool[],
-): Promise<boolean> {
-  if (!seen.some(({ view }) => view?.backings.some(({ state }) => state === 'dying'))) {
-    return false;
-  }
-  // The caller awaits it in the end; until then a failure must not count as unheard.
-  freeing.catch(() => {});
-  let cancel = () => {};
-  const slow = new Promise<false>((resolve) => {
-    cancel = clock.after(QUICK_MS, () => resolve(false));
-  });
-  const quick = await Promise.race([freeing.catch(() => false), slow]);
-  cancel();
-  return quick;
+async function isQuick({ freeing }: ServerWork, seen: readonly SeenPool[]): Promise<boolean> {
+  const pools = seen.flatMap(({ name, view }) => (dyingIn(view?.backings ?? []).length > 0 ? [name] : []));
+  return pools.length > 0 && (await freeing.within(QUICK_MS, pools));
 }
 
 /** What is remembered of a volume goes when its object, its data and its grants are all gone. */

@@ -161,6 +161,10 @@ const pool: RoleShape = {
         'owner.name': 'word',
       },
     },
+    wipe: {
+      optional: true,
+      params: { ...backing, 'backing.path': 'path', offset: 'bytes', length: 'bytes' },
+    },
     free: { params: backing },
     grow: { params: { ...backing, size: 'bytes', clean: 'bytes' } },
     zero: {

@@ -70,6 +70,8 @@ export interface PoolCan {
   readonly trash: boolean;
   /** New space holds what others left there: `zero` is called for all of it before it is anybody's. */
   readonly zeroes: boolean;
+  /** `wipe` works: what is to be freed is wiped first. */
+  readonly wipes: boolean;
 }
 
 /**
@@ -118,6 +120,12 @@ export interface Pool {
    * retained, and (Busy) one that others go with. Throws Unsupported where `can.trash` is false.
    */
   retireRetained(id: string, mayGo: (found: Backing) => boolean, signal: AbortSignal): Promise<void>;
+  /**
+   * Makes a range of a dying backing hold nothing, so that `free` has nothing more to do that takes its time; others need not wait for it.
+   * Answers whether that made a difference: false for what holds nothing, or cannot be wiped, and for a pool without `can.wipes`. Throws
+   * BackingNotFound, Mismatch for a range that is not there, Busy for what others go with or somebody has open.
+   */
+  wipe(id: string, range: ByteRange, signal: AbortSignal): Promise<boolean>;
   /** Removes the dying backing and its tags. Refuses (NotDone) any other state, (Busy) what others go with. No-op when absent. */
   free(id: string, signal: AbortSignal): Promise<void>;
   /**

@@ -405,16 +405,14 @@ const expectUnused = ({ id, state, cleanBytes = 0n, sizeBytes, path }: Found, ra
   }
 };
 
+interface OnRange {
+  readonly id: string;
+  readonly range: ByteRange;
+  readonly inTurn: (work: () => Promise<void>) => Promise<void>;
+}
+
 /** Only the look takes its turn: meanwhile the pool goes on. The device is opened for nobody else, whatever becomes of its name. */
-const zero = async (
-  world: PoolWorld,
-  {
-    id,
-    range,
-    inTurn,
-  }: { id: string; range: ByteRange; inTurn: (work: () => Promise<void>) => Promise<void> },
-  signal: AbortSignal,
-): Promise<void> => {
+const zero = async (world: PoolWorld, { id, range, inTurn }: OnRange, signal: AbortSignal): Promise<void> => {
   let path = '';
   await inTurn(async () => {
     const found = await find(world, id, signal);
@@ -432,6 +430,50 @@ const zero = async (
   if (result.outcome !== 'ok') {
     throw explain(id, 'zero', result);
   }
+};
+
+/** Of one with a store of its own the device shows what it was a snapshot of, and not the store. */
+const isWipeable = ({ profile }: PoolWorld, { sourceID, half, mostBytes }: Found): boolean =>
+  profile.has('wipe') && sourceID === undefined && half !== true && mostBytes > 0n;
+
+/** As with zeroing, only the look takes its turn. */
+const wipe = async (
+  world: PoolWorld,
+  { id, range, inTurn }: OnRange,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  let found: Found | undefined;
+  await inTurn(async () => {
+    const { backing, dependants } = await glance(world, id, signal);
+    if (backing?.state !== 'dying') {
+      throw new BackingNotFound(id, world.options.name, 'dying');
+    }
+    refuseDependedOn(id, dependants);
+    if (range.offset + range.length > backing.sizeBytes) {
+      throw new Mismatch(
+        `${backing.path} of ${id}`,
+        `${range.offset + range.length} bytes`,
+        `${backing.sizeBytes}`,
+      );
+    }
+    found = isWipeable(world, backing) ? backing : undefined;
+  });
+  if (found === undefined) {
+    return false;
+  }
+  const result = await world.profile.call(
+    'wipe',
+    { 'backing.id': id, 'backing.path': found.path, ...range },
+    signal,
+  );
+  // One that is not active has no device; the next one who gets its space zeroes it all the same.
+  if (result.outcome === 'unsupported' || result.outcome === 'absent') {
+    return false;
+  }
+  if (result.outcome !== 'ok') {
+    throw explain(id, 'wipe', result);
+  }
+  return true;
 };
 
 const prepare = async (world: PoolWorld, signal: AbortSignal): Promise<string> => {
@@ -469,6 +511,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
       snapshotsHoldSize: profile.can.snapshotsHoldSize === true,
       trash: canTrash(world),
       zeroes: profile.has('zero'),
+      wipes: profile.has('wipe'),
     },
     prepare: (signal) => inTurn(signal, () => prepare(world, signal)),
     // In turn as well: a volume whose owner's file goes in the middle of a look would be shown as foreign.
@@ -486,6 +529,7 @@ export const profiledPool = (profile: BoundProfile, options: PoolOptions): Pool 
     free: (id, signal) => inTurn(signal, () => free(world, id, signal)),
     grow: (id, sizeBytes, signal) => inTurn(signal, () => grow(world, id, sizeBytes, signal)),
     grown: (id, signal) => inTurn(signal, () => grown(world, id, signal)),
+    wipe: (id, range, signal) => wipe(world, { id, range, inTurn: (work) => inTurn(signal, work) }, signal),
     zero: (id, range, signal) => zero(world, { id, range, inTurn: (work) => inTurn(signal, work) }, signal),
   };
 };

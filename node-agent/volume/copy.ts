@@ -4,7 +4,7 @@
 import { sameJson } from '../../api/equal.ts';
 import type { Source, Stored } from '../../api/volume.ts';
 import type { Reconcile, Result } from '../../runtime/loop.ts';
-import { type ByteRange, errorCode, type Files } from '../exec/files.ts';
+import { type ByteRange, errorCode, type Files, nextRange } from '../exec/files.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
 import { Mismatch } from '../roles/errors.ts';
 import type { Backing } from '../roles/pool.ts';
@@ -196,11 +196,6 @@ interface Next {
   readonly backing: Backing;
   readonly filling: Filling;
 }
-
-const nextRange = (doneBytes: bigint, until: bigint, most: bigint): ByteRange => {
-  const left = until - doneBytes;
-  return { offset: doneBytes, length: left < most ? left : most };
-};
 
 /** Undefined when the source cannot be read yet. */
 async function copyNext(

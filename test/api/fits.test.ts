@@ -63,6 +63,7 @@ test('a volume server with thousands of volumes to free and thousands which nobo
     snapshotsOutlive: true,
     snapshotsHoldSize: true,
     zeroes: true,
+    wipes: true,
     trash: true,
   };
   const pool = { name: 'main', profile: 'file', view, can, problem: undefined };

@@ -225,9 +225,24 @@ export class FakeLvm {
     const option = (name: string) => Number(args[args.indexOf(name) + 1]) / MIB;
     const from = option('--offset');
     const blocks = this.#blocksOf(lv).slice(from, from + option('--length'));
-    for (const at of killed ? blocks.slice(0, blocks.length / 2) : blocks) {
+    if (lv.pool !== '') {
+      return this.#unmap(lv, { from, until: from + option('--length') }, killed);
+    }
+    // A plain disk drops nothing without being told to write zeroes.
+    for (const at of args.includes('--zeroout')
+      ? killed
+        ? blocks.slice(0, blocks.length / 2)
+        : blocks
+      : []) {
       this.disk.set(at, '');
     }
+    return done();
+  }
+
+  #unmap(lv: FakeLv, { from, until }: { from: number; until: number }, killed: boolean): CommandOutput {
+    lv.blocks.drop(from, killed ? from + (until - from) / 2 : until);
+    lv.percent = (lv.blocks.size / (lv.bytes / MIB)) * 100;
+    this.#countBlocks();
     return done();
   }
 

@@ -23,6 +23,13 @@ export class ThinBlocks {
     this.#blocks.set(at, { word });
   }
 
+  /** They are discarded: whoever shares them keeps them. */
+  drop(from: number, until: number): void {
+    for (const at of [...this.#blocks.keys()].filter((one) => one >= from && one < until)) {
+      this.#blocks.delete(at);
+    }
+  }
+
   /** All of the other's blocks, shared. */
   share(other: ThinBlocks): void {
     this.#blocks = new Map(other.#blocks);

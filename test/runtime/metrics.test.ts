@@ -32,10 +32,11 @@ test('facts are those that are served, with their labels', async () => {
 
 test('a pool has numbers while it is seen, and is faulty or not', async () => {
   const metrics = new Metrics();
-  metrics.pooled('main', { total: 10n, free: 4n, retained: 3n, retainedCount: 2 }, false);
+  metrics.pooled('main', { total: 10n, free: 4n, retained: 3n, dying: 1n, retainedCount: 2 }, false);
   const seen = await metrics.text();
   assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="free"} 4\n'));
   assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="retained"} 3\n'));
+  assert.ok(seen.includes('vbs_pool_bytes{pool="main",kind="dying"} 1\n'));
   assert.ok(seen.includes('vbs_pool_retained{pool="main"} 2\n'));
   assert.ok(seen.includes('vbs_pool_faulty{pool="main"} 0\n'));
   metrics.pooled('main', undefined, true);

@@ -28,6 +28,7 @@ const can = {
   snapshotsOutlive: true,
   snapshotsHoldSize: false,
   zeroes: false,
+  wipes: false,
   trash: true,
 };
 const scene = (change: Partial<ServerScene> & { readonly view?: PoolView }): ServerScene => ({
@@ -69,6 +70,31 @@ test('what nothing accounts for is left over; what is foreign or dying is not', 
     ['vol2'],
   );
   assert.equal(wiping, ['vol4']);
+});
+
+test('what is being freed tells how much is still to be wiped, where that is known, and what stands in the way', () => {
+  const { freeing, leftovers } = serverFacts(
+    scene({
+      view: view(1n, [
+        backing('vol4', { state: 'dying', sizeBytes: 100n }),
+        backing('snap1', { state: 'dying' }),
+        backing('vol5', { state: 'dying', foreign: true }),
+      ]),
+      freeing: new Map([
+        ['vol4', { leftBytes: 40n }],
+        ['snap1', { stuck: 'open' }],
+      ]),
+    }),
+  );
+  assert.equal(freeing, [
+    { id: 'snap1', pool: 'main', sizeBytes: '1' },
+    { id: 'vol4', pool: 'main', sizeBytes: '100', leftBytes: '40' },
+  ]);
+  assert.equal(
+    leftovers?.map(({ name, message }) => [name, message]),
+    [['snap1', 'dying, in pool main; its space cannot be freed: open']],
+  );
+  assert.is(serverFacts(scene({})).freeing, undefined);
 });
 
 test('what is retained is listed by ID with its last owner, is no leftover, and is not being freed', () => {

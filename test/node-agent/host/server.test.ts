@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ServerAgent } from '../../../api/hosts.ts';
+import type { FreeingFact } from '../../../node-agent/freeing/freeing.ts';
 import { type ServerWork, volumeServerVisitor } from '../../../node-agent/host/server.ts';
 import { Busy } from '../../../node-agent/roles/errors.ts';
 import type { Backing } from '../../../node-agent/roles/pool.ts';
@@ -21,7 +22,9 @@ const backing = (id: string, state: Backing['state']): Backing => ({
 interface Scene {
   readonly backings?: readonly Backing[];
   readonly memories?: readonly ServerMemory[];
-  readonly free?: (volumeID: string) => void;
+  /** What there is to tell of what is dying. */
+  readonly freeing?: FreeingFact;
+  readonly within?: (ms: number, pools: readonly string[]) => boolean;
   readonly lookAtOther?: () => never;
   /** Whether something got its time in the trash over. */
   readonly retired?: () => boolean;
@@ -30,9 +33,8 @@ interface Scene {
   readonly pause?: () => unknown;
 }
 
-function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...scene }: Scene) {
+function setUp({ backings = [], memories = [], lookAtOther, ...scene }: Scene) {
   let object = { metadata: { name: 's', uid: 'u' }, status: {} as { agent?: ServerAgent } };
-  const freed: string[] = [];
   const forgotten: string[] = [];
   const metrics = new Metrics();
   const view = { name: 'main', identity: 'i', totalBytes: 9n, freeBytes: 9n, extentBytes: 1n, backings };
@@ -42,10 +44,6 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...
     look: async () => look(),
     pool: {
       can: { growOnline: true, copyOnWrite: false, snapshotAttached: false, snapshotsOutlive: true },
-      free: async (volumeID: string) => {
-        free(volumeID);
-        freed.push(volumeID);
-      },
     },
   });
   const api = {
@@ -78,6 +76,10 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...
     pools: [openPool('main', () => view), ...(lookAtOther ? [openPool('other', lookAtOther)] : [])],
     boundTarget: { name: 'tgtd', hash: 'x', version: async () => undefined },
     checkup: { problems: async () => [] },
+    freeing: {
+      within: async (ms: number, pools: readonly string[]) => scene.within?.(ms, pools) === true,
+      facts: () => new Map(scene.freeing === undefined ? [] : [['vol1', scene.freeing]]),
+    },
     trash: {
       accounted: () => new Set(),
       facts: () => new Map(),
@@ -88,7 +90,6 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...
     wake: () => {},
   } as unknown as ServerWork);
   return {
-    freed,
     forgotten,
     visit: async () => {
       const again = await visit('s', context);
@@ -97,34 +98,27 @@ function setUp({ backings = [], memories = [], free = () => {}, lookAtOther, ...
   };
 }
 
-test('a backing that cannot be freed stops no other', async () => {
-  const { visit, freed } = setUp({
-    backings: [backing('vol1', 'dying'), backing('vol2', 'dying')],
-    free: (volumeID) => {
-      if (volumeID === 'vol1') {
-        throw new Busy(volumeID, 'open');
-      }
-    },
-  });
-  await visit();
-  assert.equal(freed, ['vol2']);
-});
-
-test('what shares the blocks of a volume is freed before it', async () => {
-  const { visit, freed } = setUp({
-    backings: [backing('vol1', 'dying'), { ...backing('snap1', 'dying'), sourceID: 'vol1' }],
-  });
-  await visit();
-  assert.equal(freed, ['snap1', 'vol1']);
+test('what is free again within a moment is not told of; what takes longer is, with how far it is', async () => {
+  const asked: unknown[] = [];
+  const scene = { backings: [backing('vol1', 'dying')] };
+  const quick = setUp({ ...scene, within: (ms, pools) => asked.push([ms, pools]) > 0 });
+  assert.equal((await quick.visit()).again, { requeueAfterMs: 0 });
+  assert.equal(asked, [[1_500, ['main']]]);
+  const slow = setUp({ ...scene, freeing: { leftBytes: 1n } });
+  const { again, agent, metrics } = await slow.visit();
+  assert.equal(agent?.freeing, [{ id: 'vol1', pool: 'main', sizeBytes: '1', leftBytes: '1' }]);
+  assert.equal(again, { requeueAfterMs: 5_000 });
+  assert.ok(metrics.includes('vbs_pool_bytes{pool="main",kind="dying"} 1\n'));
+  const idle = setUp({ within: () => asked.push('idle') > 0 });
+  await idle.visit();
+  assert.is(asked.length, 1);
 });
 
 test('what cannot be freed is a leftover, and makes the host no worse', async () => {
   const { visit, forgotten } = setUp({
     backings: [backing('vol1', 'dying')],
     memories: [emptyServerMemory('vol3', 'u3')],
-    free: (volumeID) => {
-      throw new Busy(volumeID, 'open');
-    },
+    freeing: { stuck: 'vol1 is busy: open' },
   });
   const { agent, again } = await visit();
   assert.equal(agent?.leftovers, [

@@ -159,6 +159,52 @@ test('a device that somebody has open is not zeroed', async () => {
   assert.instance(await failure(pool.zero(ID, { offset: 0n, length: EXTENT }, signal)), Busy);
 });
 
+const written = async (lvm: FakeLvm, pool: Pool, id: string, sizeBytes: bigint): Promise<void> => {
+  await make(pool, id, sizeBytes);
+  for (const at of zeroes(sizeBytes / EXTENT).keys()) {
+    lvm.write(id, at, 'secret');
+  }
+};
+
+test('what is removed is zeroed before it is freed: nothing of it is on the disks any more', async () => {
+  const { lvm, pool } = await world();
+  await written(lvm, pool, ID, 2n * EXTENT);
+  const range = { offset: 0n, length: EXTENT };
+  assert.instance(await failure(pool.wipe(ID, range, signal)), BackingNotFound, 'it is complete');
+  await pool.retire(ID, signal);
+  assert.ok(await pool.wipe(ID, range, signal));
+  assert.equal(lvm.read(`${ID}.dying`), [...zeroes(1n), ...Array(4).fill('secret')]);
+  const beyond = { offset: EXTENT, length: 2n * EXTENT };
+  assert.instance(await failure(pool.wipe(ID, beyond, signal)), Mismatch);
+  assert.ok(await pool.wipe(ID, { offset: EXTENT, length: EXTENT }, signal));
+  await pool.free(ID, signal);
+  assert.not.ok([...lvm.disk.values()].includes('secret'));
+});
+
+test('neither what snapshots go with is wiped, nor a snapshot, whose device is not its store, nor what is open', async () => {
+  const { lvm, pool } = await world();
+  await written(lvm, pool, ID, EXTENT);
+  await pool.snapshot(SNAP, ID, owner, signal);
+  await pool.complete(SNAP, EXTENT, signal);
+  await pool.retire(SNAP, signal);
+  await pool.retire(ID, signal);
+  const range = { offset: 0n, length: EXTENT };
+  assert.instance(await failure(pool.wipe(ID, range, signal)), Busy);
+  assert.not.ok(await pool.wipe(SNAP, range, signal));
+  assert.equal(lvm.read(`${ID}.dying`), Array(4).fill('secret'));
+  await pool.free(SNAP, signal);
+  const lv = lvm.lv(`${ID}.dying`);
+  if (lv !== undefined) {
+    lv.open = true;
+  }
+  assert.instance(await failure(pool.wipe(ID, range, signal)), Busy);
+  if (lv !== undefined) {
+    lv.open = false;
+    lv.active = false;
+  }
+  assert.not.ok(await pool.wipe(ID, range, signal), 'it has no device');
+});
+
 test('zeroing makes nobody wait', async () => {
   const { lvm, pool } = await world();
   await pool.create(ID, EXTENT, owner, signal);

@@ -37,7 +37,7 @@ const profile = await loadProfile(join(root, 'node-agent/profiles/shipped/lvm-th
 
 const bound = (run: FakeLvm['run']) =>
   bind(profile, { run, files: hostFiles, params: { vg: VG, thinpool: THIN_POOL } });
-const poolOn = (lvm: FakeLvm, more: object = {}): Pool =>
+const poolOn = (lvm: Pick<FakeLvm, 'run'>, more: object = {}): Pool =>
   profiledPool(bound(lvm.run), { name: 'p', clusterID: CLUSTER, ...more });
 const world = async () => {
   const lvm = new FakeLvm();
@@ -51,6 +51,11 @@ const failure = async (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 const names = ({ lvs }: FakeLvm) => lvs.map(({ name }) => name).toSorted();
+
+const make = async (pool: Pool, id: string, sizeBytes: bigint): Promise<void> => {
+  await pool.create(id, sizeBytes, owner, signal);
+  await pool.complete(id, sizeBytes, signal);
+};
 
 const test = suite('a pool of thin logical volumes');
 
@@ -162,6 +167,40 @@ test('sizes grow by extents of the volume group, never shrink, and what is alrea
   await pool.grow(ID, 1n, signal);
   assert.is((await pool.observe(signal)).backings[0]?.sizeBytes, 2n * EXTENT);
   assert.is((await pool.observe(signal)).extentBytes, EXTENT);
+});
+
+test('what is removed gives its blocks back piece by piece, and takes nothing from its copies', async () => {
+  const { lvm, pool } = await world();
+  await make(pool, ID, 2n * EXTENT);
+  const range = { offset: 0n, length: EXTENT };
+  for (let at = 0; at < 8; at += 1) {
+    lvm.write(ID, at, 'secret');
+  }
+  await pool.snapshot(SNAP, ID, owner, signal);
+  await pool.complete(SNAP, 2n * EXTENT, signal);
+  await pool.retire(ID, signal);
+  assert.ok(await pool.wipe(ID, range, signal));
+  assert.is(lvm.lv(`${ID}.dying`)?.percent, 50);
+  assert.equal(lvm.read(SNAP), Array(8).fill('secret'));
+  assert.ok(await pool.wipe(ID, { offset: EXTENT, length: EXTENT }, signal));
+  lvm.commands = [];
+  assert.not.ok(await pool.wipe(ID, range, signal), 'it has no blocks any more');
+  assert.equal(lvm.commands, ['lvs']);
+});
+
+test('where a pool takes no discards nothing is wiped', async () => {
+  const { lvm } = await world();
+  const stderr = 'blkdiscard: /dev/vbs/x: BLKDISCARD ioctl failed: Operation not supported';
+  const deaf = poolOn({
+    run: async (command, of) =>
+      command.file === 'blkdiscard' ? { exitCode: 1, stdout: '', stderr } : lvm.run(command, of),
+  });
+  await make(deaf, ID, EXTENT);
+  lvm.write(ID, 0, 'secret');
+  await deaf.retire(ID, signal);
+  assert.not.ok(await deaf.wipe(ID, { offset: 0n, length: EXTENT }, signal));
+  await deaf.free(ID, signal);
+  assert.equal(lvm.lvs, []);
 });
 
 test('a snapshot is a volume of its own that outlives its source', async () => {
