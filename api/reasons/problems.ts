@@ -104,6 +104,12 @@ const hypervisor = {
     meaning: 'The VM does not run; the disk is plugged in when it does.',
     remedy: 'start the VM',
   },
+  InstanceUnidentified: {
+    by: H,
+    on: DISK,
+    meaning: 'The VM that was given the disk is not to be found, and may be one which has no UUID any more.',
+    remedy: 'give the VM its UUID back (status.agent.unidentified of the Hypervisor names those without)',
+  },
   DeviceInUse: {
     by: H,
     on: DISK,

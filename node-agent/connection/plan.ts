@@ -40,6 +40,8 @@ export interface ConnectionWorld {
   readonly disk: FoundDisk | undefined;
   /** No description shows the disk, and the VMM has not finished closing it: what it wrote last may not be on the target yet. */
   readonly closing: boolean;
+  /** VMs that cannot be told apart, while the one that was given the disk is not among the others: it may be one of these. */
+  readonly hidden?: string | undefined;
   /** How long the disk has been seen waiting for its guest to take it. */
   readonly connectingMs?: number;
   /** Something of the grant is left on the host beside the disk: a session, a node record, a secret. */
@@ -107,8 +109,9 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
     }
     return take({ kind: 'detach', instance: disk.instance }, `the disk is in ${disk.instance.name}`);
   }
-  if (world.closing) {
-    return stillClosing(world, epoch);
+  const waiting = mayStillBeIn(world, epoch);
+  if (waiting !== undefined) {
+    return waiting;
   }
   if (residue) {
     return take({ kind: 'disconnect' }, 'the disk is out of every VM');
@@ -118,6 +121,19 @@ function planRelease(world: ConnectionWorld, epoch: number): ConnectionPlan {
     'nothing is left',
   );
 }
+
+/** That no VM shows the disk is no proof yet. */
+function mayStillBeIn(world: ConnectionWorld, epoch: number): ConnectionPlan | undefined {
+  const { bootID, closing, disk, hidden } = world;
+  if (disk === undefined && hidden !== undefined) {
+    const problem = { reason: 'InstanceUnidentified', message: mayHide(hidden) } satisfies Problem;
+    return { kind: 'report', fact: { epoch, bootID, problem } };
+  }
+  return closing ? stillClosing(world, epoch) : undefined;
+}
+
+const mayHide = (hidden: string): string =>
+  `the instance that was given the disk may be ${hidden}, which has no UUID any more; give it the UUID which it had, and the disk is found`;
 
 function stillClosing({ bootID }: ConnectionWorld, epoch: number): ConnectionPlan {
   const message = 'the VM lets the disk go and writes what is left to it; its target must answer first';
@@ -131,9 +147,10 @@ function planConnect(world: ConnectionWorld, epoch: number): ConnectionPlan {
   if (dropped !== undefined) {
     return dropped;
   }
-  if (world.closing) {
-    // Out of another VM, as after a change of names: two would write.
-    return stillClosing(world, epoch);
+  // Out of another VM, as after a change of names: two would write.
+  const waiting = mayStillBeIn(world, epoch);
+  if (waiting !== undefined) {
+    return waiting;
   }
   if (disk === undefined) {
     const problem = problemOf(world);
@@ -298,6 +315,8 @@ export interface LeftoverWorld {
   readonly disk: FoundDisk | undefined;
   readonly residue: boolean;
   readonly vmmLogsIn: boolean;
+  /** As in ConnectionWorld. */
+  readonly hidden?: string | undefined;
   /** What is remembered of another Attachment which has the same grant now. */
   readonly successor?: ConnectionMemory | undefined;
 }
@@ -321,14 +340,7 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
     return { kind: 'keep', message: 'its Attachment exists' };
   }
   if (successor !== undefined) {
-    // Until the disk is where that one wants it, this one tells where it is.
-    const isElsewhere = disk !== undefined && successor.instanceUUID !== disk.instance.uuid;
-    return isElsewhere
-      ? {
-          kind: 'keep',
-          message: `instance ${disk.instance.name} holds ${memory.volumeID} for another Attachment`,
-        }
-      : { kind: 'take', step: { kind: 'forget' }, why: `Attachment ${successor.name} has its grant` };
+    return planSucceeded(world, successor);
   }
   // What was given up is out, and a disk of another grant is another Attachment's.
   const isOurs = memory.released < memory.epoch && disk?.grant !== 'other';
@@ -345,9 +357,23 @@ export function planLeftover(world: LeftoverWorld): LeftoverPlan {
           why: `grant ${memory.epoch} is gone`,
         };
   }
+  if (isOurs && world.hidden !== undefined) {
+    return { kind: 'keep', message: mayHide(world.hidden) };
+  }
   return residue
     ? { kind: 'take', step: { kind: 'disconnect' }, why: 'no VM holds the disk' }
     : { kind: 'take', step: { kind: 'forget' }, why: 'nothing is left of it' };
+}
+
+/** Until the disk is where that one wants it, this one tells where it is. */
+function planSucceeded({ memory, disk }: LeftoverWorld, successor: ConnectionMemory): LeftoverPlan {
+  const isElsewhere = disk !== undefined && successor.instanceUUID !== disk.instance.uuid;
+  return isElsewhere
+    ? {
+        kind: 'keep',
+        message: `instance ${disk.instance.name} holds ${memory.volumeID} for another Attachment`,
+      }
+    : { kind: 'take', step: { kind: 'forget' }, why: `Attachment ${successor.name} has its grant` };
 }
 
 /** Numbers of grants only grow: a Volume which has not come that far, as after its store was set back or lost, proves nothing of this one. */

@@ -135,11 +135,23 @@ async function observe({ deps, signal }: HostVisit, attachment: Attachment): Pro
   const wasElsewhere = places.some((uuid) => uuid !== instance?.uuid);
   const mayClose = disk === undefined && (isGivenUp(attachment, epoch) || wasElsewhere);
   const closing = mayClose && !(await areSettled(search));
+  const hidden = hiddenAmong(search);
   const residue = await hasResidue(deps, volumeID, epoch, signal);
   const vmmLogsIn = deps.initiator.kind === 'iscsi';
   const connectingMs = waitedFor(deps, volumeID, disk);
   const formerKey = remembered.find((one) => one.epoch === epoch && one.key !== undefined)?.key;
-  const seen = { attachment, memory, formerKey, instance, disk, closing, residue, vmmLogsIn, connectingMs };
+  const seen = {
+    attachment,
+    memory,
+    formerKey,
+    instance,
+    disk,
+    closing,
+    hidden,
+    residue,
+    vmmLogsIn,
+    connectingMs,
+  };
   const growsOnline = deps.vmm.can.growOnline && (!isReadOnly(attachment) || deps.vmm.can.growReadOnly);
   const size = await sizeOf(deps, attachment, disk, signal);
   return { ...seen, ...size, growsOnline, bootID: deps.bootID };
@@ -235,6 +247,14 @@ interface Search {
 
 const placesOf = ({ deps: { vmm }, instances, uuids }: Search): readonly Instance[] =>
   instances.filter((instance) => uuids.includes(instance.uuid) && mayHoldDisks(vmm, instance));
+
+/** Those without a UUID, when one of the VMs to look in is not among those that have one. */
+function hiddenAmong({ deps: { vmm }, instances, uuids }: Search): string | undefined {
+  const isMissing = uuids.some((uuid) => uuid !== undefined && !instances.some((one) => one.uuid === uuid));
+  const [first, ...more] = vmm.unidentified();
+  const others = more.length === 0 ? '' : ` or another of ${more.length + 1}`;
+  return isMissing && first !== undefined ? `${first}${others}` : undefined;
+}
 
 /** The disk in any of these VMs. A VM that is undefined holds none, nor does a stopped one, but where the VMM keeps its disks; one in an unclear state is looked at, and may throw. */
 async function findDisk(search: Search, volumeID: string, epoch: number): Promise<FoundDisk | undefined> {
@@ -346,11 +366,13 @@ async function visitLeftover(visit: HostVisit, memory: ConnectionMemory): Promis
   const live = await deps.api.get<Attachment>(ATTACHMENTS, { namespace, name }, { signal });
   const volume = await deps.api.get<Volume>(VOLUMES, { namespace, name: volumeName }, { signal });
   const instances = await deps.lookAtInstances();
+  const search = { deps, instances, signal, uuids: [memory.instanceUUID] };
   const plan = planLeftover({
     memory,
     attachment: isStillBound(live, memory, deps.host) ? live : undefined,
     volume: volume?.status?.volumeID === volumeID ? volume : undefined,
-    disk: await findDisk({ deps, instances, signal, uuids: [memory.instanceUUID] }, volumeID, memory.epoch),
+    disk: await findDisk(search, volumeID, memory.epoch),
+    hidden: hiddenAmong(search),
     residue: await hasResidue(deps, volumeID, memory.epoch, signal),
     vmmLogsIn: deps.initiator.kind === 'iscsi',
     successor: rememberedOf(deps, volumeID).find(

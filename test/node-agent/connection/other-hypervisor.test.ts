@@ -398,6 +398,23 @@ test('released in a stopped Proxmox VM means out of its saved configuration', as
   assert.not.match(JSON.stringify(machine.proxmox.vms), '/dev/vbs/');
 });
 
+test('a VM that lost its UUID may still have the disk: nothing is released before it has it again', async () => {
+  machine.configure(proxmoxOf(machine));
+  order(machine);
+  await (await startAgent(machine)).settle();
+  const { config } = vm105(machine);
+  const { smbios1 = '' } = config;
+  config.smbios1 = '';
+  orderEnd(machine);
+  const agent = await startAgent(machine);
+  const told = await agent.settle(20_000);
+  assert.equal([told?.state, told?.problem?.reason], [undefined, 'InstanceUnidentified']);
+  assert.match(told?.problem?.message ?? '', '(105)');
+  assert.match(JSON.stringify(machine.proxmox.vms), '/dev/vbs/');
+  config.smbios1 = smbios1;
+  assert.is((await agent.settle(30_000))?.state, 'Released');
+});
+
 test('a guest that keeps its disk is told about', async () => {
   machine.configure(proxmoxOf(machine));
   order(machine);

@@ -131,6 +131,17 @@ const cases: [name: string, change: Partial<ConnectionWorld>, expected: string][
     { disk: inState('connecting'), connectingMs: 60_000 },
     'cancel',
   ],
+  [
+    'nothing is released while the VM that has the disk may be one without a UUID',
+    { attachment: going, instance: undefined, hidden: 'old (106)' },
+    'report InstanceUnidentified',
+  ],
+  [
+    'nor is it plugged in a second time',
+    { memory: { ...memory, instanceUUID: 'other' }, hidden: 'old (106)' },
+    'report InstanceUnidentified',
+  ],
+  ['a disk that is found is not hidden', { attachment: going, disk, hidden: 'old (106)' }, 'detach'],
   ['what the next start would bring is taken back', { disk: inState('pending') }, 'cancel'],
   ['a disk that is going goes all the way first', { disk: inState('closing') }, 'detach'],
   ['a stopped VM keeps no disk', { instance: stopped, disk: { ...disk, instance: stopped } }, 'detach'],
@@ -269,6 +280,8 @@ const leftovers: [name: string, change: Partial<LeftoverWorld>, expected: string
     { disk, memory: { ...memory, released: 1 } },
     'forget',
   ],
+  ['not while it may be in a VM without a UUID', { residue: true, hidden: 'old (106)' }, 'keep'],
+  ['what was given up is in none', { hidden: 'old (106)', memory: { ...memory, released: 1 } }, 'forget'],
   ['without a disk the rest goes', { residue: true }, 'disconnect'],
   ['and it is forgotten', {}, 'forget'],
 ];
