@@ -1,9 +1,8 @@
 // node scripts/test.ts [--tier unit|integration|all|lab] [--all] [--keep] [--stop] [path filters]
 //
-// Runs each test file in a process of its own. Unit files run two at a time,
-// integration files (below test/integration) one after another. Files below test/lab run in
-// emulated machines, slowly, and are not among "all"; those in its folders only with --all, or when
-// they are named. --keep lets the machines stay up for the next run, --stop ends them. What uvu lets pass
+// Runs each test file in a process of its own, two at a time. Files below test/integration start daemons and guests of
+// their own; one that is run alone shows its output as it comes. Files below test/lab run in emulated machines, one after
+// another and slowly, and are not among "all"; those in its folders only with --all, or when they are named. --keep lets the machines stay up for the next run, --stop ends them. What uvu lets pass
 // silently is a failure here: no files, a file without .run(), a file without tests,
 // tests that a failing hook kept from running.
 
@@ -24,7 +23,7 @@ const minute = 60_000;
 const timeLimits = { unit: 15 * minute, integration: 20 * minute, lab: 60 * minute };
 const packagesOf = { integration: labPackages, lab: emulationPackages };
 const graceMs = 30_000;
-const unitFilesAtOnce = 2;
+const filesAtOnce = { unit: 2, integration: 2, lab: 1 };
 
 type Tier = keyof typeof timeLimits;
 
@@ -67,7 +66,7 @@ const main = async (): Promise<void> => {
     throw new Error(`no test files for tier ${values.tier} ${positionals.join(' ')}`.trim());
   }
   const unit = files.filter(({ tier }) => tier === 'unit');
-  const outcomes = await runAll(unit, unitFilesAtOnce);
+  const outcomes = await runAll(unit, filesAtOnce.unit);
   for (const tier of ['integration', 'lab'] as const) {
     const slow = files.filter((file) => file.tier === tier);
     if (slow.length > 0 && !stopped) {
@@ -130,24 +129,26 @@ const runSlow = async (tier: keyof typeof packagesOf, files: readonly TestFile[]
     console.error(`\nFAIL the ${tier} tests could not be prepared: ${messageOf(error)}`);
     return [{ passed: 0, failed: 1, skipped: 0 }];
   }
-  return await runAll(files, 1);
+  return await runAll(files, filesAtOnce[tier]);
 };
 
 const runAll = async (files: readonly TestFile[], atOnce: number): Promise<Outcome[]> => {
   const waiting = [...files];
   const outcomes: Outcome[] = [];
+  const isLive = files[0]?.tier !== 'unit' && (atOnce === 1 || files.length === 1);
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next && !stopped; next = waiting.shift()) {
-      outcomes.push(await runFile(next));
+      outcomes.push(await runFile(next, isLive));
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   return outcomes;
 };
 
-const runFile = async (test: TestFile): Promise<Outcome> => {
+/** `isLive`: its output is shown as it comes, else only when it failed. */
+const runFile = async (test: TestFile, isLive: boolean): Promise<Outcome> => {
   const startedAt = Date.now();
-  const { outcome, output } = await judge(test);
+  const { outcome, output } = await judge(test, isLive);
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
   const counts = [
     `${outcome.passed} passed`,
@@ -156,25 +157,27 @@ const runFile = async (test: TestFile): Promise<Outcome> => {
   ].join(', ');
   console.log(`${outcome.failed > 0 ? 'FAIL' : 'ok  '} ${test.name}: ${counts} (${seconds} s)`);
   if (outcome.failed > 0) {
-    // The others have shown their output as it came.
-    console.log(test.tier === 'unit' ? output.trimEnd().replace(/^/gm, '  | ') : '');
+    console.log(isLive ? '' : output.trimEnd().replace(/^/gm, '  | '));
     console.log(outcome.complaint ? `  ${outcome.complaint}\n` : '');
   }
   return outcome;
 };
 
-const judge = async (test: TestFile): Promise<{ outcome: Outcome; output: string }> => {
+const judge = async (test: TestFile, isLive: boolean): Promise<{ outcome: Outcome; output: string }> => {
   const text = await readFile(test.file, 'utf8');
   if (!/^\s*[\w.]+\.run\(\);?\s*$/m.test(text)) {
     const complaint = 'the file never calls .run(), so none of its tests would run';
     return { outcome: { passed: 0, failed: 1, skipped: 0, complaint }, output: '' };
   }
-  const { output, end } = await execute(test);
+  const { output, end } = await execute(test, isLive);
   return { outcome: readOutcome(output, end), output };
 };
 
 /** Runs the file to its end or its time limit; `end` is "exit code 0" or what else happened. */
-const execute = async ({ file, tier }: TestFile): Promise<{ output: string; end: string }> => {
+const execute = async (
+  { file, tier }: TestFile,
+  isLive: boolean,
+): Promise<{ output: string; end: string }> => {
   const child = spawn(process.execPath, ['--no-warnings', file], {
     cwd: root,
     env: {
@@ -188,7 +191,7 @@ const execute = async ({ file, tier }: TestFile): Promise<{ output: string; end:
   let output = '';
   const collect = (chunk: Buffer): void => {
     output += chunk.toString();
-    if (tier !== 'unit') {
+    if (isLive) {
       process.stdout.write(chunk);
     }
   };
