@@ -1,10 +1,11 @@
 // The charts, by the real Helm on a real API server: what they install is all that the controller and the hosts need, and an uninstalled release takes
 // neither definitions nor data nor the identities of hosts along. (There is no kubelet: the controller runs with the account of the chart.)
-import { writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { stringify } from 'yaml';
+import { makeRootfs } from '../../scripts/image/rootfs.ts';
 import type { ControlPlane } from '../harness/control-plane.ts';
 import { type Helm, helmFor } from '../harness/helm.ts';
 import { loud } from '../harness/loud.ts';
@@ -61,18 +62,36 @@ const namesOf = async (story: Story, ...what: readonly string[]): Promise<readon
 const uidOf = async (story: Story, ...what: readonly string[]): Promise<string> =>
   await story.kubectl('get', ...what, '-o', 'jsonpath={.metadata.uid}');
 
-test('what the charts install is enough for a volume in a guest, and the installation says that it works', async ({
-  story,
-}) => {
+test('what the charts install is enough for a volume in a guest', async ({ story }) => {
   const guest = await story.guest('vm-a');
   await story.makeVolume('db');
   await story.waitReady(volume('db'));
   await story.attach('db-on-vm-a', 'db', 'vm-a');
   await story.waitReady(attachment('db-on-vm-a'));
   await guest.writeMarker(await story.volumeID('db'), 'by the chart');
-  const main = path.join(ROOT, 'controller/main.ts');
-  const config = story.system.programs.get('controller')?.configFile ?? '';
-  const said = await runCommand(process.execPath, [main, 'check', '--config', config], { timeoutMs: 60_000 });
+});
+
+test('the image holds the program alone, which says that the installation works', async ({ story }) => {
+  const root = path.join(story.workdir.dir, 'image');
+  await makeRootfs('vbs-controller', root);
+  const files = (await readdir(root, { recursive: true, withFileTypes: true })).filter((one) => one.isFile());
+  const programs = files.filter(({ parentPath }) => /\/s?bin$/.test(parentPath));
+  assert.equal(
+    programs.map(({ name }) => name),
+    ['vbs-controller'],
+  );
+  // As the chart mounts it.
+  const config = { kubeconfig: '/etc/vbs/kubeconfig', namespace: 'vbs-system' };
+  await mkdir(path.join(root, 'etc/vbs'));
+  await writeFile(path.join(root, 'etc/vbs/controller.yaml'), stringify(config));
+  const { kubeconfig } = (await story.configOf('controller')) as { readonly kubeconfig: string };
+  await copyFile(kubeconfig, path.join(root, 'etc/vbs/kubeconfig'));
+  await chmod(path.join(root, 'etc/vbs/kubeconfig'), 0o644);
+  const command = ['/usr/bin/vbs-controller', 'check', '--config', '/etc/vbs/controller.yaml'];
+  const said = await runCommand('/usr/sbin/chroot', ['--userspec=65532:65532', root, ...command], {
+    env: {},
+    timeoutMs: 60_000,
+  });
   assert.match(said, /^ok {3}controller \S+ leads$/m);
   assert.match(said, /^10 passed, 0 to do, 0 failed$/m);
 });
