@@ -45,3 +45,6 @@ export const LUN = 1;
  * namespace), which is lost for good. Hosts and data of that one are this one's.
  */
 export const CONTINUES_CLUSTER = 'vbs.dev/continues-cluster';
+
+/** By which one of several controllers leads; in the controller's namespace. */
+export const LEADER_LEASE = 'vbs-controller';

@@ -1,6 +1,8 @@
 // The controller in its surroundings: caches, queues, what each change concerns, and the loops that run while it leads.
+
 import { sameJson } from '../api/equal.ts';
 import type { VolumeServer } from '../api/hosts.ts';
+import { LEADER_LEASE } from '../api/names.ts';
 import { keyOf } from '../api/object.ts';
 import { isDeleting, isEnding, type Snapshot, type Volume } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
@@ -60,14 +62,14 @@ export function createController(around: Surroundings): Controller {
   const election = {
     api,
     namespace: config.namespace,
-    name: 'vbs-controller',
+    name: LEADER_LEASE,
     holder: instance,
     clock,
     log,
     leaseDurationMs: config.leaderElection.leaseSeconds * 1000,
     renewDeadlineMs: config.leaderElection.renewSeconds * 1000,
     retryMs: config.leaderElection.retrySeconds * 1000,
-    onLeading: (leading: boolean) => metrics.leading('vbs-controller', leading),
+    onLeading: (leading: boolean) => metrics.leading(LEADER_LEASE, leading),
   };
   // Before the first election too: a metric that is not there raises no alarm.
   metrics.leading(election.name, false);

@@ -10,6 +10,7 @@ import { createLog, type Log } from '../runtime/log.ts';
 import { Metrics } from '../runtime/metrics.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { type Caches, reflectorsOf } from './caches.ts';
+import { checkInstallation } from './check.ts';
 import { type ControllerConfig, loadControllerConfig } from './config.ts';
 import { createController } from './controller.ts';
 
@@ -66,10 +67,15 @@ async function serve({ config, caches, metrics, log, signal }: Serving): Promise
   return http;
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } });
-  if (values.config === undefined) {
-    process.stderr.write('vbs-controller: give a configuration file: --config FILE\n');
+const USAGE = `usage: vbs-controller --config FILE          runs until it is stopped
+       vbs-controller check --config FILE    tells whether the installation works; changes nothing
+`;
+
+/** Answers the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parsed(args);
+  if (values.config === undefined || positionals.some((word) => word !== 'check') || positionals.length > 1) {
+    process.stderr.write(USAGE);
     return 2;
   }
   let config: ControllerConfig;
@@ -82,6 +88,9 @@ async function main(): Promise<number> {
     }
     throw error;
   }
+  if (positionals.length > 0) {
+    return await check(config);
+  }
   const log = createLog({ level: config.logLevel, name: 'controller' });
   const { signal } = installShutdown({ log });
   const outcome = await runController(config, log, signal);
@@ -92,6 +101,40 @@ async function main(): Promise<number> {
   return 0;
 }
 
+function parsed(args: readonly string[]): {
+  readonly values: { readonly config?: string | undefined };
+  readonly positionals: readonly string[];
+} {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { config: { type: 'string' } },
+    });
+  } catch (error) {
+    process.stderr.write(`vbs-controller: ${error instanceof Error ? error.message : String(error)}\n`);
+    return { values: {}, positionals: [] };
+  }
+}
+
+async function check({ kubeconfig, namespace }: ControllerConfig): Promise<number> {
+  const log = createLog({ level: 'error', name: 'check' });
+  const kubeconfigOf = kubeconfig === undefined ? {} : { kubeconfigPath: kubeconfig };
+  const api = createApi({ log, clock: systemClock, userAgent: 'vbs-controller-check', ...kubeconfigOf });
+  try {
+    const write = (line: string) => process.stdout.write(`${line}\n`);
+    return await checkInstallation({
+      api,
+      clock: systemClock,
+      namespace,
+      write,
+      signal: AbortSignal.timeout(60_000),
+    });
+  } finally {
+    await api.close();
+  }
+}
+
 if (import.meta.main) {
-  process.exitCode = await main();
+  process.exitCode = await main(process.argv.slice(2));
 }

@@ -7,12 +7,14 @@ import { compile } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
 import { type AgentBlock, policyFile } from './generate/admission.ts';
 import { agentPolicy } from './generate/agent-policy.ts';
+import { chartFiles } from './generate/charts.ts';
 import { conditionsPage } from './generate/conditions-page.ts';
 import { controllerPolicy } from './generate/controller-policy.ts';
 import { fieldTable } from './generate/field-table.ts';
 import { metricsPage } from './generate/metrics-page.ts';
 import { preflightPage } from './generate/preflight-page.ts';
 import { shapes } from './generate/shapes.ts';
+import { valuesPage } from './generate/values-page.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 
@@ -77,16 +79,18 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     { kind: 'VolumeServer', block: 'agent', host: 'name' },
     { kind: 'Hypervisor', block: 'agent', host: 'name' },
   ];
-  return new Map([
+  const made = new Map([
     ['api/generated/v1alpha1.ts', await types(crds)],
     ['api/generated/shapes.ts', shapes(crds)],
     ['docs/reference/fields.md', fieldTable(crds)],
     ['docs/reference/conditions.md', conditionsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
+    ['docs/reference/values.md', await valuesPage()],
     ['docs/preflight.md', await preflightPage()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
     ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],
   ]);
+  return new Map([...made, ...(await chartFiles(made))]);
 }
 
 /** Names of generated files which differ from what would be written now. */

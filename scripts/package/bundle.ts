@@ -1,4 +1,4 @@
-// The agent and the packages it uses as one CommonJS text, which is what a single executable can hold.
+// A program and the packages it uses as one CommonJS text, which is what a single executable can hold.
 
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -20,14 +20,20 @@ export interface BundledPackage {
   readonly licenseText: string;
 }
 
+const ENTRIES = {
+  'vbs-node-agent': 'node-agent/executable.ts',
+  'vbs-controller': 'controller/executable.ts',
+};
+export type ProgramName = keyof typeof ENTRIES;
+
 /** The same sources make the same text, wherever the checkout stands. */
-export const bundleAgent = async (): Promise<Bundle> => {
+export const bundleProgram = async (name: ProgramName): Promise<Bundle> => {
   const result = await build({
-    entryPoints: [path.join(ROOT, 'node-agent/executable.ts')],
+    entryPoints: [path.join(ROOT, ENTRIES[name])],
     absWorkingDir: ROOT,
     bundle: true,
     write: false,
-    outfile: 'vbs-node-agent.cjs',
+    outfile: `${name}.cjs`,
     platform: 'node',
     format: 'cjs',
     target: 'node24',
@@ -51,7 +57,7 @@ export const bundleAgent = async (): Promise<Bundle> => {
   return { text: result.outputFiles[0]?.text ?? '', packages: await packagesOf(inside) };
 };
 
-/** Of the Kubernetes client the agent needs what reads kubeconfigs; its package does not say that the other 850 files may stay away. */
+/** Of the Kubernetes client our programs need what reads kubeconfigs; its package does not say that the other 850 files may stay away. */
 const kubeconfigOnly: Plugin = {
   name: 'kubeconfig-only',
   setup: ({ onResolve, resolve }) => {

@@ -1,4 +1,4 @@
-// One file that is Node and the agent: Node's own "single executable application".
+// One file that is Node and a program of ours: Node's own "single executable application".
 
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, writeFile } from 'node:fs/promises';
@@ -16,10 +16,14 @@ const POSTJECT = path.join(MODULES, 'postject/dist/cli.js');
 const RESOURCE = 'NODE_SEA_BLOB';
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
-/** Makes the executable at `target` from the text of a CommonJS script, by way of `dir`. The same text makes the same bytes. */
+/**
+ * Makes the executable at `target`, in a folder that is there, from the text of a CommonJS script, by way of `dir`. The same text and the same name make the
+ * same bytes.
+ */
 export const makeExecutable = async (script: string, dir: string, target: string): Promise<void> => {
+  const name = path.basename(target);
   // Relative: the name of the script stands in the executable, and in its stack traces.
-  const [main, blob, config] = ['vbs-node-agent.cjs', 'vbs-node-agent.blob', 'sea.json'];
+  const [main, blob, config] = [`${name}.cjs`, `${name}.blob`, 'sea.json'];
   await writeFile(path.join(dir, main), script);
   const options = {
     main,

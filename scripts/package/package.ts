@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
-import { type Bundle, bundleAgent } from './bundle.ts';
+import { type Bundle, bundleProgram } from './bundle.ts';
 import { makeExecutable, NODE } from './executable.ts';
 import { ARCHITECTURE, EXECUTABLE, NAME, packageTree, type TreeFile, writeTree } from './tree.ts';
 
@@ -24,7 +24,7 @@ export const buildPackage = async (log: Log): Promise<string> => {
   const { version } = JSON.parse(await readFile(path.join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };
-  const bundle = await bundleAgent();
+  const bundle = await bundleProgram(NAME);
   const tree = await packageTree(bundle.packages);
   const epoch = process.env.SOURCE_DATE_EPOCH ?? (await dateOfCommit());
   const place = path.join(cacheRoot(), 'package');

@@ -27,6 +27,8 @@ export interface SystemOptions {
   readonly servers?: readonly string[];
   /** Where the sources of each part are; of this checkout when absent. */
   readonly sources?: Sources;
+  /** In the place of `kubectl apply`: CRDs, rights, policies, the identities of these hosts, a default class. */
+  readonly installation?: (controlPlane: ControlPlane, hosts: readonly string[]) => Promise<void>;
   /** The servers copy from others, which is a setting that version 0.1.0 does not know; true when absent. */
   readonly remoteCopy?: boolean;
 }
@@ -121,6 +123,11 @@ export class System {
 
   /** What an administrator does once in a cluster: CRDs, rights, policies, identities, a class. */
   async installCluster(): Promise<void> {
+    const { installation } = this.#options;
+    if (installation !== undefined) {
+      await installation(this.controlPlane, this.hosts);
+      return;
+    }
     await installCluster(this.controlPlane, this.hosts, this.#sources.cluster);
     await this.controlPlane.kubectl(['apply', '-f', path.join(ROOT, 'examples', 'volumeclass.yaml')]);
   }

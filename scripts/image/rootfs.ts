@@ -1,0 +1,75 @@
+// node scripts/image/rootfs.ts PROGRAM DIRECTORY
+//
+// All files of the image of a program: its executable, the libraries which that needs (of the machine on which this runs), and nothing else. There is
+// no shell in it and no package manager.
+import { execFile } from 'node:child_process';
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { bundleProgram, type ProgramName } from '../package/bundle.ts';
+import { makeExecutable, NODE } from '../package/executable.ts';
+
+const run = promisify(execFile);
+
+/** Whoever runs it: nobody else has this number. */
+export const USER = '65532:65532';
+const PASSWD = 'root:x:0:0:root:/:/sbin/nologin\nvbs:x:65532:65532:vbs:/:/sbin/nologin\n';
+const GROUP = 'root:x:0:\nvbs:x:65532:\n';
+/** Whose libraries these are, for the terms under which they are given away. */
+const LIBRARY_PACKAGES = ['libc6', 'libstdc++6', 'libgcc-s1'];
+
+/** Paths of the libraries, and of the loader, that Node needs (ldd(1)). */
+const librariesOf = async (program: string): Promise<readonly string[]> => {
+  const { stdout } = await run('ldd', [program]);
+  const paths = stdout.split('\n').flatMap((line) => /(?:=> )?(\/\S+) \(0x/.exec(line)?.[1] ?? []);
+  if (paths.length < 3) {
+    throw new Error(`ldd ${program} names no libraries: ${stdout}`);
+  }
+  return paths;
+};
+
+const put = async (root: string, file: string, from: string): Promise<void> => {
+  const target = path.join(root, file);
+  await mkdir(path.dirname(target), { recursive: true });
+  await copyFile(from, target);
+  await chmod(target, 0o755);
+};
+
+/** Fills a directory that is empty, or is not there yet. */
+export const makeRootfs = async (program: ProgramName, root: string): Promise<void> => {
+  const work = await mkdtemp(path.join(os.tmpdir(), 'vbs-image-'));
+  try {
+    const { text, packages } = await bundleProgram(program);
+    const executable = path.join(root, 'usr/bin', program);
+    await mkdir(path.dirname(executable), { recursive: true });
+    await makeExecutable(text, work, executable);
+    for (const library of await librariesOf(NODE)) {
+      await put(root, library, library);
+    }
+    await mkdir(path.join(root, 'etc'));
+    await writeFile(path.join(root, 'etc/passwd'), PASSWD);
+    await writeFile(path.join(root, 'etc/group'), GROUP);
+    const documents = path.join(root, 'usr/share/doc');
+    await mkdir(path.join(documents, program), { recursive: true });
+    const licenses = packages.map(
+      (one) => `${one.name} ${one.version} (${one.license})\n\n${one.licenseText}\n`,
+    );
+    await writeFile(path.join(documents, program, 'copyright'), licenses.join('\n---\n\n'));
+    for (const name of LIBRARY_PACKAGES) {
+      await mkdir(path.join(documents, name));
+      await copyFile(path.join('/usr/share/doc', name, 'copyright'), path.join(documents, name, 'copyright'));
+    }
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+};
+
+if (import.meta.main) {
+  const [program, root] = process.argv.slice(2);
+  if (program !== 'vbs-controller' || root === undefined) {
+    console.error('usage: node scripts/image/rootfs.ts vbs-controller DIRECTORY');
+    process.exit(2);
+  }
+  await makeRootfs(program, path.resolve(root));
+}
