@@ -376,6 +376,10 @@ export class FakeConfigfs {
     if (device === undefined) {
       throw failure('ENOENT', path);
     }
+    // It is opened for this backstore alone.
+    if (this.isHeld(device)) {
+      throw failure('EBUSY', path);
+    }
     this.#held.set(store, device);
     this.tree.put(join(store, 'info'), `${storeInfo('ACTIVATED', name, this.#nameOf(name))}\n`);
   }

@@ -45,6 +45,23 @@ const refused = (words: string): CommandOutput => ({ exitCode: 5, stdout: '', st
 const misused = (words: string): CommandOutput => ({ exitCode: 3, stdout: '', stderr: `  ${words}\n` });
 
 const extentsOf = (text: string): number => Math.ceil(Number.parseInt(text, 10) / EXTENT);
+const SECTOR = 512;
+
+const notASize = (args: readonly string[]): CommandOutput | undefined => {
+  for (const option of ['--size', '--virtualsize'].filter((one) => args.includes(one))) {
+    const text = args[args.indexOf(option) + 1] ?? '';
+    const bytes = Number.parseInt(text, 10);
+    if (bytes % SECTOR !== 0) {
+      const below = Math.floor(bytes / SECTOR) * SECTOR;
+      return misused(
+        `Size is not a multiple of 512. Try using ${below} or ${below + SECTOR}.\n  Invalid argument for ${option}: ${text}\n  Error during parsing of command line.`,
+      );
+    }
+  }
+  return undefined;
+};
+
+const NOBODY = 'WARNING: Running as a non-root user. Functionality may be unavailable.';
 
 export class FakeLvm {
   lvs: FakeLv[] = [];
@@ -81,6 +98,33 @@ export class FakeLvm {
     }
     return output;
   };
+
+  /** As somebody who is not root: what works is what needs neither the kernel nor the lock of the volume group, which is nothing here. */
+  readonly runAsNobody: RunCommand = async ({ file, args }: Command) => {
+    const path = args.at(-1) ?? '';
+    if (file === 'blkdiscard') {
+      return { exitCode: 1, stdout: '', stderr: `blkdiscard: cannot open ${path}: Permission denied\n` };
+    }
+    const group = groupOf(file, args);
+    if (file === 'lvcreate') {
+      return misused(
+        `${NOBODY}\n  /dev/mapper/control: open failed: Permission denied\n  Failure to communicate with kernel device-mapper driver.`,
+      );
+    }
+    const said = refused(
+      `${NOBODY}\n  /run/lock/lvm/V_${group}:aux: open failed: Permission denied\n  Can't get lock for ${group}.\n  Cannot process volume group ${group}`,
+    );
+    return ['lvs', 'lvm'].includes(file) ? { ...said, stdout: this.#report({ lv: [] }) } : said;
+  };
+
+  /** It has no device node any more, nor has what is a snapshot of it. */
+  deactivate(name: string): void {
+    const lv = this.lv(name);
+    for (const one of lv === undefined ? [] : [lv, ...this.#snapshotsOf(lv)]) {
+      one.active = false;
+      one.percent = undefined;
+    }
+  }
 
   /** All that another one's disks hold now. */
   copy(other: FakeLvm): void {
@@ -222,12 +266,20 @@ export class FakeLvm {
     if (lv.open) {
       return failed(`cannot open ${path}: Device or resource busy`);
     }
-    const option = (name: string) => Number(args[args.indexOf(name) + 1]) / MIB;
-    const from = option('--offset');
-    const blocks = this.#blocksOf(lv).slice(from, from + option('--length'));
-    if (lv.pool !== '') {
-      return this.#unmap(lv, { from, until: from + option('--length') }, killed);
+    const option = (name: string) => Number(args[args.indexOf(name) + 1]);
+    const odd = ['--offset', '--length'].find((name) => option(name) % SECTOR !== 0);
+    if (odd !== undefined) {
+      return failed(`${path}: ${odd.slice(2)} ${option(odd)} is not aligned to sector size ${SECTOR}`);
     }
+    if (option('--offset') >= lv.bytes) {
+      return failed(`${path}: offset is greater than device size`);
+    }
+    // A range that reaches beyond the end is cut off there, without a word.
+    const [from, until] = [option('--offset'), Math.min(option('--offset') + option('--length'), lv.bytes)];
+    if (lv.pool !== '') {
+      return this.#unmap(lv, { from: from / MIB, until: until / MIB }, killed);
+    }
+    const blocks = this.#blocksOf(lv).slice(from / MIB, until / MIB);
     // A plain disk drops nothing without being told to write zeroes.
     for (const at of args.includes('--zeroout')
       ? killed
@@ -248,8 +300,13 @@ export class FakeLvm {
 
   #answer(file: string, args: readonly string[], killed: boolean): CommandOutput {
     const last = args.at(-1) ?? '';
-    if (!this.present) {
-      const failed = refused(`Volume group "${VG}" not found\n  Cannot process volume group ${VG}`);
+    const group = groupOf(file, args);
+    const noSize = notASize(args);
+    if (noSize !== undefined) {
+      return noSize;
+    }
+    if (!this.present || group !== VG) {
+      const failed = refused(`Volume group "${group}" not found\n  Cannot process volume group ${group}`);
       return ['lvs', 'lvm'].includes(file) ? { ...failed, stdout: this.#report({ lv: [] }) } : failed;
     }
     const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
@@ -267,7 +324,7 @@ export class FakeLvm {
       case 'lvchange':
         return this.#change(args, last, option);
       case 'vgchange':
-        this.vgTags.push(option('--addtag'));
+        addTag(this.vgTags, option('--addtag'));
         return done();
       case 'lvextend':
         return this.#extend(last, extentsOf(option('--size')));
@@ -384,7 +441,7 @@ export class FakeLvm {
     if (args.includes('--snapshot')) {
       const origin = this.lv(last.replace(`${VG}/`, ''));
       if (origin === undefined) {
-        return refused(`Failed to find logical volume "${last}"`);
+        return refused(`Snapshot origin LV ${last.replace(`${VG}/`, '')} not found in Volume group ${VG}.`);
       }
       this.#tellPool();
       const percent = killed ? undefined : origin.percent;
@@ -395,10 +452,14 @@ export class FakeLvm {
       }
       return done();
     }
+    const pool = option('--thinpool');
+    if (!this.thin || pool !== THIN_POOL) {
+      return refused(`Pool ${pool} not found in Volume group ${VG}.`);
+    }
     const bytes = extentsOf(option('--virtualsize')) * EXTENT;
     this.#tellPool();
     const state = killed ? { active: false, percent: undefined } : {};
-    this.add(name, { bytes, tags, pool: option('--thinpool'), ...state });
+    this.add(name, { bytes, tags, pool, ...state });
     return done();
   }
 
@@ -411,7 +472,10 @@ export class FakeLvm {
     }
     const origin = args.includes('--snapshot') ? this.lv(last.replace(`${VG}/`, '')) : undefined;
     if (args.includes('--snapshot') && origin === undefined) {
-      return refused(`Failed to find logical volume "${last}"`);
+      return refused(`Snapshot origin LV ${last.replace(`${VG}/`, '')} not found in Volume group ${VG}.`);
+    }
+    if (origin?.origin !== undefined) {
+      return refused('Snapshots of snapshots are not supported.');
     }
     const useful = origin === undefined ? Number.POSITIVE_INFINITY : origin.extents.length + 1;
     const extents = Math.min(extentsOf(option('--size')), useful);
@@ -427,13 +491,18 @@ export class FakeLvm {
   }
 
   #extend(last: string, extents: number): CommandOutput {
-    const lv = this.lv(last.replace(`${VG}/`, ''));
+    const name = last.replace(`${VG}/`, '');
+    const lv = this.lv(name);
     if (lv === undefined) {
-      return refused(`Failed to find logical volume "${last}"`);
+      return refused(`Logical volume ${name} not found in volume group ${VG}.`);
     }
     const bytes = extents * EXTENT;
-    if (bytes === lv.bytes) {
-      return refused('New size (1 extents) matches existing size (1 extents).');
+    const before = lv.bytes / EXTENT;
+    if (extents === before) {
+      return refused(`New size (${extents} extents) matches existing size (${before} extents).`);
+    }
+    if (extents < before) {
+      return refused(`New size given (${extents} extents) not larger than existing size (${before} extents)`);
     }
     if (lv.pool !== '') {
       lv.bytes = bytes;
@@ -443,9 +512,6 @@ export class FakeLvm {
       return refused('Snapshot origin volumes can be resized only while inactive: try lvchange -an.');
     }
     const more = extents - lv.extents.length;
-    if (more < 0) {
-      return refused('New size given (1 extents) not larger than existing size (2 extents)');
-    }
     if (more > this.#free.length) {
       return refused(
         `Insufficient free space: ${more} extents needed, but only ${this.#free.length} available`,
@@ -491,7 +557,7 @@ export class FakeLvm {
       return refused(`Failed to find logical volume "${last}"`);
     }
     if (args.includes('--addtag')) {
-      tags.push(option('--addtag'));
+      addTag(tags, option('--addtag'));
       return done();
     }
     if (args.includes('--deltag')) {
@@ -514,6 +580,17 @@ type Shown = Readonly<Record<string, string>>;
 
 const picker = (columns: string) => (all: Shown) =>
   Object.fromEntries(columns.split(',').map((name) => [name, all[name] ?? '']));
+
+/** A command names it alone, or before a volume in it; lvrename before both names. */
+const groupOf = (file: string, args: readonly string[]): string =>
+  (file === 'lvrename' ? args.at(-3) : args.at(-1)?.split('/')[0]) ?? '';
+
+/** They are a set. */
+const addTag = (tags: string[], tag: string): void => {
+  if (!tags.includes(tag)) {
+    tags.push(tag);
+  }
+};
 
 const tagsIn = (args: readonly string[]): string[] =>
   args.flatMap((arg, at) => (arg === '--addtag' ? [args[at + 1] ?? ''] : []));

@@ -13,6 +13,8 @@ export interface FakeTarget {
   serial: string;
   bytes: number;
   up: boolean;
+  /** Where it is; undefined: wherever it is looked for. */
+  portal?: string;
 }
 
 export interface Login {
@@ -106,6 +108,7 @@ export class FakeOpenIscsi {
       case 'tee':
         return this.#tee(args[0] ?? '', stdin ?? '');
       case 'blockdev':
+        return this.#flush(args.at(-1) ?? '');
       case 'systemctl':
         return done();
       case 'iscsiadm':
@@ -187,13 +190,15 @@ export class FakeOpenIscsi {
     this.tree.remove(join(this.#unitDir(session), 'block', disk, 'holders', holder));
   }
 
-  #known({ iqn, user, password }: Login): Remote | 'denied' | 'away' {
+  #known({ iqn, portal, user, password }: Login): Remote | 'denied' | 'away' {
     const target = this.targets.get(iqn);
-    if (target?.up !== true) {
+    if (target?.up !== true || (target.portal ?? portal) !== portal) {
       return 'away';
     }
     const device = (): Device => ({
-      sizeBytes: BigInt(target.bytes),
+      get sizeBytes() {
+        return BigInt(target.bytes);
+      },
       read: () => '',
       write: () => undefined,
     });
@@ -222,8 +227,12 @@ export class FakeOpenIscsi {
     if (session === undefined) {
       return { exitCode: 1, stdout: text, stderr: `tee: ${path}: No such file or directory\n` };
     }
-    if (path.endsWith('/scan') && text === '0 0 1') {
-      this.#scan(session);
+    const lun = path.endsWith('/scan') ? /^0 0 (\d+)$/.exec(text)?.[1] : undefined;
+    if (lun !== undefined) {
+      // There is no other unit to be found.
+      if (Number(lun) === LUN) {
+        this.#scan(session);
+      }
     } else if (path.endsWith('/delete') && text === '1') {
       this.#drop(session);
     } else if (path.endsWith('/rescan') && text === '1') {
@@ -232,6 +241,12 @@ export class FakeOpenIscsi {
       return { exitCode: 1, stdout: text, stderr: `tee: ${path}: Invalid argument\n` };
     }
     return done(text);
+  }
+
+  #flush(path: string): CommandOutput {
+    return this.tree.has(path)
+      ? done()
+      : { exitCode: 1, stdout: '', stderr: `blockdev: cannot open ${path}: No such file or directory\n` };
   }
 
   #unitOf(session: FakeSession): ReturnType<Remote['unit']> {
@@ -337,6 +352,9 @@ export class FakeOpenIscsi {
 
   #node(option: (name: string) => string, args: readonly string[]): CommandOutput {
     const [iqn, portal, iface] = [option('-T'), option('-p'), option('-I')];
+    if (iface !== '' && !this.interfaces.has(iface)) {
+      return refused(3, `Could not read iface info for ${iface}.`);
+    }
     const record = this.records.find((one) => one.iqn === iqn && one.portal === portal);
     if (args.includes('--login')) {
       return record === undefined ? refused(21, 'No records found') : this.#login(record);

@@ -57,6 +57,10 @@ export class XenHost {
     return this.xenstore.get(`${path}/state`) === '4' ? this.#opened.get(path) : undefined;
   }
 
+  isReadOnly(name: string, vdev: string): boolean {
+    return this.xenstore.get(`${this.#backend(String(this.domain(name).id), numberOf(vdev))}/mode`) === 'r';
+  }
+
   /** Device names of the disks that were attached. */
   disks(name: string): readonly string[] {
     const root = `/libxl/${this.domain(name).id}/device/vbd/`;
@@ -186,6 +190,11 @@ export class XenHost {
         `libxl: error: libxl_disk.c:343:device_disk_add: Domain ${id}:device already exists in xenstore`,
       );
     }
+    if (!this.#isThere(target)) {
+      return failed(
+        `libxl: error: libxl_device.c:347:libxl__device_disk_set_backend: Disk vdev=${vdev} failed to stat: ${target}: No such file or directory`,
+      );
+    }
     const mode = access === 'rw' ? 'w' : 'r';
     const entries = { dev: vdev, params: target, mode, online: '1', type: 'phy', state: '1' };
     for (const root of [`/libxl/${id}/device/vbd/${number}`, this.#backend(id, number)]) {
@@ -200,6 +209,16 @@ export class XenHost {
     this.xenstore.set(`${this.#backend(id, number)}/state`, domain.takes ? '4' : '2');
     this.xenstore.set(`${this.#backend(id, number)}/sectors`, String(this.sectors));
     return ok();
+  }
+
+  /** libxl looks at it before it writes anything. */
+  #isThere(target: string): boolean {
+    try {
+      this.#open?.(target);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The hotplug script's part. */

@@ -1,6 +1,6 @@
 // Commands in an emulated machine, all over one SSH connection: a handshake of its own for each would cost a second.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { appendFile, readFile, stat } from 'node:fs/promises';
@@ -119,6 +119,11 @@ export class Ssh {
       throw new Error(`${this.#options.name}: no end after ${timeoutMs / 1000} s: ${command}`);
     }
     return answer;
+  }
+
+  /** Starts a shell command that is spoken to for as long as it is needed. */
+  start(command: string): ChildProcessWithoutNullStreams {
+    return spawn('ssh', [...this.#common, 'root@127.0.0.1', command]);
   }
 
   /** Runs a shell command and answers its standard output; throws with its standard error unless its exit code is 0. */

@@ -102,6 +102,18 @@ test('a volume group that is not there, or is another one, is missing, never emp
   }
 });
 
+test('a volume group that cannot be looked at, or locked, is not missing', async () => {
+  const { lvm } = await world();
+  const unlocked = "  Can't get lock for vbs.\n  Cannot process volume group vbs\n";
+  const looks: readonly FakeLvm['run'][] = [
+    lvm.runAsNobody,
+    async () => ({ exitCode: 5, stdout: '  {\n      "report": [\n      ]\n  }\n', stderr: unlocked }),
+  ];
+  for (const run of looks) {
+    assert.instance(await failure(poolOn({ ...lvm, run } as FakeLvm).observe(signal)), CannotLook);
+  }
+});
+
 test('a volume goes from its provisional to its final to its dying name, its owner in its tags', async () => {
   const { lvm, pool } = await world();
   await pool.create(ID, 1n, owner, signal);
