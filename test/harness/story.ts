@@ -18,8 +18,8 @@ import { makeWorkdir, type Workdir } from './workdir.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const NAMESPACE = 'default';
-/** Long enough for a crashed host's Lease to go stale and a few retries to pass; a healthy step takes a second. */
-const LIMIT_MS = 60_000;
+/** Long enough for the Lease of a crashed host to go stale and a few retries to pass, on a machine that is busy; a healthy step takes a second. */
+const LIMIT_MS = 120_000;
 
 export interface Thing extends KubeObject {
   readonly spec?: Record<string, unknown>;
