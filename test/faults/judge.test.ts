@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
+import { XenHost } from '../fakes/xen/xl.ts';
 import { attach, begin, create, NAMESPACE, perform, remove, snapshot } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
@@ -52,10 +53,12 @@ test('a second initiator', async () => {
 test('a disk in two VMs of one host', async () => {
   const wrong = await after(async ({ world, id }) => {
     const [h1] = world.hypervisors;
+    const xen = h1?.machines;
+    assert.ok(xen instanceof XenHost);
     const link = h1?.tree.list('/dev/vbs')[0] ?? '';
-    h1?.xen.add('vm-x', '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10');
+    xen.add('vm-x', '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10');
     const disk = `format=raw,backendtype=phy,vdev=xvdb,access=rw,target=/dev/vbs/${link}`;
-    await h1?.xen.run({ file: 'xl', args: ['block-attach', String(h1.xen.domain('vm-x').id), disk] });
+    await xen.run({ file: 'xl', args: ['block-attach', String(xen.domain('vm-x').id), disk] });
     assert.ok(link.startsWith(id));
   });
   assert.match(wrong, /^P1: vol.* is in two VMs at once/);
@@ -81,7 +84,7 @@ test('a write that was acknowledged and is gone', async () => {
 });
 
 test('a thin snapshot that changes with its volume', async () => {
-  const world = new World({ seed: 7, pool: 'lvm-thin' });
+  const world = new World({ seed: 7, kit: { pool: 'lvm-thin' } });
   await begin(world);
   await perform(world, create('db'));
   await perform(world, attach('db', 'vm-a'));
@@ -122,7 +125,7 @@ test('a status that lies, and what is left over', async () => {
   const { world } = await scene();
   await world.end();
   assert.is(world.lie(), undefined);
-  world.hypervisors[0]?.xen.restart('vm-a');
+  world.hypervisors[0]?.machines.restart('vm-a');
   assert.match(world.lie() ?? '', /db-vm-a is Ready, and no disk of it works/);
   assert.match(
     world.leftOver() ?? '',

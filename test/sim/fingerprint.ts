@@ -33,15 +33,16 @@ const isEmptyPlace = (path: string): boolean => /^(?:iscsi|core\/iblock_\d+)$/.t
 export const fingerprint = ({ api, servers, hypervisors, guests }: World): readonly string[] =>
   [
     ...[VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all<Said>(resource)).map(shown),
-    ...servers.flatMap(({ name, lvm, lio }) => [
+    ...servers.flatMap(({ name, lvm, exporter }) => [
       ...lvm.lvs.map((lv) => `${name}: LV ${lv.name} ${lv.bytes} ${lv.tags.toSorted().join(',')}`),
-      ...lio.left().flatMap((path) => (isEmptyPlace(path) ? [] : [`${name}: ${path}`])),
-      ...lio.targets.flatMap((iqn) =>
-        lio.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
+      ...exporter.left().flatMap((thing) => (isEmptyPlace(thing) ? [] : [`${name}: ${thing}`])),
+      ...exporter.targets.flatMap((iqn) =>
+        exporter.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
       ),
     ]),
-    ...hypervisors.flatMap(({ name, iscsi }) => [
-      ...iscsi.sessions.map(({ iqn }) => `${name}: session ${iqn}`),
+    ...hypervisors.flatMap(({ name, iscsi, machines, sessions }) => [
+      ...machines.kept.map((what) => `${name}: ${what}`),
+      ...sessions.map(({ iqn }) => `${name}: session ${iqn}`),
       ...iscsi.records.map(({ iqn, portal }) => `${name}: record ${iqn} ${portal}`),
     ]),
     ...guests.disks.map(({ host, vm, device, volumeID }) => `${host}: ${device} of ${vm} is ${volumeID}`),

@@ -1,17 +1,21 @@
-// A hypervisor of the simulated world: Xen with its domains, and the kernel's initiator.
+// A hypervisor of the simulated world: what runs its machines, and the kernel's initiator.
 import { uuidFrom } from '../../api/ids.ts';
 import type { RunCommand } from '../../node-agent/exec/command.ts';
-import { FakeOpenIscsi, type Login, type Remote } from '../fakes/open-iscsi.ts';
+import type { Reach } from '../fakes/iscsi.ts';
+import type { Machines } from '../fakes/machines.ts';
+import { FakeOpenIscsi } from '../fakes/open-iscsi.ts';
 import { MemoryTree } from '../fakes/tree.ts';
 import { XenHost } from '../fakes/xen/xl.ts';
 import { bootOn, type Host, notInstalled, STATE, said } from './host.ts';
+import { type Kit, kitOf } from './kit.ts';
 
 export class HypervisorHost implements Host {
   readonly name: string;
   readonly identity: string;
   readonly tree: MemoryTree;
   readonly iscsi: FakeOpenIscsi;
-  readonly xen: XenHost;
+  readonly machines: Machines;
+  readonly kit: Kit;
   readonly vms: readonly string[];
   boots = 0;
   isUp = false;
@@ -22,20 +26,23 @@ export class HypervisorHost implements Host {
     {
       now,
       reach,
+      kit,
       original,
     }: {
       readonly now: () => Date;
-      readonly reach: (login: Login) => Remote | 'denied' | 'away';
+      readonly reach: Reach;
+      readonly kit?: Partial<Kit>;
       readonly original?: HypervisorHost;
     },
   ) {
     this.name = name;
     this.identity = original?.identity ?? name;
     this.vms = vms;
+    this.kit = original?.kit ?? kitOf(kit);
     this.tree = new MemoryTree(now);
     this.iscsi = new FakeOpenIscsi(this.tree);
     this.iscsi.reach = reach;
-    this.xen = new XenHost((path) => this.tree.device(path));
+    this.machines = new XenHost((path) => this.tree.device(path));
     this.tree.makeDirectory('/sys/module/iscsi_tcp');
     this.tree.put(
       '/proc/net/unix',
@@ -56,14 +63,25 @@ export class HypervisorHost implements Host {
     bootOn(this);
     this.tree.remove('/dev/vbs');
     for (const vm of this.vms) {
-      this.xen.add(vm, uuidFrom(`vm ${vm}`));
+      this.machines.add(vm, uuidFrom(`vm ${vm}`));
     }
+  }
+
+  /** Of the kernel and of machines. */
+  get sessions(): readonly { readonly iqn: string; readonly user: string }[] {
+    return this.isUp ? [...this.iscsi.sessions, ...this.machines.sessions] : [];
+  }
+
+  /** A second of whatever the kernel and the machines do by themselves. */
+  tend(): void {
+    this.iscsi.tend();
+    this.machines.tend();
   }
 
   /** Sessions, domains and what is in /dev go; records stay, which are files. */
   powerOff(): void {
     this.isUp = false;
-    this.xen.end();
+    this.machines.end();
     this.iscsi.forget();
   }
 
@@ -74,7 +92,7 @@ export class HypervisorHost implements Host {
     switch (command.file) {
       case 'xl':
       case 'xenstore-ls':
-        return this.xen.run(command);
+        return this.machines.run(command, signal);
       case 'modprobe':
         return said('');
       case 'iscsid':

@@ -16,7 +16,7 @@ import {
 } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import { isReady, readyOf } from './judge.ts';
-import type { PoolProfile } from './server-host.ts';
+import type { Kit } from './kit.ts';
 import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
@@ -37,8 +37,8 @@ export interface Workflow {
   readonly name: string;
   /** What has happened before, without a fault. */
   readonly before?: readonly Step[];
-  /** `lvm-thick` when absent. */
-  readonly pool?: PoolProfile;
+  /** What is not named is as usual. */
+  readonly kit?: Partial<Kit>;
   readonly steps: readonly Step[];
 }
 
@@ -210,6 +210,14 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
 };
 const loss = losing();
 
+const MOVE: readonly Step[] = [
+  create('db'),
+  attach('db', 'vm-a'),
+  detach('db', 'vm-a'),
+  attach('db', 'vm-b'),
+  together(detach('db', 'vm-b'), removeVolume('db')),
+];
+
 export const WORKFLOWS: readonly Workflow[] = [
   {
     name: 'volumes of a store that was lost',
@@ -218,13 +226,12 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'a volume that moves',
-    steps: [
-      create('db'),
-      attach('db', 'vm-a'),
-      detach('db', 'vm-a'),
-      attach('db', 'vm-b'),
-      together(detach('db', 'vm-b'), removeVolume('db')),
-    ],
+    steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves',
+    kit: { target: 'tgt' },
+    steps: MOVE,
   },
   {
     name: 'a volume and its first Attachment applied at once, and deleted at once',
@@ -270,7 +277,7 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'thin snapshots of volumes in use, what is made of them, and all of it deleted in any order',
-    pool: 'lvm-thin',
+    kit: { pool: 'lvm-thin' },
     steps: [
       create('db'),
       attach('db', 'vm-a'),
@@ -288,7 +295,7 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'a thin volume that grows while it is in use, with a snapshot',
-    pool: 'lvm-thin',
+    kit: { pool: 'lvm-thin' },
     steps: [
       create('db'),
       attach('db', 'vm-a'),
@@ -302,7 +309,7 @@ export const WORKFLOWS: readonly Workflow[] = [
 ];
 
 export const makeClass = (world: World): void =>
-  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: world.pool } });
+  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: world.kit.pool } });
 
 /** Hosts are there, and a class. */
 export const begin = async (world: World): Promise<void> => {
@@ -327,7 +334,7 @@ export const perform = async (world: World, { what, do: act, isDone }: Step): Pr
   await world.until(what, () => isDone(world) && world.isCalm() && world.isQuiet() && isHeard(world));
 };
 
-/** Up to where the workflow begins; the world is one with its pool. */
+/** Up to where the workflow begins; the world is one with its kit. */
 export const prepare = async (world: World, { before = [] }: Workflow): Promise<void> => {
   await begin(world);
   for (const step of before) {
