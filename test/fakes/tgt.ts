@@ -403,7 +403,7 @@ const shownLun = ([number, { path, sizeBytes, serial, scsiID, readOnly }]: reado
     type: 'disk',
     scsiID,
     serial,
-    size: `${sizeBytes / 1_000_000n} MB, Block size: 512`,
+    size: `${Math.round(Number(sizeBytes) / 1e6)} MB, Block size: 512`,
     isReadOnly: readOnly ? 'Yes' : 'No',
     store: `rdwr ${path}`,
   });

@@ -215,7 +215,8 @@ const snapshotDrill =
 
 for (const pool of ['lvm-thick', 'lvm-thin'] as const) {
   for (const stage of SNAPSHOT_STAGES) {
-    test(`a Snapshot in ${pool}, ${stage.what}`, () => inWorlds(SEEDS, snapshotDrill(stage), { kit: { pool } }));
+    test(`a Snapshot in ${pool}, ${stage.what}`, () =>
+      inWorlds(SEEDS, snapshotDrill(stage), { kit: { pool } }));
   }
 }
 
