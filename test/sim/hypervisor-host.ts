@@ -1,7 +1,9 @@
 // A hypervisor of the simulated world: what runs its machines, and the kernel's initiator.
 import { uuidFrom } from '../../api/ids.ts';
-import type { RunCommand } from '../../node-agent/exec/command.ts';
+import type { Command, CommandOutput, RunCommand } from '../../node-agent/exec/command.ts';
 import type { Reach } from '../fakes/iscsi.ts';
+import { askByIscsi } from '../fakes/libvirt/libiscsi.ts';
+import { LibvirtHost } from '../fakes/libvirt/virsh.ts';
 import type { Machines } from '../fakes/machines.ts';
 import { FakeOpenIscsi } from '../fakes/open-iscsi.ts';
 import { MemoryTree } from '../fakes/tree.ts';
@@ -17,6 +19,8 @@ export class HypervisorHost implements Host {
   readonly machines: Machines;
   readonly kit: Kit;
   readonly vms: readonly string[];
+  readonly #reach: Reach;
+  #asked = 0;
   boots = 0;
   isUp = false;
 
@@ -42,7 +46,12 @@ export class HypervisorHost implements Host {
     this.tree = new MemoryTree(now);
     this.iscsi = new FakeOpenIscsi(this.tree);
     this.iscsi.reach = reach;
-    this.machines = new XenHost((path) => this.tree.device(path));
+    this.#reach = reach;
+    const open = (path: string) => this.tree.device(path);
+    this.machines = this.kit.vmm === 'xen' ? new XenHost(open) : new LibvirtHost({ open, reach });
+    if (this.kit.initiator === 'qemu') {
+      this.tree.put('/usr/bin/iscsi-readcapacity16', '');
+    }
     this.tree.makeDirectory('/sys/module/iscsi_tcp');
     this.tree.put(
       '/proc/net/unix',
@@ -92,7 +101,11 @@ export class HypervisorHost implements Host {
     switch (command.file) {
       case 'xl':
       case 'xenstore-ls':
+      case 'virsh':
         return this.machines.run(command, signal);
+      case 'iscsi-inq':
+      case 'iscsi-readcapacity16':
+        return this.#ask(command);
       case 'modprobe':
         return said('');
       case 'iscsid':
@@ -112,4 +125,9 @@ export class HypervisorHost implements Host {
         return notInstalled(command);
     }
   };
+
+  async #ask(command: Command): Promise<CommandOutput> {
+    this.#asked += 1;
+    return askByIscsi(command, `asked ${this.#asked}`, this.#reach);
+  }
 }

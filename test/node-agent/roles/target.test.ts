@@ -211,6 +211,7 @@ test('whoever is killed at any command of a denial leaves no account that no tar
       }
     };
     const error = await failure(target.deny(ID, HOST, chap.user, signal));
+    tgtd.before = () => undefined;
     await target.close(ID, signal);
     assert.equal([tgtd.all, [...tgtd.accounts.keys()]], [[], []], `killed at command ${killedAt}`);
     return error !== undefined;

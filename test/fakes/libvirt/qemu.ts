@@ -1,0 +1,159 @@
+// Disks as QEMU has them: opened once, read and written without a cache, closed only when what was written last is where it belongs. One
+// that logs in itself keeps its connection, and opens it anew for as long as it takes.
+import type { Login, Reach, Refusal, Remote } from '../iscsi.ts';
+import { type Device, failure } from '../tree.ts';
+
+/** A disk that QEMU has open. */
+export interface Opened {
+  /** As large as the guest is told. */
+  readonly device: Device;
+  readonly session: { readonly iqn: string; readonly user: string } | undefined;
+  /** What there is behind it now; throws when nothing answers. */
+  sizeBehind(): bigint;
+  /** Shows the guest another size. */
+  resize(bytes: bigint): void;
+  /** A second of what it does by itself. */
+  tend(): void;
+  /** Everything is written and it is closed; false while it cannot be. */
+  close(): boolean;
+  /** QEMU is no more. */
+  drop(): void;
+}
+
+const LUN = 1;
+
+interface Write {
+  readonly at: number;
+  readonly word: string;
+}
+
+/** A device that stands for whatever `behind` finds at that moment; what could not be written is kept. */
+class Front implements Device {
+  sizeBytes: bigint;
+  readonly #behind: () => Device;
+  #left: Write | undefined;
+
+  constructor(behind: () => Device) {
+    this.#behind = behind;
+    this.sizeBytes = behind().sizeBytes;
+  }
+
+  read(at: number): string {
+    return this.#behind().read(at);
+  }
+
+  write(at: number, word: string): void {
+    this.#left = { at, word };
+    this.#behind().write(at, word);
+    this.#left = undefined;
+  }
+
+  /** As at a close. Throws while it cannot. */
+  flush(): void {
+    const device = this.#behind();
+    if (this.#left === undefined) {
+      device.read(0);
+    } else {
+      device.write(this.#left.at, this.#left.word);
+      this.#left = undefined;
+    }
+  }
+}
+
+const isFlushed = (front: Front): boolean => {
+  try {
+    front.flush();
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Throws the refusal, or `away`, or that there is no such unit. */
+export const openIscsi = (login: Login, reach: Reach): Opened => {
+  const first = reach(login);
+  if (typeof first === 'string') {
+    throw new CannotOpen(first);
+  }
+  let remote: Remote = first;
+  const behind = (): Device => {
+    const unit = remote.unit(LUN);
+    if (unit === undefined) {
+      throw failure('EIO', login.iqn);
+    }
+    return unit.device;
+  };
+  if (remote.unit(LUN) === undefined) {
+    remote.end();
+    throw new CannotOpen('no unit');
+  }
+  const front = new Front(behind);
+  const tend = (): void => {
+    if (!remote.isOpen) {
+      const again = reach(login);
+      remote = typeof again === 'string' ? remote : again;
+    }
+  };
+  return {
+    device: front,
+    session: login,
+    sizeBehind: () => behind().sizeBytes,
+    resize: (bytes) => {
+      front.sizeBytes = bytes;
+    },
+    tend,
+    close: () => {
+      const isClosed = isFlushed(front);
+      if (isClosed) {
+        remote.end();
+      }
+      return isClosed;
+    },
+    drop: () => remote.end(),
+  };
+};
+
+/** A flush that fails has waited for as long as the kernel lets it; each try is a second. */
+const KERNEL_WAITS = 600;
+
+/** Whatever is at the end of the path now; throws where there is nothing. */
+export const openBlock = (path: string, open: (path: string) => Device): Opened => {
+  const device = open(path);
+  const front = new Front(() => device);
+  let tries = 0;
+  return {
+    device: front,
+    session: undefined,
+    sizeBehind: () => device.sizeBytes,
+    resize: (bytes) => {
+      front.sizeBytes = bytes;
+    },
+    tend: () => {
+      // The kernel does what is to be done.
+    },
+    close: () => {
+      tries += 1;
+      return isFlushed(front) || tries > KERNEL_WAITS;
+    },
+    drop: () => {
+      // The kernel closes what a process had open.
+    },
+  };
+};
+
+/** In the words of QEMU 7.2 with libiscsi 1.19. */
+const WORDS: Readonly<Record<Refusal | 'away' | 'no unit', string>> = {
+  authentication: 'Failed to log in to target. Status: Authentication failure(513)',
+  authorization: 'Failed to log in to target. Status: Authorization failure(514)',
+  'not found': 'Failed to log in to target. Status: Target not found(515)',
+  away: 'iscsi_service failed with : iscsi_service_reconnect_if_loggedin. Can not reconnect right now.\n',
+  'no unit': 'SENSE KEY:ILLEGAL_REQUEST(5) ASCQ:LOGICAL_UNIT_NOT_SUPPORTED(0x2500)',
+};
+
+export class CannotOpen extends Error {
+  override readonly name = 'CannotOpen';
+
+  constructor(why: Refusal | 'away' | 'no unit') {
+    super(WORDS[why]);
+  }
+}
