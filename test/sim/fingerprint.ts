@@ -29,7 +29,7 @@ const shown = (object: Said): string => {
 /** Where targets and backstores are, which stays when there are none. */
 const isEmptyPlace = (path: string): boolean => /^(?:iscsi|core\/iblock_\d+)$/.test(path);
 
-/** One line for each thing. */
+/** One line for each thing; but for a secret that its agent could not remove at once, which goes with its grant. */
 export const fingerprint = ({ api, servers, hypervisors, guests }: World): readonly string[] =>
   [
     ...[VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all<Said>(resource)).map(shown),
@@ -40,8 +40,7 @@ export const fingerprint = ({ api, servers, hypervisors, guests }: World): reado
         exporter.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
       ),
     ]),
-    ...hypervisors.flatMap(({ name, iscsi, machines, sessions }) => [
-      ...machines.kept.map((what) => `${name}: ${what}`),
+    ...hypervisors.flatMap(({ name, iscsi, sessions }) => [
       ...sessions.map(({ iqn }) => `${name}: session ${iqn}`),
       ...iscsi.records.map(({ iqn, portal }) => `${name}: record ${iqn} ${portal}`),
     ]),

@@ -5,6 +5,7 @@ import type { Attachment } from '../../api/attachment.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
 import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { isDeleting, type Volume } from '../../api/volume.ts';
+import { attendTo } from './administrator.ts';
 import { isReady } from './judge.ts';
 import { type Kit, kitOf } from './kit.ts';
 import { Random } from './random.ts';
@@ -219,9 +220,27 @@ const TGT_FAULTS: readonly Maker[] = [
   },
 ];
 
-const faultsOf = ({ target }: Kit): readonly [Maker, ...Maker[]] => [
+const LIBVIRT_FAULTS: readonly Maker[] = [
+  (random) => {
+    const [host, ms] = [random.pick(['h1', 'h2'] as const), random.between(500, 40_000)];
+    return {
+      what: `libvirtd of ${host} is away for ${ms} ms`,
+      happen: (world) => world.restartLibvirtd(host, ms),
+    };
+  },
+  (random) => {
+    const [vm, ms] = [random.pick(VMS), random.between(5_000, 120_000)];
+    return {
+      what: `the guest of ${vm} lets no disk go for ${ms} ms`,
+      happen: (world) => world.keepDisks(vm, ms),
+    };
+  },
+];
+
+const faultsOf = ({ target, vmm }: Kit): readonly [Maker, ...Maker[]] => [
   ...FAULTS,
   ...(target === 'tgt' ? TGT_FAULTS : []),
+  ...(vmm === 'libvirt' ? LIBVIRT_FAULTS : []),
 ];
 
 /** What happens, from the seed and what its hosts work with. */
@@ -233,7 +252,18 @@ export const historyOf = (seed: number, part: Partial<Kit> = {}): readonly Happe
     const maker = random.pick(random.chance(0.45) ? faults : USERS);
     return { atMs: random.between(0, LENGTH_MS), ...maker(random) };
   });
-  return happenings.toSorted((one, other) => one.atMs - other.atMs);
+  return [...beginningOf(random), ...happenings].toSorted((one, other) => one.atMs - other.atMs);
+};
+
+/** A volume that is in use, in most of them. */
+const beginningOf = (random: Random): readonly Happening[] => {
+  const vm = random.pick(VMS);
+  const spec = { volumeRef: { name: 'db' }, instance: { name: vm } };
+  const attached: readonly Happening[] = [
+    { atMs: 0, what: 'make db', happen: (world) => unless(world, VOLUMES, 'db', { size: '12Mi' }) },
+    { atMs: 0, what: `attach db to ${vm}`, happen: (world) => unless(world, ATTACHMENTS, `db-${vm}`, spec) },
+  ];
+  return random.chance(0.8) ? attached : [];
 };
 
 export interface Told {
@@ -261,6 +291,9 @@ export const play = async (
       happen(world);
     }
     world.spare();
+    if (world.kit.initiator === 'qemu') {
+      attendTo(world);
+    }
     const isOver = () => world.isCalm() && world.isQuiet() && isHeard(world);
     await world.until(
       'all is as it was wanted, and the status says so',

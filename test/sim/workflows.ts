@@ -21,6 +21,8 @@ import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
 const SIZE_MIB = 16;
+/** Longer than a guest is given before it is asked again. */
+const KEEPS_MS = 25_000;
 /** Longer than any blow keeps a person from having it back. */
 const TTL_SECONDS = 400;
 /** The class with trash. */
@@ -99,6 +101,27 @@ export const detach = (volume: string, vm: string): Step => ({
   do: (world) => remove(world, ATTACHMENTS, `${volume}-${vm}`),
   isDone: gone(ATTACHMENTS, `${volume}-${vm}`),
 });
+/** Its guest keeps the disk for a while. */
+export const detachLate = (volume: string, vm: string): Step => ({
+  ...detach(volume, vm),
+  what: `detach ${volume} from ${vm}, which keeps it at first`,
+  do: (world) => {
+    world.keepDisks(vm, KEEPS_MS);
+    remove(world, ATTACHMENTS, `${volume}-${vm}`);
+  },
+});
+/** It gets its disks again, and goes on writing. */
+export const restart = (vm: string): Step => {
+  let before = 0;
+  return {
+    what: `restart ${vm}`,
+    do: (world) => {
+      world.restartVm(vm);
+      before = world.guests.written;
+    },
+    isDone: (world) => world.lie() === undefined && world.guests.written > before + 3,
+  };
+};
 export const snapshot = (volume: string, name: string): Step => ({
   what: `snapshot ${volume}`,
   do: (world) => make(world, SNAPSHOTS, name, { volumeRef: { name: volume } }),
@@ -232,6 +255,38 @@ export const WORKFLOWS: readonly Workflow[] = [
     name: 'a volume of tgt that moves',
     kit: { target: 'tgt' },
     steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves between machines which log in themselves',
+    kit: { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' },
+    steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves between machines of libvirt',
+    kit: { target: 'tgt', vmm: 'libvirt' },
+    steps: MOVE,
+  },
+  {
+    name: 'a thin volume of LIO that grows in a machine of libvirt which is restarted',
+    kit: { pool: 'lvm-thin', vmm: 'libvirt' },
+    steps: [
+      create('db'),
+      attach('db', 'vm-a'),
+      grow('db', 24),
+      restart('vm-a'),
+      together(detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a machine that logs in itself is restarted, and lets go late',
+    kit: { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' },
+    steps: [
+      together(create('db'), attach('db', 'vm-a')),
+      restart('vm-a'),
+      detachLate('db', 'vm-a'),
+      attach('db', 'vm-a'),
+      together(removeVolume('db'), detach('db', 'vm-a')),
+    ],
   },
   {
     name: 'a volume and its first Attachment applied at once, and deleted at once',

@@ -6,6 +6,7 @@ import { HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { idOf, isDeleting, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
 import { FakeClock, settle } from '../fakes/clock.ts';
 import type { Login, Refusal, Remote } from '../fakes/iscsi.ts';
+import { LibvirtHost } from '../fakes/libvirt/virsh.ts';
 import { ApiServer } from './api-server.ts';
 import { CommandFaults } from './command-faults.ts';
 import { Guests } from './guests.ts';
@@ -393,10 +394,29 @@ export class World {
   }
 
   restartVm(vm: string): void {
-    const host = this.hypervisors.find(({ vms }) => vms.includes(vm));
-    if (host?.isUp === true) {
+    const host = this.#runs(vm);
+    if (host !== undefined) {
       this.tell(`${vm} restarts`);
       host.machines.restart(vm);
+    }
+  }
+
+  #runs(vm: string): HypervisorHost | undefined {
+    return this.hypervisors.find(({ vms, isUp }) => isUp && vms.includes(vm));
+  }
+
+  /** Its guest lets go of nothing for so long, or until it starts anew. */
+  keepDisks(vm: string, ms: number): void {
+    this.#runs(vm)?.machines.setReleases(vm, false);
+    this.clock.after(ms, () => this.#runs(vm)?.machines.setReleases(vm, true));
+  }
+
+  restartLibvirtd(name: string, awayMs: number): void {
+    const { machines } = this.hypervisors.find((host) => host.name === name) ?? {};
+    if (machines instanceof LibvirtHost) {
+      this.tell(`libvirtd of ${name} is killed`);
+      machines.killLibvirtd();
+      this.clock.after(awayMs, () => machines.startLibvirtd());
     }
   }
 

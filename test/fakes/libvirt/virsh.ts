@@ -117,7 +117,7 @@ export class LibvirtHost implements Machines {
       opened.drop();
     }
     this.#lastID += 1;
-    Object.assign(domain, { id: this.#lastID, disks: [], closing: [] });
+    Object.assign(domain, { id: this.#lastID, disks: [], closing: [], releases: true });
   }
 
   setReleases(name: string, releases: boolean): void {
