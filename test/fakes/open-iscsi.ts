@@ -254,9 +254,13 @@ export class FakeOpenIscsi {
   #deviceOf(session: FakeSession, disk: string): Device {
     const sizeFile = join(this.#unitDir(session), 'block', disk, 'size');
     const device = (): Device => {
-      const unit = session.disk === disk ? this.#unitOf(session) : undefined;
-      if (unit === undefined) {
+      if (session.disk !== disk) {
         throw failure('EIO', disk);
+      }
+      const unit = this.#unitOf(session);
+      if (unit === undefined) {
+        // Where the session is away it is no error that anybody sees: whoever asks waits until it is back.
+        throw failure(this.#held.get(session)?.remote.isOpen === true ? 'EIO' : 'EAGAIN', disk);
       }
       return unit.device;
     };

@@ -1,5 +1,6 @@
 // Disks as QEMU has them: opened once, read and written without a cache, closed only when what was written last is where it belongs. One
 // that logs in itself keeps its connection, and opens it anew for as long as it takes.
+import { errorCode } from '../../../node-agent/exec/files.ts';
 import type { Login, Reach, Refusal, Remote } from '../iscsi.ts';
 import { type Device, failure } from '../tree.ts';
 
@@ -60,12 +61,13 @@ class Front implements Device {
   }
 }
 
-const isFlushed = (front: Front): boolean => {
+/** `lost`: it never will be. */
+const flushed = (front: Front): 'done' | 'waits' | 'lost' => {
   try {
     front.flush();
-    return true;
-  } catch {
-    return false;
+    return 'done';
+  } catch (error) {
+    return errorCode(error) === 'EIO' ? 'lost' : 'waits';
   }
 };
 
@@ -79,7 +81,7 @@ export const openIscsi = (login: Login, reach: Reach): Opened => {
   const behind = (): Device => {
     const unit = remote.unit(LUN);
     if (unit === undefined) {
-      throw failure('EIO', login.iqn);
+      throw failure(remote.isOpen ? 'EIO' : 'EAGAIN', login.iqn);
     }
     return unit.device;
   };
@@ -103,7 +105,7 @@ export const openIscsi = (login: Login, reach: Reach): Opened => {
     },
     tend,
     close: () => {
-      const isClosed = isFlushed(front);
+      const isClosed = flushed(front) !== 'waits';
       if (isClosed) {
         remote.end();
       }
@@ -133,7 +135,7 @@ export const openBlock = (path: string, open: (path: string) => Device): Opened 
     },
     close: () => {
       tries += 1;
-      return isFlushed(front) || tries > KERNEL_WAITS;
+      return flushed(front) !== 'waits' || tries > KERNEL_WAITS;
     },
     drop: () => {
       // The kernel closes what a process had open.
