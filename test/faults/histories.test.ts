@@ -9,7 +9,10 @@ const test = suite('users and faults in any order');
 const SEEDS: readonly (readonly [Partial<Kit>, number])[] = [
   [{ pool: 'lvm-thick' }, 60],
   [{ pool: 'lvm-thin' }, 30],
-  [{ target: 'tgt' }, 20],
+  [{ target: 'tgt' }, 6],
+  [{ target: 'tgt', vmm: 'libvirt' }, 4],
+  [{ target: 'tgt', vmm: 'libvirt', initiator: 'qemu' }, 8],
+  [{ vmm: 'libvirt', pool: 'lvm-thin' }, 4],
 ];
 
 for (const [kit, seeds] of SEEDS) {

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import { XenHost } from '../fakes/xen/xl.ts';
+import type { Kit } from '../sim/kit.ts';
 import { attach, begin, create, NAMESPACE, perform, remove, snapshot } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
@@ -14,8 +15,8 @@ interface Scene {
   readonly id: string;
 }
 
-const scene = async (): Promise<Scene> => {
-  const world = new World({ seed: 7 });
+const scene = async (kit: Partial<Kit> = {}): Promise<Scene> => {
+  const world = new World({ seed: 7, kit });
   await begin(world);
   await perform(world, create('db'));
   await perform(world, attach('db', 'vm-a'));
@@ -62,6 +63,36 @@ test('a disk in two VMs of one host', async () => {
     assert.ok(link.startsWith(id));
   });
   assert.match(wrong, /^P1: vol.* is in two VMs at once/);
+});
+
+const WITHOUT_XEN = { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' } as const;
+
+const inQemu = async (work: (scene: Scene) => void | Promise<void>): Promise<string> => {
+  const found = await scene(WITHOUT_XEN);
+  await found.world.end();
+  await work(found);
+  found.world.look();
+  return found.world.broken?.message ?? '';
+};
+
+test('the same at tgtd, and of machines that log in themselves', async () => {
+  const tgtadm = ({ servers }: World, ...args: readonly string[]) => servers[0]?.tgt.run({ args });
+  const user = (world: World) => [...(world.servers[0]?.tgt.accounts.keys() ?? [])][0] ?? '';
+  const second = ({ world }: Scene) =>
+    void tgtadm(world, '-o', 'bind', '-m', 'target', '-t', '1', '-Q', 'iqn.2026-11.dev.vbs:host.h2');
+  const open = ({ world }: Scene) => void tgtadm(world, '-o', 'delete', '-m', 'account', '-u', user(world));
+  assert.is(await inQemu(() => undefined), '');
+  assert.match(await inQemu(second), /^P1: .*host.h1 and .*host.h2 may write/);
+  assert.match(await inQemu(open), /^P2: iqn\S+ of s1 asks nobody for a password/);
+});
+
+test('what machines that log in themselves have open', async () => {
+  const { world } = await scene(WITHOUT_XEN);
+  await world.end();
+  assert.is(world.lie(), undefined);
+  assert.match(world.leftOver() ?? '', /an account on s1, .*a session to iqn\S+ on h1/);
+  world.hypervisors[0]?.machines.restart('vm-a');
+  assert.match(world.lie() ?? '', /db-vm-a is Ready, and no disk of it works/);
 });
 
 test('bytes of another volume, and bytes of nobody', async () => {

@@ -18,8 +18,8 @@ export interface PointsOptions {
   readonly seed?: number;
 }
 
-export const POINTS: readonly Omit<PointsOptions, 'oneOf'>[] = WORKFLOWS.flatMap(({ name: workflow }) =>
-  KINDS.map((kind) => ({ workflow, kind })),
+export const POINTS: readonly (Omit<PointsOptions, 'oneOf'> & { readonly kit: Kit })[] = WORKFLOWS.flatMap(
+  ({ name: workflow, kit }) => KINDS.map((kind) => ({ workflow, kind, kit: kitOf(kit) })),
 );
 
 /** Throws for a workflow that there is not, and for one that fails without a blow. */
