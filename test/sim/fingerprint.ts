@@ -37,7 +37,7 @@ export const fingerprint = ({ api, servers, hypervisors, guests }: World): reado
       ...lvm.lvs.map((lv) => `${name}: LV ${lv.name} ${lv.bytes} ${lv.tags.toSorted().join(',')}`),
       ...exporter.left().flatMap((thing) => (isEmptyPlace(thing) ? [] : [`${name}: ${thing}`])),
       ...exporter.targets.flatMap((iqn) =>
-        exporter.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
+        [...new Set(exporter.sessions(iqn))].map((initiator) => `${name}: ${initiator} at ${iqn}`),
       ),
     ]),
     ...hypervisors.flatMap(({ name, iscsi, sessions }) => [

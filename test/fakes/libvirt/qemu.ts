@@ -1,4 +1,4 @@
-// Disks as QEMU has them: opened once, read and written without a cache, closed only when what was written last is where it belongs. One
+// Disks as QEMU has them: opened once, read and written without a cache, closed only when the target has written down what it was given last. One
 // that logs in itself keeps its connection, and opens it anew for as long as it takes.
 import { errorCode } from '../../../node-agent/exec/files.ts';
 import type { Login, Reach, Refusal, Remote } from '../iscsi.ts';
@@ -13,6 +13,8 @@ export interface Opened {
   sizeBehind(): bigint;
   /** Shows the guest another size. */
   resize(bytes: bigint): void;
+  /** The guest waits for none of its writes; one that does lets go of nothing. */
+  isIdle(): boolean;
   /** A second of what it does by itself. */
   tend(): void;
   /** Everything is written and it is closed; false while it cannot be. */
@@ -23,16 +25,12 @@ export interface Opened {
 
 const LUN = 1;
 
-interface Write {
-  readonly at: number;
-  readonly word: string;
-}
-
-/** A device that stands for whatever `behind` finds at that moment; what could not be written is kept. */
+/** A device that stands for whatever `behind` finds at that moment. */
 class Front implements Device {
   sizeBytes: bigint;
+  /** Nothing that was written waits for its target. */
+  isIdle = true;
   readonly #behind: () => Device;
-  #left: Write | undefined;
 
   constructor(behind: () => Device) {
     this.#behind = behind;
@@ -44,27 +42,16 @@ class Front implements Device {
   }
 
   write(at: number, word: string): void {
-    this.#left = { at, word };
+    this.isIdle = false;
     this.#behind().write(at, word);
-    this.#left = undefined;
-  }
-
-  /** As at a close. Throws while it cannot. */
-  flush(): void {
-    const device = this.#behind();
-    if (this.#left === undefined) {
-      device.read(0);
-    } else {
-      device.write(this.#left.at, this.#left.word);
-      this.#left = undefined;
-    }
+    this.isIdle = true;
   }
 }
 
-/** `lost`: it never will be. */
+/** What the target is asked to write down; `lost`: it never will be. */
 const flushed = (front: Front): 'done' | 'waits' | 'lost' => {
   try {
-    front.flush();
+    front.read(0);
     return 'done';
   } catch (error) {
     return errorCode(error) === 'EIO' ? 'lost' : 'waits';
@@ -103,6 +90,7 @@ export const openIscsi = (login: Login, reach: Reach): Opened => {
     resize: (bytes) => {
       front.sizeBytes = bytes;
     },
+    isIdle: () => front.isIdle,
     tend,
     close: () => {
       const isClosed = flushed(front) !== 'waits';
@@ -115,14 +103,15 @@ export const openIscsi = (login: Login, reach: Reach): Opened => {
   };
 };
 
-/** A flush that fails has waited for as long as the kernel lets it; each try is a second. */
-const KERNEL_WAITS = 600;
+/** The replacementTimeout of the initiator profile: from then on the kernel says that what waits has failed. */
+const KERNEL_WAITS_SECONDS = 600;
 
 /** Whatever is at the end of the path now; throws where there is nothing. */
 export const openBlock = (path: string, open: (path: string) => Device): Opened => {
   const device = open(path);
   const front = new Front(() => device);
-  let tries = 0;
+  let waited = 0;
+  const isGivenUp = (): boolean => waited > KERNEL_WAITS_SECONDS;
   return {
     device: front,
     session: undefined,
@@ -130,13 +119,11 @@ export const openBlock = (path: string, open: (path: string) => Device): Opened 
     resize: (bytes) => {
       front.sizeBytes = bytes;
     },
+    isIdle: () => front.isIdle || flushed(front) === 'lost' || isGivenUp(),
     tend: () => {
-      // The kernel does what is to be done.
+      waited = flushed(front) === 'waits' ? waited + 1 : 0;
     },
-    close: () => {
-      tries += 1;
-      return flushed(front) !== 'waits' || tries > KERNEL_WAITS;
-    },
+    close: () => flushed(front) !== 'waits' || isGivenUp(),
     drop: () => {
       // The kernel closes what a process had open.
     },

@@ -159,7 +159,7 @@ export class LibvirtHost implements Machines {
       return;
     }
     for (const disk of domain.disks.filter(({ askedFor }) => askedFor !== undefined)) {
-      if (domain.releases) {
+      if (domain.releases && disk.opened.isIdle()) {
         domain.disks = domain.disks.filter((one) => one !== disk);
         domain.closing.push(disk);
       } else {
