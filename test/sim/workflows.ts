@@ -1,6 +1,7 @@
 // What users and administrators do, step by step; each step ends when what was wanted is there and nobody does anything any more.
 
 import type { Attachment } from '../../api/attachment.ts';
+import { findCondition } from '../../api/conditions.ts';
 import type { ServerAgent, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
 import { CONTINUES_CLUSTER } from '../../api/names.ts';
@@ -131,8 +132,9 @@ export const grow = (volume: string, mebibytes: number): Step => ({
   what: `grow ${volume}`,
   do: (world) => change(world, VOLUMES, volume, { size: `${mebibytes}Mi` }),
   isDone: (world) => {
-    const found = world.api.find<KubeObject & { status?: { capacity?: string } }>(VOLUMES, at(volume));
-    return isReady(found) && found?.status?.capacity === `${mebibytes}Mi`;
+    const found = world.api.find<Volume>(VOLUMES, at(volume));
+    const isShown = findCondition(found?.status?.conditions, 'Resized')?.status !== 'False';
+    return isReady(found) && found?.status?.capacity === `${mebibytes}Mi` && isShown;
   },
 });
 export const removeVolume = (name: string): Step => ({
