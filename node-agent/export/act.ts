@@ -1,4 +1,5 @@
 // Carries out one step of the export plan.
+import { chapFor } from '../../api/ids.ts';
 import type { Grant } from '../../api/volume.ts';
 import type { ServerVisit } from '../volume/visit.ts';
 import type { ExportStep, ExportWorld } from './plan.ts';
@@ -52,9 +53,22 @@ export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: 
       await target.cut(volumeID, step.initiator, signal);
       return;
     case 'close':
+      await dropAccounts(visit);
       await target.close(volumeID, signal);
   }
 }
+
+/** Also of grants that were given up before their initiators were let in: their accounts are seen at no target. */
+const dropAccounts = async ({ deps, volumeID, signal }: ServerVisit): Promise<void> => {
+  const { items = [], keys = [] } = deps.memories.get(volumeID) ?? {};
+  for (const { initiator, epoch } of items) {
+    const key = keys.find((one) => one.epoch === epoch)?.key;
+    if (key !== undefined) {
+      const { user } = chapFor(Buffer.from(key, 'base64'), volumeID, epoch);
+      await deps.target.deny(volumeID, initiator, user, signal);
+    }
+  }
+};
 
 const chapOfGrant = ({ deps, volumeID, signal }: ServerVisit, { hypervisor, epoch }: Grant) => {
   const key = deps.memories.get(volumeID)?.keys?.find((one) => one.epoch === epoch)?.key;

@@ -214,7 +214,8 @@ const takeOff = async (
 
 /**
  * Accounts are the daemon's, not the target's: one that another target still needs stays, since without an account
- * that target would ask nobody for a password.
+ * that target would ask nobody for a password. One that nobody else needs goes in one step, bindings and all: unbound first, it
+ * would be seen at no target any more, and after a crash nobody would know of it.
  */
 const dropAccount = async (
   world: TargetWorld,
@@ -226,23 +227,37 @@ const dropAccount = async (
   if (!world.profile.has('deleteAccount')) {
     return;
   }
-  if (found?.chapUsers.includes(user)) {
-    await change(world, 'unbindAccount', { ...at(found), ...values }, signal);
+  const bindings = async () => (await look(world, signal)).bound.filter((one) => one === user).length;
+  const isBound = found?.chapUsers.includes(user) === true;
+  if ((await bindings()) > (isBound ? 1 : 0)) {
+    await unbind(world, found, user, signal);
+    return;
   }
   const exists = async () => {
     const { rows } = await world.profile.call('accounts', {}, signal);
     return rows.some((row) => row.user === user);
   };
-  const { ours, bound } = await look(world, signal);
-  if (ours.some(({ iqn, chapUsers }) => iqn === found?.iqn && chapUsers.includes(user))) {
-    throw new NotDone(user, 'unbinding the account', '');
-  }
-  if (bound.includes(user) || !(await exists())) {
+  if (!(await exists())) {
     return;
   }
   const { said } = await change(world, 'deleteAccount', values, signal);
   if (await exists()) {
     throw new NotDone(user, 'removing the account', said);
+  }
+};
+
+const unbind = async (
+  world: TargetWorld,
+  found: Found | undefined,
+  user: string,
+  signal: AbortSignal,
+): Promise<void> => {
+  if (found?.chapUsers.includes(user) !== true) {
+    return;
+  }
+  const { said } = await change(world, 'unbindAccount', { ...at(found), 'chap.user': user }, signal);
+  if ((await find(world, found.volumeID, signal))?.chapUsers.includes(user)) {
+    throw new NotDone(user, 'unbinding the account', said);
   }
 };
 

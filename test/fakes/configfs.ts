@@ -2,6 +2,7 @@
 // one act, and what is made cannot be made twice. The errors are those of the kernel's target code.
 import { dirname, join } from 'node:path';
 import type { Files } from '../../node-agent/exec/files.ts';
+import type { Exporter, Login, Refusal, TargetSession, Unit } from './iscsi.ts';
 import { type Device, failure, MemoryTree } from './tree.ts';
 
 /** As Linux 6.1 shows a backstore of a logical volume. */
@@ -61,22 +62,6 @@ const KINDS: readonly Kind[] = [
   { pattern: /\/tpgt_1\/acls\/[^/]+\/lun_\d+$/, attributes: { write_protect: '0' } },
 ];
 
-/** A session that an initiator has, or had. */
-export interface TargetSession {
-  readonly initiator: string;
-  /** False for ever once the target has ended it. */
-  readonly isOpen: boolean;
-  end(): void;
-  /** What the initiator finds at that number now. */
-  unit(lun: number): Unit | undefined;
-}
-
-export interface Unit {
-  readonly serial: string;
-  readonly device: Device;
-  readonly isReadOnly: boolean;
-}
-
 /** Of which nothing is read. */
 export const NO_DEVICE: Device = {
   sizeBytes: 0n,
@@ -88,7 +73,13 @@ export const NO_DEVICE: Device = {
   },
 };
 
-export class FakeConfigfs {
+/** nopin_timeout and nopin_response_timeout. */
+const PATIENCE_MS = 45_000;
+
+export class FakeConfigfs implements Exporter {
+  readonly patienceMs = PATIENCE_MS;
+  /** Whoever has no password gets in nowhere. */
+  readonly unguarded: readonly string[] = [];
   readonly root = '/sys/kernel/config/target';
   /** Of sysfs, with the sizes of devices. */
   readonly sys = '/sys';
@@ -221,14 +212,16 @@ export class FakeConfigfs {
     return session;
   }
 
-  /** Initiators with an open session, by target. */
+  admit({ iqn, initiator, ...chap }: Login): TargetSession | Refusal {
+    return this.login(iqn, initiator, chap) ?? 'authorization';
+  }
+
   sessions(iqn: string): readonly string[] {
     return [...this.#sessions].flatMap(([acl, { isOpen, initiator }]) =>
       isOpen && acl.startsWith(`${join(this.root, 'iscsi', iqn)}/`) ? [initiator] : [],
     );
   }
 
-  /** Initiators with an ACL, by target. */
   allowed(iqn: string): readonly string[] {
     const acls = join(this.root, 'iscsi', iqn, 'tpgt_1/acls');
     return this.tree.has(acls) ? this.tree.list(acls) : [];
@@ -250,7 +243,6 @@ export class FakeConfigfs {
       : {
           device,
           serial: /: (\S+)/.exec(this.show(`${store}/wwn/vpd_unit_serial`))?.[1] ?? '',
-          isReadOnly: this.show(`${mapped}/write_protect`) === '1',
         };
   }
 

@@ -3,6 +3,7 @@
 import { dirname, join } from 'node:path';
 import type { Command, CommandOutput, RunCommand } from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
+import type { Login, Reach, Refusal, Remote } from './iscsi.ts';
 import { type Device, failure, MemoryTree } from './tree.ts';
 
 /** A target of which only so much is known. */
@@ -15,22 +16,6 @@ export interface FakeTarget {
   up: boolean;
   /** Where it is; undefined: wherever it is looked for. */
   portal?: string;
-}
-
-export interface Login {
-  readonly iqn: string;
-  readonly portal: string;
-  readonly initiator: string;
-  readonly user: string;
-  readonly password: string;
-}
-
-/** The other end of a session. */
-export interface Remote {
-  /** False while nothing comes through, or once the target has ended the session. */
-  readonly isOpen: boolean;
-  end(): void;
-  unit(lun: number): { readonly serial: string; readonly device: Device } | undefined;
 }
 
 export interface FakeSession {
@@ -88,7 +73,7 @@ export class FakeOpenIscsi {
   commands: string[] = [];
   /** Called before each command; may change the world or throw. */
   before: (line: string) => void | Promise<void> = () => undefined;
-  reach: (login: Login) => Remote | 'denied' | 'away' = (login) => this.#known(login);
+  reach: Reach = (login) => this.#known(login);
   readonly files: Files;
   readonly #held = new Map<FakeSession, Held>();
   #next = 1;
@@ -190,7 +175,7 @@ export class FakeOpenIscsi {
     this.tree.remove(join(this.#unitDir(session), 'block', disk, 'holders', holder));
   }
 
-  #known({ iqn, portal, user, password }: Login): Remote | 'denied' | 'away' {
+  #known({ iqn, portal, user, password }: Login): Remote | Refusal | 'away' {
     const target = this.targets.get(iqn);
     if (target?.up !== true || (target.portal ?? portal) !== portal) {
       return 'away';
@@ -204,7 +189,7 @@ export class FakeOpenIscsi {
     });
     return user === target.user && password === target.password
       ? { isOpen: true, end: () => undefined, unit: () => ({ serial: target.serial, device: device() }) }
-      : 'denied';
+      : 'authorization';
   }
 
   #hostDir({ host, number }: FakeSession): string {
@@ -284,9 +269,13 @@ export class FakeOpenIscsi {
   #deviceOf(session: FakeSession, disk: string): Device {
     const sizeFile = join(this.#unitDir(session), 'block', disk, 'size');
     const device = (): Device => {
-      const unit = session.disk === disk ? this.#unitOf(session) : undefined;
-      if (unit === undefined) {
+      if (session.disk !== disk) {
         throw failure('EIO', disk);
+      }
+      const unit = this.#unitOf(session);
+      if (unit === undefined) {
+        // Where the session is away it is no error that anybody sees: whoever asks waits until it is back.
+        throw failure(this.#held.get(session)?.remote.isOpen === true ? 'EIO' : 'EAGAIN', disk);
       }
       return unit.device;
     };
@@ -390,7 +379,8 @@ export class FakeOpenIscsi {
     const [user = '', password = ''] = ['username', 'password'].map(
       (name) => values.get(`node.session.auth.${name}`) ?? '',
     );
-    const login = { iqn, portal, initiator: this.interfaces.get(iface) ?? '', user, password };
+    const initiator = this.interfaces.get(iface) ?? '';
+    const login = { iqn, portal, initiator, isid: `00023d${this.#next}`, user, password };
     const remote = this.reach(login);
     if (remote === 'away') {
       return refused(
@@ -398,10 +388,14 @@ export class FakeOpenIscsi {
         `Could not login to ${where}.\niscsiadm: initiator reported error (8 - connection timed out)`,
       );
     }
-    if (remote === 'denied') {
+    if (typeof remote === 'string') {
+      const [exitCode, words] =
+        remote === 'not found'
+          ? ([19, 'encountered non-retryable iSCSI login failure'] as const)
+          : ([24, 'iSCSI login failed due to authorization failure'] as const);
       return refused(
-        24,
-        `Could not login to ${where}.\niscsiadm: initiator reported error (24 - iSCSI login failed due to authorization failure)`,
+        exitCode,
+        `Could not login to ${where}.\niscsiadm: initiator reported error (${exitCode} - ${words})`,
       );
     }
     this.login(iqn, user, { login, remote });

@@ -15,7 +15,7 @@ export const MIB = 1024n * 1024n;
 /** A block device. Every mebibyte of it holds a word; zeroes are the empty one. */
 export interface Device {
   readonly sizeBytes: bigint;
-  /** Both throw with the code EIO when the device is dead. */
+  /** Both throw with the code EIO when the device is dead, EAGAIN while whoever asks would wait. */
   read(mebibyte: number): string;
   write(mebibyte: number, word: string): void;
 }

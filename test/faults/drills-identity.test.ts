@@ -140,7 +140,7 @@ test('a copy of a volume server: nobody gets at its data of yesterday', () =>
     const isBack = () => isReady(find(world, ATTACHMENTS, 'db-vm-b')) && world.lie() === undefined;
     await world.until('its own data serves again', () => isBack() && world.isCalm(), 600_000);
     assert.equal(actsOf(world, twin), []);
-    assert.equal(twin.lio.targets, []);
+    assert.equal(twin.exporter.targets, []);
     assert.equal(twin.words(id), then);
     world.carryAway(twin.name);
     await performAll(world, together(detach('db', 'vm-b'), removeVolume('db'), removeVolume('web')));

@@ -62,9 +62,9 @@ const expectOthersWell = async (world: World): Promise<void> => {
 
 /** What of that ID is there, as hosts would tell it. */
 const thingsOf = (world: World, id: string): readonly string[] => [
-  ...world.servers.flatMap(({ lvm, lio }) => [
+  ...world.servers.flatMap(({ lvm, exporter }) => [
     ...lvm.lvs.flatMap(({ name }) => (name === id || name === `${id}.new` ? [`Backing ${id}`] : [])),
-    ...lio.targets.filter((iqn) => iqn.endsWith(`:${id}`)).map((iqn) => `Export ${iqn}`),
+    ...exporter.targets.filter((iqn) => iqn.endsWith(`:${id}`)).map((iqn) => `Export ${iqn}`),
   ]),
 ];
 
@@ -215,7 +215,8 @@ const snapshotDrill =
 
 for (const pool of ['lvm-thick', 'lvm-thin'] as const) {
   for (const stage of SNAPSHOT_STAGES) {
-    test(`a Snapshot in ${pool}, ${stage.what}`, () => inWorlds(SEEDS, snapshotDrill(stage), { pool }));
+    test(`a Snapshot in ${pool}, ${stage.what}`, () =>
+      inWorlds(SEEDS, snapshotDrill(stage), { kit: { pool } }));
   }
 }
 

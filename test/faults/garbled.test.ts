@@ -16,7 +16,7 @@ const LAST_LINES = 60;
 const RUNS = 2;
 
 const play = async (seed: number, share: number, workflow: Workflow): Promise<void> => {
-  const world = new World({ seed, pool: workflow.pool });
+  const world = new World({ seed, kit: workflow.kit });
   const random = new Random(seed);
   const garblings = world.hosts.map((host) => garble(host, random, (line) => world.tell(line)));
   const turn = (to: number): void => {

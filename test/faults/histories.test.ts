@@ -3,15 +3,22 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { tryHistory } from '../sim/campaign.ts';
 import { historyOf, play } from '../sim/history.ts';
-import type { PoolProfile } from '../sim/server-host.ts';
+import { type Kit, kitOf, shownKit } from '../sim/kit.ts';
 
 const test = suite('users and faults in any order');
-const SEEDS: Readonly<Record<PoolProfile, number>> = { 'lvm-thick': 60, 'lvm-thin': 30 };
+const SEEDS: readonly (readonly [Partial<Kit>, number])[] = [
+  [{ pool: 'lvm-thick' }, 60],
+  [{ pool: 'lvm-thin' }, 30],
+  [{ target: 'tgt' }, 6],
+  [{ target: 'tgt', vmm: 'libvirt' }, 4],
+  [{ target: 'tgt', vmm: 'libvirt', initiator: 'qemu' }, 8],
+  [{ vmm: 'libvirt', pool: 'lvm-thin' }, 4],
+];
 
-for (const [pool, seeds] of Object.entries(SEEDS) as readonly [PoolProfile, number][]) {
-  test(`no promise breaks, and in the end all is as it was wanted: ${pool}`, async () => {
+for (const [kit, seeds] of SEEDS) {
+  test(`no promise breaks, and in the end all is as it was wanted: ${shownKit(kitOf(kit))}`, async () => {
     for (let seed = 1; seed <= seeds; seed += 1) {
-      const { failures } = await tryHistory(seed, pool);
+      const { failures } = await tryHistory(seed, kit);
       assert.equal(failures, [], failures.join('\n\n'));
     }
   });

@@ -3,6 +3,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
+import { XenHost } from '../fakes/xen/xl.ts';
+import type { Kit } from '../sim/kit.ts';
 import { attach, begin, create, NAMESPACE, perform, remove, snapshot } from '../sim/workflows.ts';
 import { World } from '../sim/world.ts';
 
@@ -13,8 +15,8 @@ interface Scene {
   readonly id: string;
 }
 
-const scene = async (): Promise<Scene> => {
-  const world = new World({ seed: 7 });
+const scene = async (kit: Partial<Kit> = {}): Promise<Scene> => {
+  const world = new World({ seed: 7, kit });
   await begin(world);
   await perform(world, create('db'));
   await perform(world, attach('db', 'vm-a'));
@@ -52,13 +54,45 @@ test('a second initiator', async () => {
 test('a disk in two VMs of one host', async () => {
   const wrong = await after(async ({ world, id }) => {
     const [h1] = world.hypervisors;
+    const xen = h1?.machines;
+    assert.ok(xen instanceof XenHost);
     const link = h1?.tree.list('/dev/vbs')[0] ?? '';
-    h1?.xen.add('vm-x', '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10');
+    xen.add('vm-x', '7f3b4c1e-8a52-4d0e-9a55-2d1f0c6b7a10');
     const disk = `format=raw,backendtype=phy,vdev=xvdb,access=rw,target=/dev/vbs/${link}`;
-    await h1?.xen.run({ file: 'xl', args: ['block-attach', String(h1.xen.domain('vm-x').id), disk] });
+    await xen.run({ file: 'xl', args: ['block-attach', String(xen.domain('vm-x').id), disk] });
     assert.ok(link.startsWith(id));
   });
   assert.match(wrong, /^P1: vol.* is in two VMs at once/);
+});
+
+const WITHOUT_XEN = { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' } as const;
+
+const inQemu = async (work: (scene: Scene) => void | Promise<void>): Promise<string> => {
+  const found = await scene(WITHOUT_XEN);
+  await found.world.end();
+  await work(found);
+  found.world.look();
+  return found.world.broken?.message ?? '';
+};
+
+test('the same at tgtd, and of machines that log in themselves', async () => {
+  const tgtadm = ({ servers }: World, ...args: readonly string[]) => servers[0]?.tgt.run({ args });
+  const user = (world: World) => [...(world.servers[0]?.tgt.accounts.keys() ?? [])][0] ?? '';
+  const second = ({ world }: Scene) =>
+    void tgtadm(world, '-o', 'bind', '-m', 'target', '-t', '1', '-Q', 'iqn.2026-11.dev.vbs:host.h2');
+  const open = ({ world }: Scene) => void tgtadm(world, '-o', 'delete', '-m', 'account', '-u', user(world));
+  assert.is(await inQemu(() => undefined), '');
+  assert.match(await inQemu(second), /^P1: .*host.h1 and .*host.h2 may write/);
+  assert.match(await inQemu(open), /^P2: iqn\S+ of s1 asks nobody for a password/);
+});
+
+test('what machines that log in themselves have open', async () => {
+  const { world } = await scene(WITHOUT_XEN);
+  await world.end();
+  assert.is(world.lie(), undefined);
+  assert.match(world.leftOver() ?? '', /an account on s1, .*a session to iqn\S+ on h1/);
+  world.hypervisors[0]?.machines.restart('vm-a');
+  assert.match(world.lie() ?? '', /db-vm-a is Ready, and no disk of it works/);
 });
 
 test('bytes of another volume, and bytes of nobody', async () => {
@@ -81,7 +115,7 @@ test('a write that was acknowledged and is gone', async () => {
 });
 
 test('a thin snapshot that changes with its volume', async () => {
-  const world = new World({ seed: 7, pool: 'lvm-thin' });
+  const world = new World({ seed: 7, kit: { pool: 'lvm-thin' } });
   await begin(world);
   await perform(world, create('db'));
   await perform(world, attach('db', 'vm-a'));
@@ -122,7 +156,7 @@ test('a status that lies, and what is left over', async () => {
   const { world } = await scene();
   await world.end();
   assert.is(world.lie(), undefined);
-  world.hypervisors[0]?.xen.restart('vm-a');
+  world.hypervisors[0]?.machines.restart('vm-a');
   assert.match(world.lie() ?? '', /db-vm-a is Ready, and no disk of it works/);
   assert.match(
     world.leftOver() ?? '',

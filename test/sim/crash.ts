@@ -25,7 +25,7 @@ export type Kind = (typeof KINDS)[number];
 
 /** Half of these is something: LVM commits before it activates, and zeroes piece by piece. */
 const HAS_HALVES = /^(?:lvcreate|blkdiscard) /;
-const IS_COMMAND = /^(?:lv\w+|vg\w+|blkdiscard|iscsiadm|tee|blockdev|xl|systemctl) /;
+const IS_COMMAND = /^(?:lv\w+|vg\w+|blkdiscard|tgtadm|iscsiadm|tee|blockdev|xl|virsh|systemctl) /;
 
 /**
  * An adoption changes the tags and then the name, and looks only after that: a command which says that it changed the tags, and did not,
@@ -47,7 +47,7 @@ const blowsOf = (kind: Kind, process: string, what: string): readonly Strike['ho
 
 /** Throws what the world throws. */
 export const referenceRun = async (workflow: Workflow, kind: Kind, seed: number): Promise<Reference> => {
-  const world = new World({ seed, pool: workflow.pool });
+  const world = new World({ seed, kit: workflow.kit });
   try {
     await prepare(world, workflow);
     const first = new Map(world.processes.map((process) => [process, world.life(process)?.acts.length ?? 0]));
@@ -72,7 +72,7 @@ export const crashRun = async (
   seed: number,
   { ends, point }: { readonly ends: Reference['ends']; readonly point: Point },
 ): Promise<string | undefined> => {
-  const world = new World({ seed, pool: workflow.pool });
+  const world = new World({ seed, kit: workflow.kit });
   try {
     await prepare(world, workflow);
     world.strike(point.process, point.strike);

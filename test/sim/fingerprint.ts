@@ -29,19 +29,19 @@ const shown = (object: Said): string => {
 /** Where targets and backstores are, which stays when there are none. */
 const isEmptyPlace = (path: string): boolean => /^(?:iscsi|core\/iblock_\d+)$/.test(path);
 
-/** One line for each thing. */
+/** One line for each thing; but for a secret that its agent could not remove at once, which goes with its grant. */
 export const fingerprint = ({ api, servers, hypervisors, guests }: World): readonly string[] =>
   [
     ...[VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all<Said>(resource)).map(shown),
-    ...servers.flatMap(({ name, lvm, lio }) => [
+    ...servers.flatMap(({ name, lvm, exporter }) => [
       ...lvm.lvs.map((lv) => `${name}: LV ${lv.name} ${lv.bytes} ${lv.tags.toSorted().join(',')}`),
-      ...lio.left().flatMap((path) => (isEmptyPlace(path) ? [] : [`${name}: ${path}`])),
-      ...lio.targets.flatMap((iqn) =>
-        lio.sessions(iqn).map((initiator) => `${name}: ${initiator} at ${iqn}`),
+      ...exporter.left().flatMap((thing) => (isEmptyPlace(thing) ? [] : [`${name}: ${thing}`])),
+      ...exporter.targets.flatMap((iqn) =>
+        [...new Set(exporter.sessions(iqn))].map((initiator) => `${name}: ${initiator} at ${iqn}`),
       ),
     ]),
-    ...hypervisors.flatMap(({ name, iscsi }) => [
-      ...iscsi.sessions.map(({ iqn }) => `${name}: session ${iqn}`),
+    ...hypervisors.flatMap(({ name, iscsi, sessions }) => [
+      ...sessions.map(({ iqn }) => `${name}: session ${iqn}`),
       ...iscsi.records.map(({ iqn, portal }) => `${name}: record ${iqn} ${portal}`),
     ]),
     ...guests.disks.map(({ host, vm, device, volumeID }) => `${host}: ${device} of ${vm} is ${volumeID}`),

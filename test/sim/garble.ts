@@ -17,8 +17,8 @@ const damaged = (text: string, file: string, random: Random): string => {
   const at = random.between(0, text.length - 1);
   switch (random.pick(HOWS)) {
     case 'nothing':
-      // A directory of xenstore may be empty.
-      return file === 'xenstore-ls' ? `${text.slice(0, -1)}` : '';
+      // A directory of xenstore may be empty, and so may be what tgtd lists.
+      return /^(?:xenstore-ls|tgtadm)$/.test(file) ? `${text.slice(0, -1)}` : '';
     case 'cut': {
       const cut = text.slice(0, at);
       return cut === '' || cut.endsWith('\n') ? `${cut}${text.slice(at).trimStart().slice(0, 1)}` : cut;

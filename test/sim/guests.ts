@@ -1,5 +1,6 @@
 // Guests that write to their disks and flush, and remember what was acknowledged: what a disk shows must be that, or something whose
 // answer is still out.
+import type { PluggedDisk } from '../fakes/machines.ts';
 import { type Device, MIB } from '../fakes/tree.ts';
 import type { World } from './world.ts';
 
@@ -47,15 +48,8 @@ export class Journal {
   }
 }
 
-export interface Disk {
+export interface Disk extends PluggedDisk {
   readonly host: string;
-  readonly vm: string;
-  readonly device: string;
-  readonly volumeID: string;
-  /** Of this life of the VM. */
-  readonly domainID: number;
-  /** Undefined until its guest has taken it. */
-  readonly backing: Device | undefined;
 }
 
 export class Guests {
@@ -65,7 +59,7 @@ export class Guests {
   /** Acknowledged writes so far. */
   written = 0;
   readonly #world: World;
-  /** By host, domain id and device: what waits for its target. */
+  /** By host, life of the VM and device: what waits for its target. */
   readonly #waiting = new Map<string, Write[]>();
   #words = 0;
 
@@ -79,16 +73,10 @@ export class Guests {
     return known;
   }
 
-  /** Disks of ours in all VMs, by what their path says. */
+  /** Disks of ours in all VMs. */
   get disks(): readonly Disk[] {
-    return this.#world.hypervisors.flatMap(({ name: host, isUp, xen }) =>
-      (isUp ? xen.domains : []).flatMap(({ name: vm, id }) =>
-        xen.disks(vm).flatMap((device) => {
-          const volumeID = xen.volumeOf(id, device);
-          const backing = xen.disk(vm, device);
-          return volumeID === undefined ? [] : [{ host, vm, device, volumeID, domainID: id, backing }];
-        }),
-      ),
+    return this.#world.hypervisors.flatMap(({ name: host, isUp, machines }) =>
+      (isUp ? machines.plugged : []).map((disk) => ({ ...disk, host })),
     );
   }
 
@@ -104,8 +92,8 @@ export class Guests {
   /** A second in the life of all guests. */
   tick(): void {
     const alive = new Set<string>();
-    for (const disk of this.disks) {
-      const key = `${disk.host} ${disk.domainID} ${disk.device} ${disk.volumeID}`;
+    for (const disk of this.disks.filter(({ isClosing }) => !isClosing)) {
+      const key = `${disk.host} ${disk.life} ${disk.device} ${disk.volumeID}`;
       alive.add(key);
       const { backing } = disk;
       if (backing === undefined) {

@@ -5,9 +5,10 @@ import type { Attachment } from '../../api/attachment.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
 import { ATTACHMENTS, HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { isDeleting, type Volume } from '../../api/volume.ts';
+import { attendTo } from './administrator.ts';
 import { isReady } from './judge.ts';
+import { type Kit, kitOf } from './kit.ts';
 import { Random } from './random.ts';
-import type { PoolProfile } from './server-host.ts';
 import { begin, change, find, isHeard, make, NAMESPACE, remove } from './workflows.ts';
 import { Broken, LEAST_LAG_MS, World } from './world.ts';
 
@@ -204,15 +205,65 @@ const FAULTS: readonly [Maker, ...Maker[]] = [
   },
 ];
 
-/** What happens, from the seed alone. */
-export const historyOf = (seed: number): readonly Happening[] => {
+/** tgtd ends, and is there again with nothing in it. */
+const TGT_FAULTS: readonly Maker[] = [
+  (random) => {
+    const [server, ms] = [random.pick(SERVERS), random.between(500, 40_000)];
+    return {
+      what: `tgtd of ${server} is killed, and away for ${ms} ms`,
+      happen: (world) => world.restartTgt(server, ms),
+    };
+  },
+  (random) => {
+    const server = random.pick(SERVERS);
+    return { what: `tgtd of ${server} dies while it is asked`, happen: (world) => world.restartTgt(server) };
+  },
+];
+
+const LIBVIRT_FAULTS: readonly Maker[] = [
+  (random) => {
+    const [host, ms] = [random.pick(['h1', 'h2'] as const), random.between(500, 40_000)];
+    return {
+      what: `libvirtd of ${host} is away for ${ms} ms`,
+      happen: (world) => world.restartLibvirtd(host, ms),
+    };
+  },
+  (random) => {
+    const [vm, ms] = [random.pick(VMS), random.between(5_000, 120_000)];
+    return {
+      what: `the guest of ${vm} lets no disk go for ${ms} ms`,
+      happen: (world) => world.keepDisks(vm, ms),
+    };
+  },
+];
+
+const faultsOf = ({ target, vmm }: Kit): readonly [Maker, ...Maker[]] => [
+  ...FAULTS,
+  ...(target === 'tgt' ? TGT_FAULTS : []),
+  ...(vmm === 'libvirt' ? LIBVIRT_FAULTS : []),
+];
+
+/** What happens, from the seed and what its hosts work with. */
+export const historyOf = (seed: number, part: Partial<Kit> = {}): readonly Happening[] => {
+  const faults = faultsOf(kitOf(part));
   const random = new Random(seed);
   const count = random.between(6, 26);
   const happenings = Array.from({ length: count }, (): Happening => {
-    const maker = random.pick(random.chance(0.45) ? FAULTS : USERS);
+    const maker = random.pick(random.chance(0.45) ? faults : USERS);
     return { atMs: random.between(0, LENGTH_MS), ...maker(random) };
   });
-  return happenings.toSorted((one, other) => one.atMs - other.atMs);
+  return [...beginningOf(random), ...happenings].toSorted((one, other) => one.atMs - other.atMs);
+};
+
+/** A volume that is in use, in most of them. */
+const beginningOf = (random: Random): readonly Happening[] => {
+  const vm = random.pick(VMS);
+  const spec = { volumeRef: { name: 'db' }, instance: { name: vm } };
+  const attached: readonly Happening[] = [
+    { atMs: 0, what: 'make db', happen: (world) => unless(world, VOLUMES, 'db', { size: '12Mi' }) },
+    { atMs: 0, what: `attach db to ${vm}`, happen: (world) => unless(world, ATTACHMENTS, `db-${vm}`, spec) },
+  ];
+  return random.chance(0.8) ? attached : [];
 };
 
 export interface Told {
@@ -221,7 +272,7 @@ export interface Told {
 }
 
 export interface PlayOptions {
-  readonly pool?: PoolProfile | undefined;
+  readonly kit?: Partial<Kit> | undefined;
   readonly onLine?: (line: string) => void;
 }
 
@@ -229,9 +280,9 @@ export interface PlayOptions {
 export const play = async (
   seed: number,
   happenings: readonly Happening[],
-  { pool, onLine = () => {} }: PlayOptions = {},
+  { kit, onLine = () => {} }: PlayOptions = {},
 ): Promise<Told | undefined> => {
-  const world = new World({ seed, servers: SERVERS, hypervisors: HYPERVISORS_OF_WORLD, pool, onLine });
+  const world = new World({ seed, servers: SERVERS, hypervisors: HYPERVISORS_OF_WORLD, kit, onLine });
   try {
     await begin(world);
     const startMs = world.clock.monotonicMs();
@@ -240,6 +291,9 @@ export const play = async (
       happen(world);
     }
     world.spare();
+    if (world.kit.initiator === 'qemu') {
+      attendTo(world);
+    }
     const isOver = () => world.isCalm() && world.isQuiet() && isHeard(world);
     await world.until(
       'all is as it was wanted, and the status says so',
@@ -294,7 +348,7 @@ const clear = async (world: World): Promise<void> => {
 export const shrink = async (
   seed: number,
   happenings: readonly Happening[],
-  { pool, limit = 60 }: Pick<PlayOptions, 'pool'> & { readonly limit?: number } = {},
+  { kit, limit = 60 }: Pick<PlayOptions, 'kit'> & { readonly limit?: number } = {},
 ): Promise<readonly Happening[]> => {
   let smallest = happenings;
   let tries = 0;
@@ -302,7 +356,7 @@ export const shrink = async (
     for (let from = 0; from < smallest.length && tries < limit; ) {
       const fewer = [...smallest.slice(0, from), ...smallest.slice(from + size)];
       tries += 1;
-      if ((await play(seed, fewer, { pool })) === undefined) {
+      if ((await play(seed, fewer, { kit })) === undefined) {
         from += size;
       } else {
         smallest = fewer;

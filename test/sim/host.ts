@@ -9,6 +9,7 @@ import {
 } from '../../node-agent/exec/command.ts';
 import type { Files } from '../../node-agent/exec/files.ts';
 import type { MemoryTree } from '../fakes/tree.ts';
+import type { Kit } from './kit.ts';
 
 export const STATE = '/var/lib/vbs';
 export const MACHINE_ID = '/etc/machine-id';
@@ -19,6 +20,7 @@ export interface Host {
   readonly name: string;
   /** The host that it takes itself for: a clone of another machine has that one's configuration. */
   readonly identity: string;
+  readonly kit: Kit;
   readonly tree: MemoryTree;
   readonly files: Files;
   readonly run: RunCommand;

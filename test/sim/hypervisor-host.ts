@@ -1,18 +1,26 @@
-// A hypervisor of the simulated world: Xen with its domains, and the kernel's initiator.
+// A hypervisor of the simulated world: what runs its machines, and the kernel's initiator.
 import { uuidFrom } from '../../api/ids.ts';
-import type { RunCommand } from '../../node-agent/exec/command.ts';
-import { FakeOpenIscsi, type Login, type Remote } from '../fakes/open-iscsi.ts';
+import type { Command, CommandOutput, RunCommand } from '../../node-agent/exec/command.ts';
+import type { Reach } from '../fakes/iscsi.ts';
+import { askByIscsi } from '../fakes/libvirt/libiscsi.ts';
+import { LibvirtHost } from '../fakes/libvirt/virsh.ts';
+import type { Machines } from '../fakes/machines.ts';
+import { FakeOpenIscsi } from '../fakes/open-iscsi.ts';
 import { MemoryTree } from '../fakes/tree.ts';
 import { XenHost } from '../fakes/xen/xl.ts';
 import { bootOn, type Host, notInstalled, STATE, said } from './host.ts';
+import { type Kit, kitOf } from './kit.ts';
 
 export class HypervisorHost implements Host {
   readonly name: string;
   readonly identity: string;
   readonly tree: MemoryTree;
   readonly iscsi: FakeOpenIscsi;
-  readonly xen: XenHost;
+  readonly machines: Machines;
+  readonly kit: Kit;
   readonly vms: readonly string[];
+  readonly #reach: Reach;
+  #asked = 0;
   boots = 0;
   isUp = false;
 
@@ -22,20 +30,28 @@ export class HypervisorHost implements Host {
     {
       now,
       reach,
+      kit,
       original,
     }: {
       readonly now: () => Date;
-      readonly reach: (login: Login) => Remote | 'denied' | 'away';
+      readonly reach: Reach;
+      readonly kit?: Partial<Kit>;
       readonly original?: HypervisorHost;
     },
   ) {
     this.name = name;
     this.identity = original?.identity ?? name;
     this.vms = vms;
+    this.kit = original?.kit ?? kitOf(kit);
     this.tree = new MemoryTree(now);
     this.iscsi = new FakeOpenIscsi(this.tree);
     this.iscsi.reach = reach;
-    this.xen = new XenHost((path) => this.tree.device(path));
+    this.#reach = reach;
+    const open = (path: string) => this.tree.device(path);
+    this.machines = this.kit.vmm === 'xen' ? new XenHost(open) : new LibvirtHost({ open, reach });
+    if (this.kit.initiator === 'qemu') {
+      this.tree.put('/usr/bin/iscsi-readcapacity16', '');
+    }
     this.tree.makeDirectory('/sys/module/iscsi_tcp');
     this.tree.put(
       '/proc/net/unix',
@@ -56,14 +72,25 @@ export class HypervisorHost implements Host {
     bootOn(this);
     this.tree.remove('/dev/vbs');
     for (const vm of this.vms) {
-      this.xen.add(vm, uuidFrom(`vm ${vm}`));
+      this.machines.add(vm, uuidFrom(`vm ${vm}`));
     }
+  }
+
+  /** Of the kernel and of machines. */
+  get sessions(): readonly { readonly iqn: string; readonly user: string }[] {
+    return this.isUp ? [...this.iscsi.sessions, ...this.machines.sessions] : [];
+  }
+
+  /** A second of whatever the kernel and the machines do by themselves. */
+  tend(): void {
+    this.iscsi.tend();
+    this.machines.tend();
   }
 
   /** Sessions, domains and what is in /dev go; records stay, which are files. */
   powerOff(): void {
     this.isUp = false;
-    this.xen.end();
+    this.machines.end();
     this.iscsi.forget();
   }
 
@@ -74,7 +101,11 @@ export class HypervisorHost implements Host {
     switch (command.file) {
       case 'xl':
       case 'xenstore-ls':
-        return this.xen.run(command);
+      case 'virsh':
+        return this.machines.run(command, signal);
+      case 'iscsi-inq':
+      case 'iscsi-readcapacity16':
+        return this.#ask(command);
       case 'modprobe':
         return said('');
       case 'iscsid':
@@ -94,4 +125,9 @@ export class HypervisorHost implements Host {
         return notInstalled(command);
     }
   };
+
+  async #ask(command: Command): Promise<CommandOutput> {
+    this.#asked += 1;
+    return askByIscsi(command, `asked ${this.#asked}`, this.#reach);
+  }
 }

@@ -17,6 +17,8 @@ import type { ServerHost } from './server-host.ts';
 import type { World } from './world.ts';
 
 const IQN = /:(?:vol|snap)[0-9a-f]+$/;
+/** What a target needs and is no part of it: a backstore, an account. */
+const BESIDE = /^(?:core\/iblock_\d+\/(?:vol|snap)[0-9a-f]+|an account)$/;
 const FINAL = /^(?:vol[0-9a-f]{17}|snap[0-9a-f]{16})$/;
 const OURS = /^(?:vol|snap)[0-9a-f]/;
 /** What LVM's disks hold before anybody writes to them. */
@@ -47,6 +49,7 @@ export class Judge {
     for (const server of this.#world.servers) {
       const wrong =
         twoWriters(server) ??
+        unguarded(server) ??
         oldBytes(server) ??
         this.#torn(server) ??
         this.#lostBytes(server) ??
@@ -73,8 +76,8 @@ export class Judge {
   /** One grant lets one machine in, also where another one has its name and its keys. */
   #twoConnections(): string | undefined {
     const machines = new Map<string, string>();
-    for (const { name, isUp, iscsi } of this.#world.hypervisors) {
-      for (const { iqn, user } of isUp ? iscsi.sessions : []) {
+    for (const { name, sessions } of this.#world.hypervisors) {
+      for (const { iqn, user } of sessions) {
         const other = machines.get(`${iqn} ${user}`) ?? name;
         if (other !== name) {
           return `P1: ${other} and ${name} are connected to ${iqn} under one grant`;
@@ -197,15 +200,20 @@ export class Judge {
     const objects = [VOLUMES, SNAPSHOTS, ATTACHMENTS].flatMap((resource) => api.all(resource));
     const left = [
       ...objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`),
-      ...servers.flatMap(({ name, lvm, lio, tree }) => [
+      ...servers.flatMap(({ name, lvm, exporter, tree }) => [
         ...lvm.lvs.filter((lv) => OURS.test(lv.name)).map((lv) => `${lv.name} on ${name}`),
-        ...lio.targets.filter((iqn) => IQN.test(iqn)).map((iqn) => `${iqn} on ${name}`),
+        ...exporter.targets.filter((iqn) => IQN.test(iqn)).map((iqn) => `${iqn} on ${name}`),
+        ...exporter
+          .left()
+          .filter((thing) => BESIDE.test(thing))
+          .map((thing) => `${thing} on ${name}`),
         ...tree.list(`${STATE}/volumes`).map((record) => `${record} remembered by ${name}`),
         ...tree.list(`${STATE}/trash`).map((record) => `${record} in the trash of ${name}`),
       ]),
-      ...hypervisors.flatMap(({ name, iscsi, tree }) => [
-        ...iscsi.sessions.map(({ iqn }) => `a session to ${iqn} on ${name}`),
+      ...hypervisors.flatMap(({ name, iscsi, machines, sessions, tree }) => [
+        ...sessions.map(({ iqn }) => `a session to ${iqn} on ${name}`),
         ...iscsi.records.map(({ iqn }) => `a record of ${iqn} on ${name}`),
+        ...machines.kept.map((what) => `${what} on ${name}`),
         ...(tree.has('/dev/vbs') ? tree.list('/dev/vbs') : []).map((link) => `${link} on ${name}`),
         ...tree.list(`${STATE}/attachments`).map((record) => `${record} remembered by ${name}`),
       ]),
@@ -240,15 +248,19 @@ const canRead = ({ backing }: Disk): boolean => {
   }
 };
 
-const twoWriters = (server: ServerHost): string | undefined => {
-  for (const iqn of server.lio.targets) {
-    const sessions = new Set(server.lio.sessions(iqn));
-    const allowed = new Set([...server.lio.allowed(iqn), ...sessions]);
+const twoWriters = ({ exporter }: ServerHost): string | undefined => {
+  for (const iqn of exporter.targets) {
+    const allowed = new Set([...exporter.allowed(iqn), ...exporter.sessions(iqn)]);
     if (allowed.size > 1) {
       return `P1: ${[...allowed].join(' and ')} may write to ${iqn} at once`;
     }
   }
   return undefined;
+};
+
+const unguarded = ({ name, exporter }: ServerHost): string | undefined => {
+  const [open] = exporter.unguarded;
+  return open === undefined ? undefined : `P2: ${open} of ${name} asks nobody for a password`;
 };
 
 const oldBytes = ({ name, lvm }: ServerHost): string | undefined => {

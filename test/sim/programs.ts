@@ -17,8 +17,9 @@ import { THIN_POOL, VG } from '../fakes/lvm.ts';
 import type { Line } from './api-server.ts';
 import { BOOT_ID, type Host, MACHINE_ID, STATE } from './host.ts';
 import { HypervisorHost } from './hypervisor-host.ts';
+import type { Kit } from './kit.ts';
 import type { Life } from './life.ts';
-import { type PoolProfile, ServerHost } from './server-host.ts';
+import { ServerHost } from './server-host.ts';
 import type { World } from './world.ts';
 
 const SHIPPED = path.join(import.meta.dirname, '../../node-agent/profiles/shipped');
@@ -26,22 +27,23 @@ const IQN_PREFIX = 'iqn.2026-11.dev.vbs';
 /** What a request takes that gets no answer. */
 const NO_ANSWER_MS = 15_000;
 
-const pools: Readonly<Record<PoolProfile, Profile>> = {
-  'lvm-thick': await loadProfile(path.join(SHIPPED, 'lvm-thick.yaml'), 'pool'),
-  'lvm-thin': await loadProfile(path.join(SHIPPED, 'lvm-thin.yaml'), 'pool'),
-};
-const profiles: Readonly<Record<Exclude<RoleName, 'pool'>, Profile>> = {
-  target: await loadProfile(path.join(SHIPPED, 'lio.yaml'), 'target'),
-  initiator: await loadProfile(path.join(SHIPPED, 'open-iscsi.yaml'), 'initiator'),
-  vmm: await loadProfile(path.join(SHIPPED, 'xen-xl.yaml'), 'vmm'),
+const ship = (name: string, role: RoleName): Promise<Profile> =>
+  loadProfile(path.join(SHIPPED, `${name}.yaml`), role);
+const SHIPPED_PROFILES: { readonly [Part in keyof Kit]: Readonly<Record<Kit[Part], Profile>> } = {
+  pool: { 'lvm-thick': await ship('lvm-thick', 'pool'), 'lvm-thin': await ship('lvm-thin', 'pool') },
+  target: { lio: await ship('lio', 'target'), tgt: await ship('tgt', 'target') },
+  initiator: { 'open-iscsi': await ship('open-iscsi', 'initiator'), qemu: await ship('qemu', 'initiator') },
+  vmm: { xen: await ship('xen-xl', 'vmm'), libvirt: await ship('libvirt-virsh', 'vmm') },
 };
 /** A role's profile on that host, and what it is given there. */
-const roleOn = (host: Host, role: RoleName) => {
-  const pool = host instanceof ServerHost ? host.pool : 'lvm-thick';
-  const thinpool: Readonly<Record<string, string>> = pool === 'lvm-thin' ? { thinpool: THIN_POOL } : {};
-  return role === 'pool'
-    ? { profile: pools[pool], params: { vg: VG, ...thinpool } }
-    : { profile: profiles[role], params: {} };
+const roleOn = ({ kit }: Host, role: RoleName) => {
+  const thinpool: Readonly<Record<string, string>> = kit.pool === 'lvm-thin' ? { thinpool: THIN_POOL } : {};
+  const profiles: Readonly<Record<string, Profile>> = SHIPPED_PROFILES[role];
+  const profile = profiles[kit[role]];
+  if (profile === undefined) {
+    throw new TypeError(`no profile of ${role} ${kit[role]}`);
+  }
+  return { profile, params: role === 'pool' ? { vg: VG, ...thinpool } : {} };
 };
 
 const unanswered = (what: string): ApiError =>
@@ -76,8 +78,15 @@ const lineOf = (life: Life, world: World, host?: string): Line => {
 };
 
 /** Commands that only look. */
-const LOOKS =
-  /^(?:lvs|lvm|lvmconfig|xl (?:list|info)|xenstore-ls|modprobe|iscsid|iscsiadm (?:--version|-m node$|-m iface -I \S+$)|systemctl is-)/;
+const LOOKS = new RegExp(
+  `^(?:${[
+    'lvs|lvm|lvmconfig|modprobe|dpkg-query|systemctl is-',
+    'xl (?:list|info)|xenstore-ls',
+    'virsh -c \\S+ (?:version|list|dumpxml|domblkerror|domblkinfo|secret-list)',
+    'tgtadm (?:--version|.*-o show )',
+    'iscsid|iscsiadm (?:--version|-m node$|-m iface -I \\S+$)|iscsi-inq|iscsi-readcapacity16',
+  ].join('|')})`,
+);
 
 const runOn = (host: Host, life: Life, world: World): RunCommand => {
   return async (command, signal) => {
@@ -91,7 +100,7 @@ const runOn = (host: Host, life: Life, world: World): RunCommand => {
     }
     const shown = line
       .replaceAll(/ --config .*?list_item_separator=\S+/g, '')
-      .replaceAll(/node\.session\.auth\.password -v \S+/g, '…');
+      .replaceAll(/node\.session\.auth\.password -v \S+|(?<=^tgtadm .*)-p \S+/g, '…');
     const half = () => host.runHalf(command, signal);
     const act = world.commandFaults.carryOut(command, life, { whole, half });
     return await life.act(shown.slice(0, 200), act, signal);

@@ -1,20 +1,20 @@
-// A volume server of the simulated world: logical volumes of one volume group, thick or thin, exported by the kernel's target.
+// A volume server of the simulated world: logical volumes of one volume group, thick or thin, exported by the kernel's target or by tgtd.
 import type { RunCommand } from '../../node-agent/exec/command.ts';
 import { FakeConfigfs } from '../fakes/configfs.ts';
+import type { Exporter } from '../fakes/iscsi.ts';
 import { type FakeLv, FakeLvm, VG } from '../fakes/lvm.ts';
+import { FakeTgt } from '../fakes/tgt.ts';
 import { type Device, failure, MemoryTree } from '../fakes/tree.ts';
 import { bootOn, type Host, notInstalled, STATE, said } from './host.ts';
+import { type Kit, kitOf } from './kit.ts';
 
 const DEV = `/dev/${VG}`;
 const POOL_ID = '11111111-2222-4333-8444-555555555555';
 
-/** What its one pool is made of. */
-export type PoolProfile = 'lvm-thick' | 'lvm-thin';
-
 export class ServerHost implements Host {
   readonly name: string;
   readonly identity: string;
-  readonly pool: PoolProfile;
+  readonly kit: Kit;
   /** In the network of the hosts. */
   readonly address: string;
   /** As its configuration has it. */
@@ -22,6 +22,9 @@ export class ServerHost implements Host {
   readonly tree: MemoryTree;
   readonly lvm = new FakeLvm();
   readonly lio: FakeConfigfs;
+  readonly tgt: FakeTgt;
+  /** The one of the two that exports. */
+  readonly exporter: Exporter;
   boots = 0;
   isUp = false;
   readonly #devices = new Map<FakeLv, Device>();
@@ -31,9 +34,9 @@ export class ServerHost implements Host {
     address: string,
     {
       now,
-      pool = 'lvm-thick',
+      kit,
       original,
-    }: { readonly now: () => Date; readonly pool?: PoolProfile; readonly original?: ServerHost },
+    }: { readonly now: () => Date; readonly kit?: Partial<Kit>; readonly original?: ServerHost },
   ) {
     this.name = name;
     this.identity = original?.identity ?? name;
@@ -41,8 +44,10 @@ export class ServerHost implements Host {
     this.address = address;
     this.tree = new MemoryTree(now);
     this.lio = new FakeConfigfs(this.tree);
-    this.pool = original?.pool ?? pool;
-    this.lvm.thin = this.pool === 'lvm-thin';
+    this.tgt = new FakeTgt((path) => this.tree.device(path));
+    this.kit = original?.kit ?? kitOf(kit);
+    this.exporter = this.kit.target === 'lio' ? this.lio : this.tgt;
+    this.lvm.thin = this.kit.pool === 'lvm-thin';
     this.lvm[this.lvm.thin ? 'poolTags' : 'vgTags'] = [`vbs.pool=${POOL_ID}`];
     this.tree.mount(DEV, (lv) => {
       const found = this.lvm.lv(lv);
@@ -66,6 +71,7 @@ export class ServerHost implements Host {
   boot(): void {
     bootOn(this);
     this.lio.load();
+    this.tgt.start();
     this.#follow();
   }
 
@@ -73,6 +79,7 @@ export class ServerHost implements Host {
   powerOff(): void {
     this.isUp = false;
     this.lio.forget();
+    this.tgt.kill();
   }
 
   /** The command does all of its work, or half of it where that leaves something behind, and is killed. */
@@ -93,6 +100,10 @@ export class ServerHost implements Host {
         return said('');
       case 'systemctl':
         return said('disabled\n');
+      case 'tgtadm':
+        return this.tgt.run(command);
+      case 'dpkg-query':
+        return said('1:1.0.85-1+deb12u1');
       case 'blkdiscard':
         return this.#onVolumes(() => this.lvm.run(command, signal));
       default:
@@ -109,7 +120,7 @@ export class ServerHost implements Host {
 
   #onVolumes<T>(work: () => Promise<T>): Promise<T> {
     for (const lv of this.lvm.lvs) {
-      lv.open = this.lio.isHeld(this.#deviceOf(lv));
+      lv.open = this.exporter.isHeld(this.#deviceOf(lv));
     }
     const answer = work();
     this.#follow();

@@ -1,6 +1,7 @@
 // What users and administrators do, step by step; each step ends when what was wanted is there and nobody does anything any more.
 
 import type { Attachment } from '../../api/attachment.ts';
+import { findCondition } from '../../api/conditions.ts';
 import type { ServerAgent, VolumeServer } from '../../api/hosts.ts';
 import { uuidFrom } from '../../api/ids.ts';
 import { CONTINUES_CLUSTER } from '../../api/names.ts';
@@ -16,11 +17,13 @@ import {
 } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import { isReady, readyOf } from './judge.ts';
-import type { PoolProfile } from './server-host.ts';
+import type { Kit } from './kit.ts';
 import type { World } from './world.ts';
 
 export const NAMESPACE = 'team';
 const SIZE_MIB = 16;
+/** Longer than a guest is given before it is asked again. */
+const KEEPS_MS = 25_000;
 /** Longer than any blow keeps a person from having it back. */
 const TTL_SECONDS = 400;
 /** The class with trash. */
@@ -37,8 +40,8 @@ export interface Workflow {
   readonly name: string;
   /** What has happened before, without a fault. */
   readonly before?: readonly Step[];
-  /** `lvm-thick` when absent. */
-  readonly pool?: PoolProfile;
+  /** What is not named is as usual. */
+  readonly kit?: Partial<Kit>;
   readonly steps: readonly Step[];
 }
 
@@ -99,6 +102,27 @@ export const detach = (volume: string, vm: string): Step => ({
   do: (world) => remove(world, ATTACHMENTS, `${volume}-${vm}`),
   isDone: gone(ATTACHMENTS, `${volume}-${vm}`),
 });
+/** Its guest keeps the disk for a while. */
+export const detachLate = (volume: string, vm: string): Step => ({
+  ...detach(volume, vm),
+  what: `detach ${volume} from ${vm}, which keeps it at first`,
+  do: (world) => {
+    world.keepDisks(vm, KEEPS_MS);
+    remove(world, ATTACHMENTS, `${volume}-${vm}`);
+  },
+});
+/** It gets its disks again, and goes on writing. */
+export const restart = (vm: string): Step => {
+  let before = 0;
+  return {
+    what: `restart ${vm}`,
+    do: (world) => {
+      world.restartVm(vm);
+      before = world.guests.written;
+    },
+    isDone: (world) => world.lie() === undefined && world.guests.written > before + 3,
+  };
+};
 export const snapshot = (volume: string, name: string): Step => ({
   what: `snapshot ${volume}`,
   do: (world) => make(world, SNAPSHOTS, name, { volumeRef: { name: volume } }),
@@ -108,8 +132,9 @@ export const grow = (volume: string, mebibytes: number): Step => ({
   what: `grow ${volume}`,
   do: (world) => change(world, VOLUMES, volume, { size: `${mebibytes}Mi` }),
   isDone: (world) => {
-    const found = world.api.find<KubeObject & { status?: { capacity?: string } }>(VOLUMES, at(volume));
-    return isReady(found) && found?.status?.capacity === `${mebibytes}Mi`;
+    const found = world.api.find<Volume>(VOLUMES, at(volume));
+    const isShown = findCondition(found?.status?.conditions, 'Resized')?.status !== 'False';
+    return isReady(found) && found?.status?.capacity === `${mebibytes}Mi` && isShown;
   },
 });
 export const removeVolume = (name: string): Step => ({
@@ -210,6 +235,14 @@ const losing = (): { readonly lose: Step; readonly apply: Step } => {
 };
 const loss = losing();
 
+const MOVE: readonly Step[] = [
+  create('db'),
+  attach('db', 'vm-a'),
+  detach('db', 'vm-a'),
+  attach('db', 'vm-b'),
+  together(detach('db', 'vm-b'), removeVolume('db')),
+];
+
 export const WORKFLOWS: readonly Workflow[] = [
   {
     name: 'volumes of a store that was lost',
@@ -218,12 +251,43 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'a volume that moves',
+    steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves',
+    kit: { target: 'tgt' },
+    steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves between machines which log in themselves',
+    kit: { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' },
+    steps: MOVE,
+  },
+  {
+    name: 'a volume of tgt that moves between machines of libvirt',
+    kit: { target: 'tgt', vmm: 'libvirt' },
+    steps: MOVE,
+  },
+  {
+    name: 'a thin volume of LIO that grows in a machine of libvirt which is restarted',
+    kit: { pool: 'lvm-thin', vmm: 'libvirt' },
     steps: [
       create('db'),
       attach('db', 'vm-a'),
-      detach('db', 'vm-a'),
-      attach('db', 'vm-b'),
-      together(detach('db', 'vm-b'), removeVolume('db')),
+      grow('db', 24),
+      restart('vm-a'),
+      together(detach('db', 'vm-a'), removeVolume('db')),
+    ],
+  },
+  {
+    name: 'a machine that logs in itself is restarted, and lets go late',
+    kit: { target: 'tgt', vmm: 'libvirt', initiator: 'qemu' },
+    steps: [
+      together(create('db'), attach('db', 'vm-a')),
+      restart('vm-a'),
+      detachLate('db', 'vm-a'),
+      attach('db', 'vm-a'),
+      together(removeVolume('db'), detach('db', 'vm-a')),
     ],
   },
   {
@@ -270,7 +334,7 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'thin snapshots of volumes in use, what is made of them, and all of it deleted in any order',
-    pool: 'lvm-thin',
+    kit: { pool: 'lvm-thin' },
     steps: [
       create('db'),
       attach('db', 'vm-a'),
@@ -288,7 +352,7 @@ export const WORKFLOWS: readonly Workflow[] = [
   },
   {
     name: 'a thin volume that grows while it is in use, with a snapshot',
-    pool: 'lvm-thin',
+    kit: { pool: 'lvm-thin' },
     steps: [
       create('db'),
       attach('db', 'vm-a'),
@@ -302,7 +366,7 @@ export const WORKFLOWS: readonly Workflow[] = [
 ];
 
 export const makeClass = (world: World): void =>
-  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: world.pool } });
+  make(world, VOLUME_CLASSES, 'standard', { default: true, poolSelector: { profile: world.kit.pool } });
 
 /** Hosts are there, and a class. */
 export const begin = async (world: World): Promise<void> => {
@@ -327,7 +391,7 @@ export const perform = async (world: World, { what, do: act, isDone }: Step): Pr
   await world.until(what, () => isDone(world) && world.isCalm() && world.isQuiet() && isHeard(world));
 };
 
-/** Up to where the workflow begins; the world is one with its pool. */
+/** Up to where the workflow begins; the world is one with its kit. */
 export const prepare = async (world: World, { before = [] }: Workflow): Promise<void> => {
   await begin(world);
   for (const step of before) {

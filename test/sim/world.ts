@@ -5,24 +5,26 @@ import { uuidFrom } from '../../api/ids.ts';
 import { HYPERVISORS, SNAPSHOTS, VOLUMES } from '../../api/resources.ts';
 import { idOf, isDeleting, type Snapshot, type Stored, type Volume } from '../../api/volume.ts';
 import { FakeClock, settle } from '../fakes/clock.ts';
-import type { Login, Remote } from '../fakes/open-iscsi.ts';
+import type { Login, Refusal, Remote } from '../fakes/iscsi.ts';
+import { LibvirtHost } from '../fakes/libvirt/virsh.ts';
 import { ApiServer } from './api-server.ts';
 import { CommandFaults } from './command-faults.ts';
 import { Guests } from './guests.ts';
 import type { Host } from './host.ts';
 import { HypervisorHost } from './hypervisor-host.ts';
 import { Judge } from './judge.ts';
+import { type Kit, kitOf } from './kit.ts';
 import { Life, type Strike } from './life.ts';
 import { agentOn, controllerIn } from './programs.ts';
 import { Random } from './random.ts';
-import { type PoolProfile, ServerHost } from './server-host.ts';
+import { ServerHost } from './server-host.ts';
 
 export interface WorldOptions {
   readonly seed: number;
   readonly servers?: readonly string[];
   readonly hypervisors?: Readonly<Record<string, readonly string[]>>;
-  /** Of all servers; `lvm-thick` when absent. */
-  readonly pool?: PoolProfile | undefined;
+  /** What is not named is as usual. */
+  readonly kit?: Partial<Kit> | undefined;
   /** Told of everything that happens. */
   readonly onLine?: (line: string) => void;
 }
@@ -30,17 +32,28 @@ export interface WorldOptions {
 export const CONTROLLER = 'controller';
 /** How long a process stays away after its end. */
 const RESTART_MS = 3_000;
-/** After so long without a word from the other side a target ends a session (LIO: nopin_timeout and nopin_response_timeout). */
-const SESSION_LOST_MS = 45_000;
 const TICK_MS = 1_000;
 const OFF_MS = 20_000;
 /** From the moment at which its disk was copied until a clone runs. */
 const COPY_MS = 12_000;
 export const LEAST_LAG_MS = 20;
+/** Until systemd has started it anew. */
+const TGT_BACK_MS = 8_000;
 /** For so long nothing was wrong: every Lease was renewed meanwhile. */
 const CALM_MS = 60_000;
 /** Longer than from one look at a host to the next (observeSeconds). */
 const QUIET_MS = 6_000;
+
+/** A session between two hosts, as the target knows it. */
+interface Wire {
+  readonly from: string;
+  /** Of the initiator's host: after another one nobody speaks for it any more. */
+  readonly boots: number;
+  readonly to: string;
+  readonly patienceMs: number;
+  readonly end: () => void;
+  cutSinceMs?: number;
+}
 
 /** A promise was broken, or something does not come to its end. */
 export class Broken extends Error {
@@ -50,7 +63,7 @@ export class Broken extends Error {
 export class World {
   readonly clock = new FakeClock();
   readonly random: Random;
-  readonly pool: PoolProfile;
+  readonly kit: Kit;
   readonly api: ApiServer;
   readonly servers: ServerHost[];
   readonly hypervisors: HypervisorHost[];
@@ -72,12 +85,7 @@ export class World {
   readonly #kept = new Set<string>();
   readonly #cutFromApi = new Set<string>();
   readonly #cuts = new Set<string>();
-  readonly #sessions = new Set<{
-    readonly from: string;
-    readonly to: string;
-    readonly end: () => void;
-    cutSinceMs?: number;
-  }>();
+  readonly #sessions = new Set<Wire>();
   broken: Broken | undefined;
   #actedAtMs = 0;
   #troubledAtMs = Number.NEGATIVE_INFINITY;
@@ -86,15 +94,17 @@ export class World {
     seed,
     servers = ['s1'],
     hypervisors = { h1: ['vm-a'], h2: ['vm-b'] },
-    pool = 'lvm-thick',
+    kit,
     onLine = () => {},
   }: WorldOptions) {
     this.#onLine = onLine;
     this.random = new Random(seed);
-    this.pool = pool;
+    this.kit = kitOf(kit);
     this.api = new ApiServer(this.clock, uuidFrom('cluster'));
     const now = () => this.clock.now();
-    this.servers = servers.map((name, index) => new ServerHost(name, `10.0.0.${index + 1}`, { now, pool }));
+    this.servers = servers.map(
+      (name, index) => new ServerHost(name, `10.0.0.${index + 1}`, { now, kit: this.kit }),
+    );
     this.hypervisors = Object.entries(hypervisors).map(
       ([name, vms]) => new HypervisorHost(name, vms, this.#around(name)),
     );
@@ -301,7 +311,8 @@ export class World {
   }
 
   #around(name: string) {
-    return { now: () => this.clock.now(), reach: (login: Login) => this.#login(name, login) };
+    const reach = (login: Login) => this.#login(name, login);
+    return { now: () => this.clock.now(), reach, kit: this.kit };
   }
 
   /** It loses its power, and is never seen again. */
@@ -383,11 +394,47 @@ export class World {
   }
 
   restartVm(vm: string): void {
-    const host = this.hypervisors.find(({ vms }) => vms.includes(vm));
-    if (host?.isUp === true) {
+    const host = this.#runs(vm);
+    if (host !== undefined) {
       this.tell(`${vm} restarts`);
-      host.xen.restart(vm);
+      host.machines.restart(vm);
     }
+  }
+
+  #runs(vm: string): HypervisorHost | undefined {
+    return this.hypervisors.find(({ vms, isUp }) => isUp && vms.includes(vm));
+  }
+
+  /** Its guest lets go of nothing for so long, or until it starts anew. */
+  keepDisks(vm: string, ms: number): void {
+    this.#runs(vm)?.machines.setReleases(vm, false);
+    this.clock.after(ms, () => this.#runs(vm)?.machines.setReleases(vm, true));
+  }
+
+  restartLibvirtd(name: string, awayMs: number): void {
+    const { machines } = this.hypervisors.find((host) => host.name === name) ?? {};
+    if (machines instanceof LibvirtHost) {
+      this.tell(`libvirtd of ${name} is killed`);
+      machines.killLibvirtd();
+      this.clock.after(awayMs, () => machines.startLibvirtd());
+    }
+  }
+
+  /** tgtd ends, now or in the midst of the next command, and comes back empty. */
+  restartTgt(server: string, awayMs?: number): void {
+    const { tgt } = this.servers.find(({ name }) => name === server) ?? {};
+    if (awayMs === undefined) {
+      tgt?.killInTheMidst();
+    } else {
+      tgt?.kill();
+      this.tell(`tgtd of ${server} is killed`);
+    }
+    this.clock.after(awayMs ?? TGT_BACK_MS, () => {
+      if (this.host(server).isUp) {
+        tgt?.start();
+      }
+    });
+    this.look();
   }
 
   watchLagMs(process: string): number {
@@ -410,18 +457,20 @@ export class World {
     return server?.isUp === true && !this.#cuts.has(`${from} ${server.name}`);
   }
 
-  #login(from: string, { iqn, portal, ...login }: Login): Remote | 'denied' | 'away' {
-    const address = portal.split(':')[0] ?? '';
+  #login(from: string, login: Login): Remote | Refusal | 'away' {
+    const address = login.portal.split(':')[0] ?? '';
     const server = this.servers.find((one) => one.address === address);
     if (server === undefined || !this.isReachable(from, address)) {
       return 'away';
     }
-    const session = server.lio.login(iqn, login.initiator, login);
-    if (session === undefined) {
-      return 'denied';
+    const session = server.exporter.admit(login);
+    if (typeof session === 'string') {
+      return session;
     }
-    const isThere = (): boolean => session.isOpen && this.isReachable(from, address);
-    this.#sessions.add({ from, to: server.name, end: () => session.end() });
+    const { patienceMs } = server.exporter;
+    const wire: Wire = { from, boots: this.#bootsOf(from), to: server.name, patienceMs, end: session.end };
+    const isThere = (): boolean => session.isOpen && this.#isHeard(wire);
+    this.#sessions.add(wire);
     this.look();
     return {
       get isOpen() {
@@ -429,7 +478,7 @@ export class World {
       },
       end: () => {
         // A farewell that does not arrive is noticed by the target later.
-        if (this.isReachable(from, address)) {
+        if (this.#isHeard(wire)) {
           session.end();
         }
       },
@@ -437,26 +486,33 @@ export class World {
     };
   }
 
+  /** Of a host that is up. */
+  #bootsOf(name: string): number {
+    const host = this.hosts.find((one) => one.name === name);
+    return host?.isUp === true ? host.boots : 0;
+  }
+
+  #isHeard({ from, boots, to }: Wire): boolean {
+    const server = this.servers.find(({ name }) => name === to);
+    return this.#bootsOf(from) === boots && server !== undefined && this.isReachable(from, server.address);
+  }
+
   /** What kernels and daemons do all the time. */
   #tick(): void {
     const now = this.clock.monotonicMs();
-    for (const session of this.#sessions) {
-      const isUp = this.hosts.find(({ name }) => name === session.from)?.isUp === true;
-      const isCut = this.#cuts.has(`${session.from} ${session.to}`) || !isUp;
-      if (!isCut) {
-        delete session.cutSinceMs;
+    for (const wire of this.#sessions) {
+      if (this.#isHeard(wire)) {
+        delete wire.cutSinceMs;
         continue;
       }
-      session.cutSinceMs ??= now;
-      if (now - session.cutSinceMs >= SESSION_LOST_MS) {
-        session.end();
-        this.#sessions.delete(session);
+      wire.cutSinceMs ??= now;
+      if (now - wire.cutSinceMs >= wire.patienceMs) {
+        wire.end();
+        this.#sessions.delete(wire);
       }
     }
-    for (const { isUp, iscsi } of this.hypervisors) {
-      if (isUp) {
-        iscsi.tend();
-      }
+    for (const hypervisor of this.hypervisors.filter(({ isUp }) => isUp)) {
+      hypervisor.tend();
     }
     this.guests.tick();
     this.look();

@@ -4,6 +4,7 @@
  */
 
 import type { Command, CommandOutput } from '../../../node-agent/exec/command.ts';
+import type { Machines, PluggedDisk } from '../machines.ts';
 import type { Device } from '../tree.ts';
 
 interface Domain {
@@ -32,7 +33,7 @@ const line = ({ name, id, state, uuid }: Domain): string =>
 /** 202 is xvd's major number; each disk has 16 minors. */
 const numberOf = (vdev: string): number => 202 * 256 + (vdev.charCodeAt(3) - 97) * 16;
 
-export class XenHost {
+export class XenHost implements Machines {
   readonly domains: Domain[] = [];
   readonly xenstore = new Map<string, string>();
   readonly calls: string[] = [];
@@ -49,6 +50,29 @@ export class XenHost {
   /** With `open`, which throws where there is no device, disks are more than their names. */
   constructor(open?: (path: string) => Device) {
     this.#open = open;
+  }
+
+  /** The host's kernel logs in, and keeps what there is to be kept. */
+  readonly sessions: Machines['sessions'] = [];
+  readonly kept: Machines['kept'] = [];
+
+  /** Of ours, by what their paths say. */
+  get plugged(): readonly PluggedDisk[] {
+    return this.domains.flatMap(({ name: vm, id: life }) =>
+      this.disks(vm).flatMap((device) => {
+        const volumeID = this.volumeOf(life, device);
+        const backing = this.disk(vm, device);
+        return volumeID === undefined ? [] : [{ vm, device, volumeID, life, backing, isClosing: false }];
+      }),
+    );
+  }
+
+  setReleases(name: string, releases: boolean): void {
+    this.domain(name).releases = releases;
+  }
+
+  tend(): void {
+    // blkback sends at once whatever it is given.
   }
 
   /** What the guest's disk is made of; undefined when it has none of that name that is connected. */
