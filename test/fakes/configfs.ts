@@ -243,6 +243,7 @@ export class FakeConfigfs implements Exporter {
       : {
           device,
           serial: /: (\S+)/.exec(this.show(`${store}/wwn/vpd_unit_serial`))?.[1] ?? '',
+          isReadOnly: this.show(`${mapped}/write_protect`) === '1',
         };
   }
 

@@ -28,6 +28,8 @@ export interface Unit {
   /** As it stands in the page of its name. */
   readonly serial: string;
   readonly device: Device;
+  /** Absent where a target tells only whole initiators what they may do. */
+  readonly isReadOnly?: boolean;
 }
 
 /** The target's end of a session that an initiator has, or had. */

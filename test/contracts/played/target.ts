@@ -54,7 +54,7 @@ export const playedLio = async (): Promise<TargetRig> => {
         return undefined;
       }
       open.set(iqn, session);
-      const { serial, device, isReadOnly } = unit;
+      const { serial, device, isReadOnly = false } = unit;
       return { serial, sizeBytes: device.sizeBytes, isReadOnly };
     },
     logout: async (iqn) => open.get(iqn)?.end(),
