@@ -20,7 +20,7 @@ import { resolveControlPlane } from './control-plane/resolve.ts';
 
 const root = path.dirname(import.meta.dirname);
 const minute = 60_000;
-const timeLimits = { unit: 15 * minute, integration: 20 * minute, lab: 120 * minute };
+const timeLimits = { unit: 25 * minute, integration: 20 * minute, lab: 120 * minute };
 const packagesOf = { integration: labPackages, lab: emulationPackages };
 const graceMs = 30_000;
 const filesAtOnce = { unit: 2, integration: 2, lab: 1 };
