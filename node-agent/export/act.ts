@@ -2,7 +2,7 @@
 import { chapFor } from '../../api/ids.ts';
 import type { Grant } from '../../api/volume.ts';
 import type { ServerVisit } from '../volume/visit.ts';
-import type { ExportStep, ExportWorld } from './plan.ts';
+import { type ExportStep, type ExportWorld, isWanted } from './plan.ts';
 
 type OutsideStep = Exclude<ExportStep, { readonly kind: 'report' | 'report-revision' }>;
 
@@ -53,19 +53,25 @@ export async function actOnExport(visit: ServerVisit, world: ExportWorld, step: 
       await target.cut(volumeID, step.initiator, signal);
       return;
     case 'close':
-      await dropAccounts(visit);
+      await dropAccounts(visit, world);
       await target.close(volumeID, signal);
   }
 }
 
-/** Also of grants that were given up before their initiators were let in: their accounts are seen at no target. */
-const dropAccounts = async ({ deps, volumeID, signal }: ServerVisit): Promise<void> => {
-  const { items = [], keys = [] } = deps.memories.get(volumeID) ?? {};
-  for (const { initiator, epoch } of items) {
-    const key = keys.find((one) => one.epoch === epoch)?.key;
-    if (key !== undefined) {
-      const { user } = chapFor(Buffer.from(key, 'base64'), volumeID, epoch);
-      await deps.target.deny(volumeID, initiator, user, signal);
+/** Of grants that were given up before their initiators were let in: no target shows these accounts. */
+const dropAccounts = async (
+  { deps, volumeID, signal }: ServerVisit,
+  { target, attachments }: ExportWorld,
+): Promise<void> => {
+  const memory = deps.memories.get(volumeID);
+  for (const item of memory?.items ?? []) {
+    const key = memory?.keys?.find(({ epoch }) => epoch === item.epoch)?.key;
+    if (memory === undefined || key === undefined || isWanted(item, memory, attachments)) {
+      continue;
+    }
+    const { user } = chapFor(Buffer.from(key, 'base64'), volumeID, item.epoch);
+    if (target?.chapUsers.includes(user) !== true) {
+      await deps.target.deny(volumeID, item.initiator, user, signal);
     }
   }
 };

@@ -261,21 +261,26 @@ const unbind = async (
   }
 };
 
+/** Without it the target would ask those who are still let in for no password; it goes when the target does. */
+const isLastPassword = (found: Found | undefined, user: string): boolean =>
+  found !== undefined && found.entries.length > 0 && found.chapUsers.every((one) => one === user);
+
 const deny = async (
   world: TargetWorld,
   wanted: { volumeID: string; initiator: string; user: string },
   signal: AbortSignal,
 ): Promise<void> => {
   const { volumeID, initiator, user } = wanted;
-  const before = await find(world, volumeID, signal);
-  if (before?.entries.includes(initiator)) {
-    const said = await takeOff(world, before, initiator, signal);
-    if ((await find(world, volumeID, signal))?.entries.includes(initiator)) {
+  let found = await find(world, volumeID, signal);
+  if (found?.entries.includes(initiator)) {
+    const said = await takeOff(world, found, initiator, signal);
+    found = await find(world, volumeID, signal);
+    if (found?.entries.includes(initiator)) {
       throw new NotDone(volumeID, `denying ${initiator}`, said);
     }
   }
-  if (user !== '') {
-    await dropAccount(world, before, user, signal);
+  if (user !== '' && !isLastPassword(found, user)) {
+    await dropAccount(world, found, user, signal);
   }
 };
 

@@ -74,7 +74,8 @@ export interface Target {
   /** Nobody gets in without a password at any moment. Throws ExportNotFound, NotDone (also for an export that is not ready). */
   allow(volumeID: string, initiator: string, access: Access, signal: AbortSignal): Promise<void>;
   /**
-   * Access off first, then the account (none for an empty user). Some targets leave sessions alone, some end them at once.
+   * Access off first, then the account (none for an empty user, nor the last one of a target that still lets somebody in). Some targets
+   * leave sessions alone, some end them at once.
    * No-op for what is not there.
    */
   deny(volumeID: string, initiator: string, chapUser: string, signal: AbortSignal): Promise<void>;

@@ -176,6 +176,16 @@ test('an account that another target still needs is kept', async () => {
   assert.is(tgtd.accounts.size, 0);
 });
 
+test('a target that lets somebody in keeps its last password', async () => {
+  const { tgtd, target } = world();
+  await target.open(ID, spec, signal);
+  await target.allow(ID, HOST, chap, signal);
+  await target.deny(ID, `${HOST}\u{fffd}`, chap.user, signal);
+  assert.equal([tgtd.all[0]?.acl, tgtd.all[0]?.users], [[HOST], [chap.user]]);
+  await target.close(ID, signal);
+  assert.equal([tgtd.all, [...tgtd.accounts.keys()]], [[], []]);
+});
+
 test('a name that only looks like ours is not ours', async () => {
   const { tgtd, target } = world();
   for (const [index, iqn] of [
