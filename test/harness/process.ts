@@ -2,7 +2,7 @@
 // marked by its work directory (an environment variable), dies with this process, and
 // is known to the cleanup that runs on exit, on signals and on crashes.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -147,6 +147,24 @@ export interface CommandOptions {
   readonly cwd?: string;
 }
 
+/** Gives a command its input, and answers all it said and how it ended. */
+export const ended = async (
+  child: ChildProcessWithoutNullStreams,
+  stdin: string | Buffer,
+): Promise<{ stdout: string; stderr: string; code: number | null; signal: NodeJS.Signals | null }> => {
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
+  child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
+  child.stdin.end(stdin);
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { ...output, code, signal };
+};
+
 /**
  * Runs a command to its end and returns its standard output.
  *
@@ -164,21 +182,10 @@ export const runCommand = async (
     killSignal: 'SIGKILL',
     ...(cwd === undefined ? {} : { cwd }),
   });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output.stderr += text;
-  });
-  child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
-  child.stdin.end(stdin ?? '');
-  const [code, signal] = await once(child, 'close');
+  const { stdout, stderr, code, signal } = await ended(child, stdin ?? '');
   if (code !== 0) {
     const line = [path.basename(file), ...args].join(' ');
-    throw new Error(
-      `${line}: ${signal ?? `exit code ${code}`}\n${output.stderr.trim() || output.stdout.trim()}`,
-    );
+    throw new Error(`${line}: ${signal ?? `exit code ${code}`}\n${stderr.trim() || stdout.trim()}`);
   }
-  return output.stdout;
+  return stdout;
 };

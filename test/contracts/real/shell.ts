@@ -1,7 +1,6 @@
 // Commands and files of a machine that is reached through a shell, as the agent's own runner and hostFiles have them.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import {
   CommandError,
@@ -12,6 +11,7 @@ import {
 } from '../../../node-agent/exec/command.ts';
 import type { FileStat, Files } from '../../../node-agent/exec/files.ts';
 import { quote, redact } from '../../../node-agent/exec/redact.ts';
+import { ended } from '../../harness/process.ts';
 
 export interface ShellAnswer {
   readonly exitCode: number;
@@ -33,21 +33,12 @@ export interface Shell {
 export const localShell: Shell = {
   run: async (command, { stdin = '', timeoutMs = 60_000 } = {}) => {
     const child = spawn('sh', ['-c', command], { timeout: timeoutMs, killSignal: 'SIGKILL' });
-    const output = { stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output.stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      output.stderr += text;
-    });
-    child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
-    child.stdin.end(stdin);
-    const [code] = await once(child, 'close');
+    const { stdout, stderr, code } = await ended(child, stdin);
     if (code === null && child.killed) {
       throw new Error(`no end after ${timeoutMs / 1000} s: ${command}`);
     }
     // As ssh(1) says it of a command that a signal ended.
-    return { exitCode: code ?? NO_CONNECTION, ...output };
+    return { exitCode: code ?? NO_CONNECTION, stdout, stderr };
   },
   start: (command) => spawn('sh', ['-c', command]),
 };

@@ -7,7 +7,7 @@ import { appendFile, readFile, stat } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
+import { ended, type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
 
 export interface SshOptions {
   /** Names the machine in errors and files. */
@@ -103,17 +103,8 @@ export class Ssh {
       timeout: timeoutMs,
       killSignal: 'SIGKILL',
     });
-    const output = { stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output.stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      output.stderr += text;
-    });
-    child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
-    child.stdin.end(stdin);
-    const [code, signal] = await once(child, 'close');
-    const answer = { exitCode: code ?? -1, ...output, ms: performance.now() - startedAt };
+    const { stdout, stderr, code, signal } = await ended(child, stdin);
+    const answer = { exitCode: code ?? -1, stdout, stderr, ms: performance.now() - startedAt };
     await this.#note(command, signal ?? `exit code ${code}`, answer);
     if (code === null) {
       throw new Error(`${this.#options.name}: no end after ${timeoutMs / 1000} s: ${command}`);
