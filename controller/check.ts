@@ -1,4 +1,5 @@
 // `vbs-controller check`: whether an installation works, told to a person, and by its exit code to `helm test`. Changes nothing.
+import { isTrue } from '../api/conditions.ts';
 import type { Hypervisor, VolumeServer } from '../api/hosts.ts';
 import { LEADER_LEASE } from '../api/names.ts';
 import type { KubeObject, Resource } from '../api/object.ts';
@@ -101,13 +102,12 @@ async function hostFinding<T extends VolumeServer | Hypervisor>(
   what: string,
 ): Promise<Finding> {
   const hosts = await listed<T>(command, resource);
-  const isReady = ({ status }: T) =>
-    status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true;
-  const others = hosts.filter((host) => !isReady(host)).map(({ metadata }) => metadata.name);
+  const others = hosts.filter(({ status }) => !isTrue(status?.conditions, 'Ready'));
+  const names = others.map(({ metadata }) => metadata.name).join(', ');
   if (hosts.length === 0) {
     return { state: 'todo', text: `no ${what} has enrolled yet (docs/hosts/agent.md)` };
   }
   return others.length === 0
     ? { state: 'ok', text: `${hosts.length} ${what}s, all Ready` }
-    : { state: 'todo', text: `${what} ${others.join(', ')} not Ready: kubectl describe ${resource.plural}` };
+    : { state: 'todo', text: `${what} ${names} not Ready: kubectl describe ${resource.plural}` };
 }

@@ -1,5 +1,4 @@
 // The controller in its surroundings: caches, queues, what each change concerns, and the loops that run while it leads.
-
 import { sameJson } from '../api/equal.ts';
 import type { VolumeServer } from '../api/hosts.ts';
 import { LEADER_LEASE } from '../api/names.ts';

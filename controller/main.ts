@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { createApi } from '../runtime/api.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { RequestSeen } from '../runtime/door.ts';
 import { ConfigError } from '../runtime/errors.ts';
 import { type HttpServer, loopsAlive, startHttp } from '../runtime/http.ts';
 import { createLog, type Log } from '../runtime/log.ts';
@@ -14,6 +15,12 @@ import { checkInstallation } from './check.ts';
 import { type ControllerConfig, loadControllerConfig } from './config.ts';
 import { createController } from './controller.ts';
 
+const accessOf = ({ kubeconfig }: ControllerConfig, log: Log) => ({
+  log,
+  clock: systemClock,
+  ...(kubeconfig === undefined ? {} : { kubeconfigPath: kubeconfig }),
+});
+
 /** Runs until the signal fires or leadership is lost. Rejects when the health port cannot be bound. */
 export async function runController(
   config: ControllerConfig,
@@ -22,13 +29,8 @@ export async function runController(
 ): Promise<'lost' | 'stopped'> {
   const clock = systemClock;
   const metrics = new Metrics({ ofProcess: true });
-  const api = createApi({
-    log,
-    clock,
-    userAgent: 'vbs-controller',
-    onRequest: (request) => metrics.requested(request),
-    ...(config.kubeconfig === undefined ? {} : { kubeconfigPath: config.kubeconfig }),
-  });
+  const onRequest = (request: RequestSeen) => metrics.requested(request);
+  const api = createApi({ ...accessOf(config, log), userAgent: 'vbs-controller', onRequest });
   const instance = `${hostname()}-${randomUUID().slice(0, 8)}`;
   const { caches, run } = createController({ config, api, clock, log, metrics, instance });
   const http = await serve({ config, caches, metrics, log, signal });
@@ -117,16 +119,15 @@ function parsed(args: readonly string[]): {
   }
 }
 
-async function check({ kubeconfig, namespace }: ControllerConfig): Promise<number> {
+async function check(config: ControllerConfig): Promise<number> {
   const log = createLog({ level: 'error', name: 'check' });
-  const kubeconfigOf = kubeconfig === undefined ? {} : { kubeconfigPath: kubeconfig };
-  const api = createApi({ log, clock: systemClock, userAgent: 'vbs-controller-check', ...kubeconfigOf });
+  const api = createApi({ ...accessOf(config, log), userAgent: 'vbs-controller-check' });
   try {
     const write = (line: string) => process.stdout.write(`${line}\n`);
     return await checkInstallation({
       api,
       clock: systemClock,
-      namespace,
+      namespace: config.namespace,
       write,
       signal: AbortSignal.timeout(60_000),
     });

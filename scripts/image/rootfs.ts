@@ -9,6 +9,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { bundleProgram, type ProgramName } from '../package/bundle.ts';
 import { makeExecutable, NODE } from '../package/executable.ts';
+import { copyright } from '../package/tree.ts';
 
 const run = promisify(execFile);
 
@@ -52,10 +53,7 @@ export const makeRootfs = async (program: ProgramName, root: string): Promise<vo
     await writeFile(path.join(root, 'etc/group'), GROUP);
     const documents = path.join(root, 'usr/share/doc');
     await mkdir(path.join(documents, program), { recursive: true });
-    const licenses = packages.map(
-      (one) => `${one.name} ${one.version} (${one.license})\n\n${one.licenseText}\n`,
-    );
-    await writeFile(path.join(documents, program, 'copyright'), licenses.join('\n---\n\n'));
+    await writeFile(path.join(documents, program, 'copyright'), await copyright(program, packages));
     for (const name of LIBRARY_PACKAGES) {
       await mkdir(path.join(documents, name));
       await copyFile(path.join('/usr/share/doc', name, 'copyright'), path.join(documents, name, 'copyright'));

