@@ -45,7 +45,7 @@ export function showFigures(metrics: Metrics, seen: Seen, clock: Clock): void {
   metrics.observed(
     {
       name: 'vbs_oldest_wait_seconds',
-      help: 'Of the objects that are not Ready, by kind and reason: for how long the one has not been which has waited longest (controller).',
+      help: 'Of the objects that are not Ready, not as large as wanted (Resized) or not cut off (Fenced), by kind and reason: for how long the one has not been which has waited longest (controller).',
       labels: ['kind', 'reason'],
     },
     () => oldestWaits(objects(), clock.now()),
@@ -169,21 +169,34 @@ function counted(all: readonly Standing[]): readonly Sample<keyof Standing>[] {
   );
 }
 
+/** Besides Ready: what is shown only while something is wanted that is not done. */
+const WANTED = ['Resized', 'Fenced'];
+
+interface Wait {
+  readonly reason: string;
+  readonly since: string | undefined;
+}
+
+function waitsOf(object: WithConditions): readonly Wait[] {
+  const { conditions } = object.status ?? {};
+  const { ready, reason } = standing(object);
+  const since = findCondition(conditions, 'Ready')?.lastTransitionTime ?? object.metadata.creationTimestamp;
+  const wanted = (conditions ?? []).filter(({ type, status }) => WANTED.includes(type) && status === 'False');
+  return [
+    ...(ready === 'True' ? [] : [{ reason, since }]),
+    ...wanted.map((condition) => ({ reason: condition.reason, since: condition.lastTransitionTime })),
+  ];
+}
+
 function oldestWaits(objects: readonly WithConditions[], now: Date): readonly Sample<'kind' | 'reason'>[] {
-  const oldest = new Map<string, { labels: { kind: string; reason: string }; value: number }>();
-  for (const object of objects) {
-    const { kind, ready, reason } = standing(object);
-    if (ready === 'True') {
-      continue;
-    }
-    const since =
-      findCondition(object.status?.conditions, 'Ready')?.lastTransitionTime ??
-      object.metadata.creationTimestamp;
-    const value = since === undefined ? 0 : Math.max(0, (now.getTime() - Date.parse(since)) / 1000);
-    const key = `${kind},${reason}`;
-    if (value >= (oldest.get(key)?.value ?? 0)) {
-      oldest.set(key, { labels: { kind, reason }, value });
-    }
-  }
-  return [...oldest.values()];
+  const waits = objects.flatMap((object) =>
+    waitsOf(object).map(({ reason, since }) => ({
+      labels: { kind: object.kind, reason },
+      value: since === undefined ? 0 : Math.max(0, (now.getTime() - Date.parse(since)) / 1000),
+    })),
+  );
+  const groups = Map.groupBy(waits, ({ labels }) => `${labels.kind},${labels.reason}`);
+  return [...groups.values()].map((group) =>
+    group.reduce((oldest, wait) => (wait.value > oldest.value ? wait : oldest)),
+  );
 }

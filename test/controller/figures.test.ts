@@ -71,6 +71,24 @@ test('the longest wait is told by kind and reason, also of what nobody has looke
   ]);
 });
 
+test('a disk that has to be cut off, and a volume that has to grow, wait although they are Ready', async () => {
+  const clock = new FakeClock();
+  const also = (type: string, reason: string) => ({
+    conditions: [
+      ...ready('True', 'Attached', ago(clock, 900)).conditions,
+      { type, status: 'False' as const, reason, message: '', lastTransitionTime: ago(clock, 40) },
+    ],
+  });
+  const { lines } = setUp({
+    volumes: listOf(aVolume({ status: also('Resized', 'NoSpace') })),
+    attachments: listOf(anAttachment({ status: also('Fenced', 'Fencing') })),
+  });
+  assert.equal(await lines('vbs_oldest_wait_seconds'), [
+    'vbs_oldest_wait_seconds{kind="Volume",reason="NoSpace"} 40',
+    'vbs_oldest_wait_seconds{kind="Attachment",reason="Fencing"} 40',
+  ]);
+});
+
 test('what is gone is told no more', async () => {
   const volumes = [aVolume({ status: ready('False', 'NoSpace', '2026-01-01T00:00:00Z') })];
   const { lines } = setUp({ volumes: { list: () => volumes } });
