@@ -99,14 +99,12 @@ function showHosts(metrics: Metrics, { servers, hypervisors }: Seen): void {
 
 function showServers(metrics: Metrics, { servers }: Seen): void {
   const pools = () =>
-    servers
-      .list()
-      .flatMap(({ metadata, status }) =>
-        (status?.agent?.pools ?? []).map((pool) => ({
-          labels: { host: metadata.name, pool: pool.name },
-          pool,
-        })),
-      );
+    servers.list().flatMap(({ metadata, status }) =>
+      (status?.agent?.pools ?? []).map((pool) => ({
+        labels: { host: metadata.name, pool: pool.name },
+        pool,
+      })),
+    );
   metrics.observed(
     {
       name: 'vbs_server_pool_bytes',

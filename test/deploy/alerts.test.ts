@@ -33,7 +33,9 @@ const metricsIn = (expr: string): readonly { readonly name: string; readonly lab
 
 /** Values that a label is matched against, as in reason=~"A|B". */
 const valuesIn = (expr: string, label: string): readonly string[] =>
-  [...expr.matchAll(new RegExp(`\\b${label}[=!]~?"([^"]*)"`, 'g'))].flatMap(([, values = '']) => values.split('|'));
+  [...expr.matchAll(new RegExp(`\\b${label}[=!]~?"([^"]*)"`, 'g'))].flatMap(([, values = '']) =>
+    values.split('|'),
+  );
 
 const UNSEEN = 'Unseen';
 
