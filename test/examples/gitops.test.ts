@@ -40,7 +40,9 @@ const holds = async (folder: string, file: RegExp): Promise<boolean> =>
   (await readdir(path.join(ROOT, folder))).some((name) => file.test(name));
 
 test('every path of a Kustomization, release or application is one of this repository', async () => {
-  const paths = tools.flatMap(({ spec }) => spec?.path ?? spec?.source?.path ?? spec?.chart?.spec.chart ?? []);
+  const paths = tools.flatMap(
+    ({ spec }) => spec?.path ?? spec?.source?.path ?? spec?.chart?.spec.chart ?? [],
+  );
   assert.ok(paths.length >= 9, paths.join());
   for (const folder of paths) {
     assert.ok(
@@ -73,7 +75,9 @@ for (const [folder, below] of [
   ['deploy', 'admission'],
 ] as const) {
   test(`the base of ${folder} leaves nothing out`, async () => {
-    const { resources = [] } = parse(await readFile(path.join(ROOT, folder, 'Kustomization'), 'utf8')) as Document;
+    const { resources = [] } = parse(
+      await readFile(path.join(ROOT, folder, 'Kustomization'), 'utf8'),
+    ) as Document;
     const files = (await readdir(path.join(ROOT, folder, below)))
       .filter((name) => name.endsWith('.yaml'))
       .map((name) => path.join(below, name));
@@ -98,7 +102,10 @@ for (const [host, without] of [
       .split('---\n')
       .filter((part) => !part.includes(`name: ${without}\n`));
     const own = await documentsOf(path.join(DIR, `kustomize/site/hosts/${host}.yaml`));
-    assert.equal(own, parts.map((part) => parse(part) as Document));
+    assert.equal(
+      own,
+      parts.map((part) => parse(part) as Document),
+    );
   });
 }
 

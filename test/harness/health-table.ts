@@ -73,8 +73,7 @@ function rowOf([kinds = '', what = '', kstatus = '', flux = '', argoCD = '']: re
 /** The first row that fits. */
 export function rowFor(table: readonly Row[], object: Judged): Row {
   const row = table.find(
-    ({ kinds, says, reasons }) =>
-      kinds.includes(object.kind ?? '') && FITS[says]?.(object, reasons) === true,
+    ({ kinds, says, reasons }) => kinds.includes(object.kind ?? '') && FITS[says]?.(object, reasons) === true,
   );
   if (row === undefined) {
     throw new Error(`docs/gitops.md has no row for ${JSON.stringify(object)}`);

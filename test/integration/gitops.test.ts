@@ -200,15 +200,15 @@ const listed = (texts: readonly string[]): readonly Plain[] =>
     .map(plain)
     .toSorted((one, other) => keyOf(one).localeCompare(keyOf(other)));
 
-const keyOf = ({ kind, metadata }: Plain): string =>
-  `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
+const keyOf = ({ kind, metadata }: Plain): string => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
 
 test('kustomize, and the charts with the values for Flux and Argo CD, install the same', async (world) => {
   const { story } = world;
   const site = listed([await kubectl(world, ['kustomize', SITE])]);
   const helm = await resolveHelm(log);
   const flux = parseAllDocuments(await readFile(path.join(EXAMPLES, 'flux/install.yaml'), 'utf8')).map(
-    (document) => document.toJS() as { readonly metadata: Plain['metadata']; readonly spec?: { values?: object } },
+    (document) =>
+      document.toJS() as { readonly metadata: Plain['metadata']; readonly spec?: { values?: object } },
   );
   const values = path.join(story.workdir.dir, 'flux-values.yaml');
   await writeFile(values, stringify(flux.at(-1)?.spec?.values));
@@ -329,7 +329,10 @@ function isNobodyElses(one: Judged): void {
   const { managedFields = [] } = one.metadata as { readonly managedFields?: readonly ManagedFields[] };
   const others = managedFields.filter(({ manager }) => manager !== APPLIER);
   for (const { manager, subresource, fieldsV1 } of others) {
-    assert.ok(Object.values(MANAGERS).some((known) => known === manager), manager);
+    assert.ok(
+      Object.values(MANAGERS).some((known) => known === manager),
+      manager,
+    );
     const fields = Object.keys(fieldsV1).map((field) =>
       field === 'f:metadata' ? `${field}.${Object.keys(fieldsV1[field] ?? {})}` : field,
     );
@@ -401,7 +404,7 @@ test('a prune is refused what is protected and does all else, and the data of wh
   );
   await sync(db, archive, scratch, use);
   await untilReady(world, [db, archive, scratch, use]);
-  const archiveID = ((await live(world, archive))?.status as { readonly volumeID?: string }).volumeID;
+  const { volumeID: archiveID } = (await live(world, archive))?.status as { readonly volumeID?: string };
 
   const [later, more] = [volumeOf('later'), volumeOf('more')];
   const protectedWords = /Volume db has spec\.deletionProtection: true; set it to false first/;
@@ -462,7 +465,9 @@ test('a namespace that is deleted ends, and says on what it waits', async (world
   const [, , copy] = objects;
   await waitFor({ what: 'the Volume to say what it waits for', timeoutMs: LIMIT_MS }, async () => {
     const ready = findCondition((await live(world, copy as Manifest))?.status?.conditions, 'Ready');
-    return ready?.reason === 'InUse' && /waiting until hypervisor-1 has given the disk up/.test(ready.message);
+    return (
+      ready?.reason === 'InUse' && /waiting until hypervisor-1 has given the disk up/.test(ready.message)
+    );
   });
   await story.system.run(HYPERVISOR);
   await untilGone(world, objects);

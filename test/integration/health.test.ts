@@ -42,7 +42,10 @@ const object = (kind: string, { claims, spec = {}, seen = 3, metadata = {} }: Si
     kind,
     metadata: { name: 'x', generation: 3, ...metadata },
     spec,
-    status: { observedGeneration: seen, conditions: conditionsOf([], claims, { generation: seen, now: NOW }) },
+    status: {
+      observedGeneration: seen,
+      conditions: conditionsOf([], claims, { generation: seen, now: NOW }),
+    },
   }) as never;
 
 const ready = (status: Claim['status'], reason: Reason): Claim => ({
