@@ -9,7 +9,11 @@ const COLUMNS = 5;
 
 export interface Judged extends KubeObject {
   readonly spec?: Readonly<Record<string, unknown>>;
-  readonly status?: { readonly observedGeneration?: number; readonly conditions?: readonly Condition[] };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly conditions?: readonly Condition[];
+    readonly volumeID?: string;
+  };
 }
 
 export interface Row {

@@ -404,7 +404,7 @@ test('a prune is refused what is protected and does all else, and the data of wh
   );
   await sync(db, archive, scratch, use);
   await untilReady(world, [db, archive, scratch, use]);
-  const { volumeID: archiveID } = (await live(world, archive))?.status as { readonly volumeID?: string };
+  const archiveID = (await live(world, archive))?.status?.volumeID;
 
   const [later, more] = [volumeOf('later'), volumeOf('more')];
   const protectedWords = /Volume db has spec\.deletionProtection: true; set it to false first/;

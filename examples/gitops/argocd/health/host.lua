@@ -17,11 +17,9 @@ end
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "not looked at yet" }
 end
-if ready.reason == "WaitingForHeartbeat" or ready.reason == "NotReported" then
-  return health("Progressing")
-end
 if ready.status ~= "True" then
-  return health("Degraded")
+  local isNew = ready.reason == "WaitingForHeartbeat" or ready.reason == "NotReported"
+  return health(isNew and "Progressing" or "Degraded")
 end
 if spec.fenced then
   return { status = "Suspended", message = "fenced" }
