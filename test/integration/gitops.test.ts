@@ -99,7 +99,7 @@ const refusal = (work: Promise<unknown>): Promise<string> =>
   );
 
 const kubectl = ({ story }: World, args: readonly string[], manifests?: readonly object[]): Promise<string> =>
-  story.system.controlPlane.kubectl(args, manifests && manifests.map((one) => stringify(one)).join('---\n'));
+  story.system.controlPlane.kubectl(args, manifests?.map((one) => stringify(one)).join('---\n'));
 
 const manifest = (kind: string, name: string, spec: object, namespace?: string): Manifest =>
   ({ apiVersion: API_VERSION, kind, metadata: { name, ...(namespace && { namespace }) }, spec }) as never;
