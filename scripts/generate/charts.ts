@@ -41,5 +41,8 @@ export async function chartFiles(fresh: ReadonlyMap<string, string>): Promise<Re
     const file = `deploy/admission/${name}`;
     made.set(`charts/vbs/files/admission/${name}`, NOTE + (fresh.get(file) ?? (await read(file))));
   }
+  made.set('charts/vbs/files/monitoring/alerts.yaml', NOTE + (await read('deploy/monitoring/alerts.yaml')));
+  const board = 'monitoring/dashboard.json';
+  made.set(`charts/vbs/files/${board}`, fresh.get(`deploy/${board}`) ?? '');
   return made;
 }

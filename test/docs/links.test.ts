@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { parseAllDocuments } from 'yaml';
 import { API_VERSION } from '../../api/resources.ts';
 import { parseProfile } from '../../node-agent/profiles/load.ts';
-import { type RoleName, ROLES } from '../../node-agent/profiles/vocabulary.ts';
+import { ROLES, type RoleName } from '../../node-agent/profiles/vocabulary.ts';
 import { validators } from '../api/validation.ts';
 import { anchorsOf, fencesOf, linksOf } from './markdown.ts';
 
@@ -95,7 +95,9 @@ for (const [page, text] of texts) {
 }
 
 test('the profile of the tutorial is one', () => {
-  const text = fencesOf(texts.get('docs/write-a-profile.md') ?? '').find((one) => one.startsWith('profile: 1\n'));
+  const text = fencesOf(texts.get('docs/write-a-profile.md') ?? '').find((one) =>
+    one.startsWith('profile: 1\n'),
+  );
   assert.ok(text);
   const { format } = parseProfile(text ?? '', 'boxctl.yaml', 'vmm');
   assert.is(format.name, 'boxctl');
@@ -105,7 +107,10 @@ test('every verb of a profile stands in its documentation', () => {
   const text = texts.get('docs/profiles.md') ?? '';
   const missing = Object.entries(ROLES).flatMap(([role, { verbs }]) =>
     Object.keys(verbs)
-      .filter((verb) => !text.includes(`\`${verb}\``) && !text.includes(`[\`${verb}\`]`) && !text.includes(`[${verb}]`))
+      .filter(
+        (verb) =>
+          !text.includes(`\`${verb}\``) && !text.includes(`[\`${verb}\`]`) && !text.includes(`[${verb}]`),
+      )
       .map((verb) => `${role} ${verb}`),
   );
   assert.equal(missing, []);
