@@ -39,7 +39,10 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
     );
   }
   if (freshness !== 'fresh') {
-    return waiting('HypervisorSilent', `hypervisor ${name} does not answer; start its agent, or the VM on another host`);
+    return waiting(
+      'HypervisorSilent',
+      `hypervisor ${name} does not answer; start its agent, or the VM on another host`,
+    );
   }
   const { agent, fencedBootID } = host.status ?? {};
   if (agent === undefined || !isTrue(host.status?.conditions, 'HostSafe')) {

@@ -121,7 +121,9 @@ export const unheard = (
   name: string | undefined,
   hosts: readonly HostView<VolumeServer | Hypervisor>[],
 ): string =>
-  factSource(name, hosts)?.freshness === 'stale' ? ', which does not answer; start its agent, or the host' : '';
+  factSource(name, hosts)?.freshness === 'stale'
+    ? ', which does not answer; start its agent, or the host'
+    : '';
 
 /** Why facts of that boot prove nothing now; undefined when they do. */
 export function doubt(

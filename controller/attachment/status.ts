@@ -28,7 +28,11 @@ interface Step {
 }
 
 /** The problem which the host reports, else that the step is under way. */
-const behind = (type: ConditionType, problem: ExportFact['problem'], { host, reason, message }: Step): Claim =>
+const behind = (
+  type: ConditionType,
+  problem: ExportFact['problem'],
+  { host, reason, message }: Step,
+): Claim =>
   problem === undefined ? no(type, reason, message) : { type, status: 'False', ...told(problem, host) };
 
 const NO_GRANT = 'there is no grant; see the condition Admitted';
@@ -52,7 +56,11 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
     );
   }
   if (isDeleting(volume)) {
-    return no(type, 'VolumeDeleting', `Volume ${name} is being deleted; delete this Attachment, or make a new Volume of that name afterwards`);
+    return no(
+      type,
+      'VolumeDeleting',
+      `Volume ${name} is being deleted; delete this Attachment, or make a new Volume of that name afterwards`,
+    );
   }
   const [held] = grantsOf(volume);
   if (held !== undefined) {
@@ -135,9 +143,7 @@ function connected(
   const label = `${fact.device ?? 'disk'} of ${instanceLabel(attachment)} on ${host}`;
   return [
     yes('Connected', 'Connected', `${host} is logged in`),
-    fact.state === 'Attached'
-      ? yes('Attached', 'Attached', label)
-      : behind('Attached', fact.problem, step),
+    fact.state === 'Attached' ? yes('Attached', 'Attached', label) : behind('Attached', fact.problem, step),
   ];
 }
 

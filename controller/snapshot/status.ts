@@ -23,7 +23,11 @@ const serverOf = ({ snapshot, servers }: SnapshotWorld): FactSource | undefined 
 function waitsFor({ snapshot, volume, servers }: SnapshotWorld): Claim {
   const { name } = snapshot.spec.volumeRef;
   if (volume === undefined) {
-    return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef); create it, or name another in a new Snapshot`);
+    return no(
+      'Created',
+      'VolumeNotFound',
+      `there is no Volume ${name} (spec.volumeRef); create it, or name another in a new Snapshot`,
+    );
   }
   if (isEnding(volume.status?.order) || !isAskedInTime(volume, snapshot)) {
     return no(

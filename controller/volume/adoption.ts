@@ -53,14 +53,23 @@ function unfit({ host, freshness }: HostView<VolumeServer>): Waiting | undefined
   if (freshness !== 'fresh') {
     return freshness === 'unknown'
       ? waiting('WaitingForHeartbeat', `waiting for the next heartbeat of ${name}`)
-      : waiting('HostSilent', `volume server ${name}, which holds the data, does not answer; start its agent, or see whether the host is up`);
+      : waiting(
+          'HostSilent',
+          `volume server ${name}, which holds the data, does not answer; start its agent, or see whether the host is up`,
+        );
   }
   if (host.spec?.cordoned === true) {
-    return waiting('NoPool', `volume server ${name}, which holds the data, is cordoned; set spec.cordoned: false on it`);
+    return waiting(
+      'NoPool',
+      `volume server ${name}, which holds the data, is cordoned; set spec.cordoned: false on it`,
+    );
   }
   return isTrue(host.status?.conditions, 'HostSafe')
     ? undefined
-    : waiting('NoPool', `volume server ${name}, which holds the data, is not safe; see its HostSafe condition`);
+    : waiting(
+        'NoPool',
+        `volume server ${name}, which holds the data, is not safe; see its HostSafe condition`,
+      );
 }
 
 function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): Source | Waiting {
@@ -74,7 +83,10 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
   const holder = world.holderOf(id);
   if (kept === undefined && holder !== undefined) {
     const { namespace, name } = holder.metadata;
-    return waiting('NotRetained', `${id} is the data of Volume ${namespace}/${name}, and nobody else's; delete this Volume`);
+    return waiting(
+      'NotRetained',
+      `${id} is the data of Volume ${namespace}/${name}, which has it; delete this one, or wait until that one is deleted and its data kept`,
+    );
   }
   const pool = poolOf(server, found.pool);
   if (pool === undefined || pool.problem !== undefined) {

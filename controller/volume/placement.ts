@@ -48,7 +48,10 @@ function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
   if (wanted !== undefined) {
     return (
       classes.find(({ metadata }) => metadata.name === wanted) ??
-      waiting('ClassNotFound', `there is no VolumeClass ${wanted} (spec.className); create it, or make the Volume anew with another`)
+      waiting(
+        'ClassNotFound',
+        `there is no VolumeClass ${wanted} (spec.className); create it, or make the Volume anew with another`,
+      )
     );
   }
   const defaults = classes.filter(({ spec }) => spec.default === true);

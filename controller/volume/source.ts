@@ -44,7 +44,10 @@ export function sourceOf(
   }
   const kind = snapshotRef === undefined ? 'Volume' : 'Snapshot';
   if (found === undefined) {
-    return waiting('SourceNotFound', `there is no ${kind} ${name} (spec.source); create it, or name another in a new Volume`);
+    return waiting(
+      'SourceNotFound',
+      `there is no ${kind} ${name} (spec.source); create it, or name another in a new Volume`,
+    );
   }
   const isPinned = pinsOf(found).some(({ uid }) => uid === volume.metadata.uid);
   if (!isPinned && (isEnding(found.status?.order) || !isAskedInTime(found, volume))) {

@@ -210,12 +210,12 @@ const growths: [name: string, world: Partial<VolumeWorld>, expected: RegExp][] =
   [
     'without room the server says so',
     { volume: held('NoSpace'), servers: able, attachments: [plugged(follows)] },
-    /^NoSpace: growing to 2Gi: why$/,
+    /^NoSpace: growing to 2Gi on s1: why$/,
   ],
   [
     'and whatever else keeps the data from growing',
     { volume: held('CommandFailed'), servers: able, attachments: [plugged(follows)] },
-    /^Resizing: growing to 2Gi: why$/,
+    /^Resizing: growing to 2Gi on s1: why$/,
   ],
   [
     'while another server copies it, it stays as it is',
@@ -413,12 +413,16 @@ for (const [name, change, expected] of attachments) {
   test(`Attachment: ${name}`, () => assert.is(ready(attachmentClaims(scene(change))), expected));
 }
 
-const messageOf = (claims: readonly Claim[]): string => claims.find(({ type }) => type === 'Ready')?.message ?? '';
+const messageOf = (claims: readonly Claim[]): string =>
+  claims.find(({ type }) => type === 'Ready')?.message ?? '';
 
 test('who is waited for and does not answer is told of, with what to do', () => {
   const silent = { servers: [aServer('s1', { freshness: 'stale' })] };
   const going = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } });
-  assert.match(messageOf(volumeClaims(aWorld({ volume: going }))), /^waiting until the data is removed by s1$/);
+  assert.match(
+    messageOf(volumeClaims(aWorld({ volume: going }))),
+    /^waiting until the data is removed by s1$/,
+  );
   assert.match(
     messageOf(volumeClaims(aWorld({ volume: going, ...silent }))),
     /removed by s1, which does not answer; start its agent.*spec\.lost/,
@@ -444,7 +448,9 @@ test('a Volume that finds no pool says what stands against each server', () => {
     aServer('s2', { spec: { cordoned: true } }),
     aServer('s3', { agent: { pools: [] } }),
     aServer('s4', {
-      agent: { pools: [{ name: 'main', profile: 'file', problem: { reason: 'PoolMissing', message: 'gone' } }] },
+      agent: {
+        pools: [{ name: 'main', profile: 'file', problem: { reason: 'PoolMissing', message: 'gone' } }],
+      },
     }),
   ];
   assert.is(

@@ -12,7 +12,8 @@ const test = suite('how a failure reads in a status');
 test('a command that hangs keeps the others of its class busy', () => {
   assert.equal(problemOf(new LockStuck('tgtd', 'tgtadm ran for 60 s')), {
     reason: 'Busy',
-    message: 'an earlier tgtd command still runs (tgtadm ran for 60 s); if it lasts, look at that process or session',
+    message:
+      'an earlier tgtd command still runs (tgtadm ran for 60 s); if it lasts, look at that process or session',
   });
 });
 
