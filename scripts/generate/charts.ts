@@ -13,7 +13,9 @@ const ARGO_CD_KEEPS = 'argocd.argoproj.io/sync-options: Prune=false,Delete=false
 const read = (file: string): Promise<string> => readFile(path.join(ROOT, file), 'utf8');
 
 const namesIn = async (directory: string): Promise<readonly string[]> =>
-  (await readdir(path.join(ROOT, directory))).filter((name) => name.endsWith('.yaml')).sort();
+  (await readdir(path.join(ROOT, directory)))
+    .filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml')
+    .sort();
 
 /**
  * Every document of the text, with the annotations that have Helm leave it alone when it uninstalls, and Argo CD when it prunes, which heeds Helm's

@@ -1,22 +1,15 @@
-// The table of docs/gitops.md that tells what GitOps tools make of our objects: which of its rows fits an object.
+// The table of docs/gitops.md that tells what GitOps tools make of our objects: which of its rows fits an object, and whether it is so.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Condition, findCondition, isTrue } from '../../api/conditions.ts';
-import type { KubeObject } from '../../api/object.ts';
+import * as assert from 'uvu/assert';
+import { findCondition, isTrue } from '../../api/conditions.ts';
+import type { Judge } from './health.ts';
+import type { Thing } from './story.ts';
 
 const PAGE = path.resolve(import.meta.dirname, '../../docs/gitops.md');
 const COLUMNS = 5;
 
-export interface Judged extends KubeObject {
-  readonly spec?: Readonly<Record<string, unknown>>;
-  readonly status?: {
-    readonly observedGeneration?: number;
-    readonly conditions?: readonly Condition[];
-    readonly volumeID?: string;
-  };
-}
-
-export interface Row {
+interface Row {
   readonly kinds: readonly string[];
   /** What the object says, as the page words it. */
   readonly says: string;
@@ -27,13 +20,13 @@ export interface Row {
   readonly argoCD: string;
 }
 
-const conditionsOf = ({ status }: Judged) => status?.conditions;
-const reasonOf = (object: Judged, type: string) => findCondition(conditionsOf(object), type)?.reason ?? '';
-const isReady = (object: Judged) => isTrue(conditionsOf(object), 'Ready');
-const isReconciling = (object: Judged) => isTrue(conditionsOf(object), 'Reconciling');
+const conditionsOf = ({ status }: Thing) => status?.conditions;
+const reasonOf = (object: Thing, type: string) => findCondition(conditionsOf(object), type)?.reason ?? '';
+const isReady = (object: Thing) => isTrue(conditionsOf(object), 'Ready');
+const isReconciling = (object: Thing) => isTrue(conditionsOf(object), 'Reconciling');
 
 /** By what the page says, up to the reasons that it names. */
-const FITS: Readonly<Record<string, (object: Judged, reasons: readonly string[]) => boolean>> = {
+const FITS: Readonly<Record<string, (object: Thing, reasons: readonly string[]) => boolean>> = {
   'it is being deleted': ({ metadata }) => metadata.deletionTimestamp !== undefined,
   'nobody has looked at it since it was made or changed': ({ metadata, status }) =>
     status?.observedGeneration !== metadata.generation,
@@ -49,7 +42,7 @@ const FITS: Readonly<Record<string, (object: Judged, reasons: readonly string[])
 };
 
 /** Throws when the page has no such table, or says what this file does not know. */
-export async function readTable(): Promise<readonly Row[]> {
+async function readTable(): Promise<readonly Row[]> {
   const lines = (await readFile(PAGE, 'utf8')).split('\n');
   const head = lines.findIndex((line) => line.startsWith('| kind |'));
   const end = lines.findIndex((line, index) => index > head && !line.startsWith('|'));
@@ -75,12 +68,32 @@ function rowOf([kinds = '', what = '', kstatus = '', flux = '', argoCD = '']: re
 }
 
 /** The first row that fits. */
-export function rowFor(table: readonly Row[], object: Judged): Row {
+function rowFor(table: readonly Row[], object: Thing): Row {
   const row = table.find(
-    ({ kinds, says, reasons }) => kinds.includes(object.kind ?? '') && FITS[says]?.(object, reasons) === true,
+    ({ kinds, says, reasons }) => kinds.includes(object.kind) && FITS[says]?.(object, reasons) === true,
   );
   if (row === undefined) {
     throw new Error(`docs/gitops.md has no row for ${JSON.stringify(object)}`);
   }
   return row;
+}
+
+/** Throws for the first object of which the page says something else than the tools; else how many objects of each kind fit each row. */
+export async function asThePageSays(
+  judge: Judge,
+  objects: readonly Thing[],
+): Promise<ReadonlyMap<string, number>> {
+  const [table, verdicts] = [await readTable(), await judge(objects)];
+  const counts = new Map<string, number>();
+  for (const [index, object] of objects.entries()) {
+    const row = rowFor(table, object);
+    const { kstatus, argoCD, flux } = verdicts[index] ?? {};
+    const told = `${row.says}: ${JSON.stringify(object)}`;
+    // Without expressions for the kind, Flux goes by kstatus.
+    const byFlux = object.kind === 'Attachment' ? row.flux : row.kstatus;
+    assert.equal([kstatus, argoCD?.status, flux], [row.kstatus, row.argoCD, byFlux], told);
+    const key = `${object.kind}: ${row.says}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
 }

@@ -11,7 +11,7 @@ import {
 import type { Api } from '../../runtime/api.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { Reflector } from '../../runtime/reflector.ts';
-import type { Judged } from './health-table.ts';
+import type { Thing } from './story.ts';
 
 const KINDS: readonly Resource[] = [
   VOLUMES,
@@ -23,13 +23,13 @@ const KINDS: readonly Resource[] = [
 ];
 
 export class Recorder {
-  readonly seen: Judged[] = [];
+  readonly seen: Thing[] = [];
   readonly #stop = new AbortController();
   readonly #watching: readonly Promise<void>[];
 
   constructor(api: Api) {
     this.#watching = KINDS.map((resource) => {
-      const reflector = new Reflector<Judged>({ api, resource, log: silentLog });
+      const reflector = new Reflector<Thing>({ api, resource, log: silentLog });
       reflector.onChange(({ object }) => {
         if (object !== undefined) {
           this.seen.push(object);
