@@ -12,8 +12,9 @@ const COLUMNS = 5;
 interface Row {
   readonly kinds: readonly string[];
   /** What the object says, as the page words it. */
+  readonly what: string;
+  /** The same without the reasons that it names. */
   readonly says: string;
-  /** Named in what it says. */
   readonly reasons: readonly string[];
   readonly kstatus: string;
   readonly flux: string;
@@ -64,7 +65,7 @@ function rowOf([kinds = '', what = '', kstatus = '', flux = '', argoCD = '']: re
     throw new Error(`docs/gitops.md says of ${kinds} "${says}": what is that?`);
   }
   const reasons = [...named.matchAll(/`(\w+)`/g)].map(([, reason = '']) => reason);
-  return { kinds: kinds.split(', '), says, reasons, kstatus, flux, argoCD };
+  return { kinds: kinds.split(', '), what, says, reasons, kstatus, flux, argoCD };
 }
 
 /** The first row that fits. */
@@ -88,11 +89,11 @@ export async function asThePageSays(
   for (const [index, object] of objects.entries()) {
     const row = rowFor(table, object);
     const { kstatus, argoCD, flux } = verdicts[index] ?? {};
-    const told = `${row.says}: ${JSON.stringify(object)}`;
+    const told = `${row.what}: ${JSON.stringify(object)}`;
     // Without expressions for the kind, Flux goes by kstatus.
     const byFlux = object.kind === 'Attachment' ? row.flux : row.kstatus;
     assert.equal([kstatus, argoCD?.status, flux], [row.kstatus, row.argoCD, byFlux], told);
-    const key = `${object.kind}: ${row.says}`;
+    const key = `${object.kind}: ${row.what}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;

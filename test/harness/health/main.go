@@ -90,7 +90,7 @@ func judge(object *unstructured.Unstructured, script string, evaluator *cel.Stat
 	return one, nil
 }
 
-// runScript gives the script what Argo CD gives one that has no rights: the object, the basic functions and those for tables, and one second.
+// runScript gives the script no more than Argo CD does: the object, the basic functions and those for tables, and one second.
 func runScript(object *unstructured.Unstructured, script string) (health, error) {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer state.Close()
