@@ -41,7 +41,7 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
   if (freshness !== 'fresh') {
     return waiting(
       'HypervisorSilent',
-      `hypervisor ${name} does not answer; start its agent, or the VM on another host`,
+      `hypervisor ${name} does not answer; start its agent, or see whether the host is up`,
     );
   }
   const { agent, fencedBootID } = host.status ?? {};
