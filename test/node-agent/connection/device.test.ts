@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Attachment } from '../../../api/attachment.ts';
 import { actOnConnection } from '../../../node-agent/connection/act.ts';
-import { DeviceInUse } from '../../../node-agent/roles/errors.ts';
+import { Busy, DeviceInUse } from '../../../node-agent/roles/errors.ts';
 import type { AttachRequest, Instance, VmDisk, Vmm } from '../../../node-agent/roles/vmm.ts';
 import { admitted, anAttachment, exportedAt, VOLUME_ID } from '../../builders/objects.ts';
 
@@ -12,6 +12,8 @@ const VM: Instance = { name: 'vm-a', uuid: 'vm-uuid', state: 'running' } as Inst
 
 /** Another disk takes `vdb` while this one is on its way. */
 class BusyMachine {
+  /** Every name is lost to another disk, and that one is gone again. */
+  isHopeless = false;
   readonly disks: VmDisk[] = [];
   readonly tried: string[] = [];
 
@@ -21,6 +23,9 @@ class BusyMachine {
       wanted ?? ['vdb', 'vdc'].find((name) => disks.every(({ device }) => device !== name)) ?? '',
     attach: async ({ name }: Instance, { device }: AttachRequest) => {
       this.tried.push(device);
+      if (this.isHopeless) {
+        throw new DeviceInUse(name, device);
+      }
       if (device === 'vdb') {
         this.disks.push({ device });
         throw new DeviceInUse(name, device);
@@ -56,14 +61,24 @@ test('where none was asked for, the next free one is taken', async () => {
   assert.equal(machine.disks.at(-1), { device: 'vdc', volumeID: VOLUME_ID });
 });
 
-test('one that was asked for is not changed, and says so', async () => {
-  const machine = new BusyMachine();
-  const failure = await machine.attach(anAttachment({ spec: { device: 'vdb' }, status: exported })).then(
+const failureOf = (work: Promise<void>): Promise<unknown> =>
+  work.then(
     () => undefined,
     (error: unknown) => error,
   );
-  assert.instance(failure, DeviceInUse);
+
+test('one that was asked for is not changed, and says so', async () => {
+  const machine = new BusyMachine();
+  const wanted = anAttachment({ spec: { device: 'vdb' }, status: exported });
+  assert.instance(await failureOf(machine.attach(wanted)), DeviceInUse);
   assert.equal(machine.tried, ['vdb']);
+});
+
+test('a machine where none can be had is busy, which nobody has to cure by another spec', async () => {
+  const machine = new BusyMachine();
+  machine.isHopeless = true;
+  assert.instance(await failureOf(machine.attach(anAttachment({ status: exported }))), Busy);
+  assert.ok(machine.tried.length > 1);
 });
 
 test.run();
