@@ -8,7 +8,7 @@ import type { AttachRequest, Instance, VmDisk, Vmm } from '../../../node-agent/r
 import { admitted, anAttachment, exportedAt, VOLUME_ID } from '../../builders/objects.ts';
 
 const test = suite('device names');
-const VM: Instance = { name: 'vm-a', uuid: 'vm-uuid', state: 'running' } as Instance;
+const VM: Instance = { name: 'vm-a', uuid: 'vm-uuid', state: 'Running' };
 
 /** Another disk takes `vdb` while this one is on its way. */
 class BusyMachine {
