@@ -190,3 +190,11 @@ export const createRunCommand =
       await stdin.close();
     }
   };
+
+/**
+ * This process becomes the program, with its number, its streams and nothing else but the environment given; see execve(2). Returns never: it throws, when
+ * the program cannot be started.
+ */
+export const become = (file: string, args: readonly string[], environment: Record<string, string>): void => {
+  process.execve?.(file, [file, ...args], environment);
+};
