@@ -23,6 +23,8 @@ export interface SystemOptions {
   readonly logLevel?: 'debug' | 'info';
   /** More flags for the API server. */
   readonly apiServerArgs?: readonly string[];
+  /** More names of the API server, as openssl writes them. */
+  readonly alternativeNames?: readonly string[];
   /** The volume servers; one when absent. The agent of any but the first is started by `join`. */
   readonly servers?: readonly string[];
   /** Where the sources of each part are; of this checkout when absent. */
@@ -112,8 +114,8 @@ export class System {
 
   /** The components that are not ours. */
   async startParts(): Promise<void> {
-    const { dir, log, apiServerArgs = [], servers = [SERVER] } = this.#options;
-    this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs });
+    const { dir, log, apiServerArgs = [], alternativeNames = [], servers = [SERVER] } = this.#options;
+    this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs, alternativeNames });
     for (const name of servers) {
       const poolDir = name === SERVER ? this.poolDir : path.join(dir, `${name}-pool`);
       this.#servers.push({ name, poolDir, tgtd: await startTgtd({ dir, log }) });

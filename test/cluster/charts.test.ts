@@ -1,0 +1,283 @@
+// The charts as a platform team uses them, in a real cluster of one node: the controller in its Deployment, the agent in its DaemonSet, on a node that is
+// volume server and hypervisor; installed, walked through, upgraded, rolled back, uninstalled and installed again, under a guest that writes.
+import { readFile, readlink } from 'node:fs/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Cluster, CURRENT, chart, NODE, openCluster } from '../harness/cluster/cluster.ts';
+import type { Guest } from '../harness/guest.ts';
+import { loud } from '../harness/loud.ts';
+import { waitFor } from '../harness/process.ts';
+import { findRelease } from '../harness/release.ts';
+import {
+  attachment,
+  Heartbeat,
+  hypervisorHost,
+  type Story,
+  serverHost,
+  snapshot,
+  volume,
+} from '../harness/story.ts';
+
+const log = (line: string): boolean => process.stdout.write(`# ${line}\n`);
+const VERSION = '0.1.0';
+const NAMESPACE = ['--namespace', 'vbs-system'];
+const PATIENCE = ['--wait', '--timeout', '4m'];
+const LIMIT_MS = 120_000;
+const AGENT = 'app.kubernetes.io/component=node-agent-both';
+const CONTROLLER = 'app.kubernetes.io/component=controller';
+
+const release = await findRelease(VERSION);
+
+interface World extends Cluster {
+  guest: Guest;
+  heartbeat: Heartbeat;
+}
+
+const test = suite<World>('the charts in a cluster');
+
+test.before(
+  loud(async (world) => {
+    if (release.kind === 'missing' && process.env.CI === 'true' && !release.shallow) {
+      throw new Error(release.why);
+    }
+    Object.assign(world, await openCluster(log, release));
+  }),
+);
+test.after(loud(async ({ close }) => await close?.()));
+
+/** A test that tells how the pods are when it fails. */
+const step = (name: string, work: (world: World) => Promise<void>): void =>
+  test(name, async (world) => {
+    try {
+      await work(world);
+    } catch (error) {
+      await explain(world.story).catch(() => {});
+      throw error;
+    }
+  });
+
+async function explain(story: Story): Promise<void> {
+  log(await story.kubectl('get', 'pods,events', '--all-namespaces', '--output=wide'));
+  for (const selector of [CONTROLLER, AGENT]) {
+    log(await story.kubectl('logs', ...NAMESPACE, '--selector', selector, '--tail=20', '--prefix'));
+  }
+}
+
+const jsonOf = async <T>(story: Story, ...what: readonly string[]): Promise<T> =>
+  JSON.parse(await story.kubectl('get', ...what, ...NAMESPACE, '--output=json')) as T;
+
+interface Pod {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly status: {
+    readonly containerStatuses?: readonly {
+      readonly containerID?: string;
+      readonly ready: boolean;
+      readonly image: string;
+      readonly restartCount: number;
+      readonly lastState: { readonly terminated?: { readonly exitCode: number } };
+    }[];
+  };
+}
+
+const podsOf = async (story: Story, selector: string): Promise<readonly Pod[]> => {
+  const { items } = await jsonOf<{ items: readonly Pod[] }>(story, 'pods', '--selector', selector);
+  return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+};
+
+/** The process of the only container of a pod that runs. */
+const pidOf = async ({ node, story }: World, selector: string, name?: string): Promise<number> =>
+  await waitFor({ what: `a container of ${selector} to run`, timeoutMs: LIMIT_MS }, async () => {
+    const pods = (await podsOf(story, selector)).filter(
+      ({ metadata }) => name === undefined || metadata.name === name,
+    );
+    const id = pods[0]?.status.containerStatuses?.[0]?.containerID?.replace('containerd://', '');
+    return (await node.containers()).get(id ?? '');
+  });
+
+const install = async ({ helm, values }: World): Promise<void> => {
+  await helm('install', 'vbs-crds', chart('vbs-crds'), ...NAMESPACE, '--create-namespace', '--wait');
+  await helm('install', 'vbs', chart('vbs'), ...NAMESPACE, '--values', values, ...PATIENCE);
+};
+
+const upgradeTo = async ({ helm, values }: World, tag: string): Promise<void> => {
+  const tags = ['--values', values, '--set-string', `image.tag=${tag}`];
+  await helm('upgrade', 'vbs', chart('vbs'), ...NAMESPACE, ...tags, ...PATIENCE);
+};
+
+/** All goes on, with the images of that tag. */
+const expectAllWell = async ({ story, heartbeat }: World, tag: string): Promise<void> => {
+  await heartbeat.goesOn();
+  for (const ref of [serverHost(NODE), hypervisorHost(NODE), volume('db'), attachment('db-on-vm-a')]) {
+    await story.waitReady(ref);
+  }
+  for (const selector of [AGENT, CONTROLLER]) {
+    for (const { status } of await podsOf(story, selector)) {
+      assert.match(status.containerStatuses?.[0]?.image ?? '', new RegExp(`:${tag}$`), selector);
+    }
+  }
+  await heartbeat.goesOn();
+};
+
+/** iSCSI sessions at the target: the guest's is the same one all the while. */
+const sessions = async ({ system }: Story): Promise<readonly string[]> => {
+  const shown = await system.tgtd.tgtadm(['--lld', 'iscsi', '--op', 'show', '--mode', 'target']);
+  return shown.split('\n').filter((line) => /I_T nexus: |Initiator: |Connection: /.test(line));
+};
+
+step('installed with Helm, all pods become Ready, and then a Volume', async (world) => {
+  const { story } = world;
+  await story.kubectl('label', 'node', NODE, 'vbs.dev/volume-server=true', 'vbs.dev/hypervisor=true');
+  const startedAt = Date.now();
+  const seconds = (): string => ((Date.now() - startedAt) / 1000).toFixed(1);
+  await install(world);
+  log(`${seconds()} s after helm install: all pods are Ready`);
+  const [agent] = await podsOf(story, AGENT);
+  const command = ['vbs-node-agent', 'on-node', 'prepare-pools', '--config=/etc/vbs/node/agent.yaml'];
+  log((await story.kubectl('exec', ...NAMESPACE, agent?.metadata.name ?? '', '--', ...command)).trim());
+  await story.makeVolume('db');
+  await story.waitReady(volume('db'));
+  log(`${seconds()} s after helm install: the first Volume is Ready`);
+  assert.is((await podsOf(story, CONTROLLER)).length, 2);
+});
+
+step(
+  'the agent lives in the namespaces of the host, out of the groups of its pod, and ends in order',
+  async (world) => {
+    const { story } = world;
+    const pid = await pidOf(world, AGENT);
+    for (const namespace of ['mnt', 'uts', 'ipc', 'net', 'pid', 'cgroup']) {
+      const [own, host] = await Promise.all([pid, 1].map((one) => readlink(`/proc/${one}/ns/${namespace}`)));
+      assert.is(own, host, namespace);
+    }
+    const groups = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).trim().split('\n');
+    assert.equal(
+      groups.filter((line) => !line.endsWith(':/')),
+      [],
+    );
+    process.kill(pid, 'SIGTERM');
+    await waitFor({ what: 'kubelet to start the agent anew', timeoutMs: LIMIT_MS }, async () => {
+      const [pod] = await podsOf(story, AGENT);
+      const { restartCount = 0, ready = false, lastState } = pod?.status.containerStatuses?.[0] ?? {};
+      if (restartCount === 0 || !ready) {
+        return false;
+      }
+      assert.is(lastState?.terminated?.exitCode, 0);
+      return true;
+    });
+    assert.is.not(await pidOf(world, AGENT), pid);
+  },
+);
+
+step('the walk: attach, write, snapshot, restore, detach', async (world) => {
+  const { story } = world;
+  const guest = await story.guest('vm-a');
+  world.guest = guest;
+  const db = await story.plugIn('db', guest);
+  await guest.writeMarker(db, 'by the charts');
+  await story.makeSnapshot('db-then', 'db');
+  await story.waitReady(snapshot('db-then'));
+  await guest.writeMarker(db, 'later');
+  await story.makeVolume('db-again', { source: { snapshotRef: { name: 'db-then' } } });
+  const copy = await story.plugIn('db-again', guest);
+  assert.is(await guest.readMarker(copy), 'by the charts');
+  assert.is(await guest.readMarker(db), 'later');
+  await story.removeAndWait(attachment('db-again-on-vm-a'), attachment('db-on-vm-a'));
+  assert.is(await guest.findDisk(db), undefined);
+  await story.removeAndWait(volume('db-again'), snapshot('db-then'));
+});
+
+step('upgraded from the version before, and rolled back to it, under a guest that writes', async (world) => {
+  const { story, guest, helm } = world;
+  world.heartbeat = await Heartbeat.start(guest, await story.plugIn('db', guest));
+  if (release.kind === 'missing') {
+    log(`skipped: ${release.why}`);
+    return;
+  }
+  const before = await sessions(story);
+  assert.ok(before.length > 0);
+  const revision = async (): Promise<string> =>
+    (
+      JSON.parse(await helm('status', 'vbs', ...NAMESPACE, '--output', 'json')) as { version: number }
+    ).version.toString();
+  const tell = async (what: string, tag: string): Promise<void> => {
+    await expectAllWell(world, tag);
+    const name = `made-after-${await revision()}`;
+    await story.makeVolume(name);
+    await story.waitReady(volume(name));
+    await story.removeAndWait(volume(name));
+    assert.equal(await sessions(story), before, 'the guest’s session is the one that it was');
+    log(`${what}: the guest writes on, and a Volume is made`);
+  };
+  await upgradeTo(world, VERSION);
+  const old = await revision();
+  await tell(`the controller of ${VERSION}`, VERSION);
+  await upgradeTo(world, CURRENT);
+  await tell(`upgraded from ${VERSION}`, CURRENT);
+  await helm('rollback', 'vbs', old, ...NAMESPACE, ...PATIENCE);
+  await tell(`rolled back to ${VERSION}`, VERSION);
+  await upgradeTo(world, CURRENT);
+  await tell('upgraded again', CURRENT);
+});
+
+step('the leader is killed, and the other one leads', async (world) => {
+  const { story, heartbeat } = world;
+  const holder = async (): Promise<string> =>
+    (await jsonOf<{ spec: { holderIdentity: string } }>(story, 'lease', 'vbs-controller')).spec
+      .holderIdentity;
+  const first = await holder();
+  const leader = (await podsOf(story, CONTROLLER)).find(({ metadata }) => first.startsWith(metadata.name));
+  assert.ok(leader, `${first} is one of the pods`);
+  process.kill(await pidOf(world, CONTROLLER, leader.metadata.name), 'SIGKILL');
+  const killedAt = Date.now();
+  const seconds = (): string => ((Date.now() - killedAt) / 1000).toFixed(1);
+  await story.makeVolume('meanwhile');
+  await waitFor({ what: 'another leader', timeoutMs: LIMIT_MS }, async () => (await holder()) !== first);
+  log(`${seconds()} s after the leader was killed: another leads`);
+  await story.waitReady(volume('meanwhile'));
+  log(`${seconds()} s after the leader was killed: a Volume that was asked for at once is Ready`);
+  await story.removeAndWait(volume('meanwhile'));
+  await heartbeat.goesOn();
+});
+
+step('helm test says that all is well', async ({ helm }) => {
+  const said = await helm('test', 'vbs', ...NAMESPACE, '--logs');
+  assert.match(said, /^ok {3}controller \S+ leads$/m);
+  assert.match(said, /^\d+ passed, 0 to do, 0 failed$/m);
+});
+
+step(
+  'uninstalled, the guest writes on, and everything is taken up again by another release',
+  async (world) => {
+    const { story, helm, heartbeat } = world;
+    const uids = async (): Promise<string> =>
+      await story.kubectl('get', 'volume,attachment', '--output=jsonpath={.items[*].metadata.uid}');
+    const before = await uids();
+    await helm('uninstall', 'vbs', ...NAMESPACE, ...PATIENCE);
+    await helm('uninstall', 'vbs-crds', ...NAMESPACE, ...PATIENCE);
+    await waitFor({ what: 'all pods to go', timeoutMs: LIMIT_MS }, async () => {
+      // That of the test stays, and does nothing.
+      const left = await jsonOf<{ items: readonly Pod[] }>(
+        story,
+        'pods',
+        '--selector=app.kubernetes.io/component',
+      );
+      return left.items.length === 0;
+    });
+    await heartbeat.goesOn();
+    assert.is(await uids(), before);
+    await install(world);
+    await expectAllWell(world, CURRENT);
+    assert.is(await uids(), before);
+    await story.makeVolume('later');
+    await story.waitReady(volume('later'));
+    await story.removeAndWait(volume('later'));
+  },
+);
+
+step('in the end nothing is left', async ({ story, heartbeat }) => {
+  log(`the guest wrote ${await heartbeat.stop()} blocks, each flushed`);
+  await story.removeAndWait(attachment('db-on-vm-a'), volume('db'));
+  await story.nothingLeft();
+});
+
+test.run();
