@@ -1,35 +1,23 @@
 // What the controller's caches hold, in figures for alerts and dashboards. Looked at when scraped; whoever leads or waits tells the same.
-import type { Attachment } from '../api/attachment.ts';
-import { type Condition, findCondition } from '../api/conditions.ts';
+import { findCondition } from '../api/conditions.ts';
 import type { Hypervisor, VolumeServer } from '../api/hosts.ts';
 import type { KubeObject } from '../api/object.ts';
-import type { Snapshot, Volume } from '../api/volume.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Metrics, Sample } from '../runtime/metrics.ts';
+import type { Caches } from './caches.ts';
+import type { WithStatus } from './report.ts';
 
-interface Listed<T> {
-  list(): readonly T[];
-}
+type Shown = 'volumes' | 'snapshots' | 'attachments' | 'servers' | 'hypervisors';
 
 /** The caches that are looked at. */
-export interface Seen {
-  readonly volumes: Listed<Volume>;
-  readonly snapshots: Listed<Snapshot>;
-  readonly attachments: Listed<Attachment>;
-  readonly servers: Listed<VolumeServer>;
-  readonly hypervisors: Listed<Hypervisor>;
-}
-
-interface WithConditions extends KubeObject {
-  readonly status?: { readonly conditions?: readonly Condition[] };
-}
+export type Seen = { readonly [Kind in Shown]: Pick<Caches[Kind], 'list'> };
 
 /** In place of the reason of an object which the controller has said nothing about yet. */
-const UNSEEN = 'Unseen';
+export const UNSEEN = 'Unseen';
 
 /** Makes the metrics; `seen` is read whenever they are scraped. */
 export function showFigures(metrics: Metrics, seen: Seen, clock: Clock): void {
-  const objects = (): readonly WithConditions[] => [
+  const objects = (): readonly WithStatus[] => [
     ...seen.volumes.list(),
     ...seen.snapshots.list(),
     ...seen.attachments.list(),
@@ -155,7 +143,7 @@ interface Standing {
   readonly reason: string;
 }
 
-function standing({ kind, status }: WithConditions): Standing {
+function standing({ kind, status }: WithStatus): Standing {
   const ready = findCondition(status?.conditions, 'Ready');
   return { kind, ready: ready?.status ?? 'Unknown', reason: ready?.reason ?? UNSEEN };
 }
@@ -175,7 +163,7 @@ interface Wait {
   readonly since: string | undefined;
 }
 
-function waitsOf(object: WithConditions): readonly Wait[] {
+function waitsOf(object: WithStatus): readonly Wait[] {
   const { conditions } = object.status ?? {};
   const { ready, reason } = standing(object);
   const since = findCondition(conditions, 'Ready')?.lastTransitionTime ?? object.metadata.creationTimestamp;
@@ -186,7 +174,7 @@ function waitsOf(object: WithConditions): readonly Wait[] {
   ];
 }
 
-function oldestWaits(objects: readonly WithConditions[], now: Date): readonly Sample<'kind' | 'reason'>[] {
+function oldestWaits(objects: readonly WithStatus[], now: Date): readonly Sample<'kind' | 'reason'>[] {
   const waits = objects.flatMap((object) =>
     waitsOf(object).map(({ reason, since }) => ({
       labels: { kind: object.kind, reason },

@@ -42,7 +42,7 @@ export async function chartFiles(fresh: ReadonlyMap<string, string>): Promise<Re
     made.set(`charts/vbs/files/admission/${name}`, NOTE + (fresh.get(file) ?? (await read(file))));
   }
   made.set('charts/vbs/files/monitoring/alerts.yaml', NOTE + (await read('deploy/monitoring/alerts.yaml')));
-  const board = 'monitoring/dashboard.json';
-  made.set(`charts/vbs/files/${board}`, fresh.get(`deploy/${board}`) ?? '');
+  const dashboard = 'deploy/monitoring/dashboard.json';
+  made.set('charts/vbs/files/monitoring/dashboard.json', fresh.get(dashboard) ?? (await read(dashboard)));
   return made;
 }

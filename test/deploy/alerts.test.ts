@@ -1,11 +1,12 @@
 // The alerts and the dashboard against the programs: whatever they ask for is there to be asked for, and each alert has a page that says what to do.
-// (That they fire is promtool's to say: test/integration/alerts.test.ts.)
+// (That they fire is promtool's to say: test/integration/monitoring.test.ts.)
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
 import { infoOf } from '../../api/reasons.ts';
+import { UNSEEN } from '../../controller/figures.ts';
 import { metricFacts } from '../../scripts/generate/metrics-page.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -37,23 +38,23 @@ const valuesIn = (expr: string, label: string): readonly string[] =>
     values.split('|'),
   );
 
-const UNSEEN = 'Unseen';
+const assertAsked = (expr: string): void => {
+  for (const metric of metricsIn(expr)) {
+    const fact = facts.get(metric.name);
+    assert.ok(fact, `${metric.name} is told by nobody`);
+    for (const label of metric.labels.filter((one) => !['le', 'instance'].includes(one))) {
+      assert.ok(fact.labels.includes(label), `${metric.name} has no label ${label}`);
+    }
+  }
+  for (const reason of valuesIn(expr, 'reason').filter((one) => one !== UNSEEN)) {
+    assert.ok(infoOf(reason), `there is no reason ${reason}`);
+  }
+};
 
 for (const { alert, expr, labels, annotations } of rules) {
   const test = suite(alert);
 
-  test('it asks for metrics and reasons that there are', () => {
-    for (const metric of metricsIn(expr)) {
-      const fact = facts.get(metric.name);
-      assert.ok(fact, `${metric.name} is told by nobody`);
-      for (const label of metric.labels.filter((one) => !['le', 'instance'].includes(one))) {
-        assert.ok(fact.labels.includes(label), `${metric.name} has no label ${label}`);
-      }
-    }
-    for (const reason of valuesIn(expr, 'reason').filter((one) => one !== UNSEEN)) {
-      assert.ok(infoOf(reason), `there is no reason ${reason}`);
-    }
-  });
+  test('it asks for metrics and reasons that there are', () => assertAsked(expr));
 
   test('it says what is wrong, how bad it is, and where it stands what to do', async () => {
     assert.ok(['critical', 'warning'].includes(labels.severity));
@@ -75,6 +76,17 @@ test('every page of docs/runbooks is of an alert, and stands in the list', async
   const list = await read('docs/runbooks/README.md');
   for (const { alert, labels } of rules) {
     assert.match(list, `| [${alert}](${alert}.md) | ${labels.severity} |`);
+  }
+});
+
+test('the dashboard asks for metrics and reasons that there are', async () => {
+  const { panels } = JSON.parse(await read('deploy/monitoring/dashboard.json')) as {
+    panels: { targets?: { expr: string }[] }[];
+  };
+  const asked = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+  assert.ok(asked.length > 0);
+  for (const expr of asked) {
+    assertAsked(expr);
   }
 });
 

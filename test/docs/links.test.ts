@@ -1,5 +1,5 @@
 // What the documentation points to is there, and what it tells people to apply is taken.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,6 +8,7 @@ import { API_VERSION } from '../../api/resources.ts';
 import { parseProfile } from '../../node-agent/profiles/load.ts';
 import { ROLES, type RoleName } from '../../node-agent/profiles/vocabulary.ts';
 import { validators } from '../api/validation.ts';
+import { exists } from '../harness/cache.ts';
 import { anchorsOf, fencesOf, linksOf } from './markdown.ts';
 
 const test = suite('docs');
@@ -41,11 +42,7 @@ const texts = new Map(
 async function brokenLink(page: string, link: string): Promise<string | undefined> {
   const [file = '', anchor] = link.split('#');
   const target = file === '' ? page : path.join(path.dirname(page), decodeURI(file));
-  const isThere = await stat(path.join(ROOT, target)).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) {
+  if (!(await exists(path.join(ROOT, target)))) {
     return `${link}: there is no ${target}`;
   }
   const text = texts.get(target);
