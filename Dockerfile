@@ -10,10 +10,12 @@ RUN node scripts/image/rootfs.ts vbs-controller /vbs-controller && node scripts/
 
 FROM scratch AS vbs-node-agent
 COPY --from=build /vbs-node-agent /
+ENV PATH=/usr/bin
 USER 0:0
 ENTRYPOINT ["/usr/bin/vbs-node-agent"]
 
 FROM scratch AS vbs-controller
 COPY --from=build /vbs-controller /
+ENV PATH=/usr/bin
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/vbs-controller"]

@@ -19,6 +19,7 @@ import { hostFiles } from './exec/files.ts';
 import { WrongCluster } from './identity.ts';
 import { onNode } from './on-node/command.ts';
 import { leaveControlGroups } from './on-node/groups.ts';
+import { enrollNode } from './on-node/identity.ts';
 import { checkHost } from './preflight/command.ts';
 import { ProfileError } from './profiles/problems.ts';
 import { RoleError } from './roles/errors.ts';
@@ -88,9 +89,7 @@ const USAGE = `usage: vbs-node-agent [run] --config FILE
        vbs-node-agent adopt --config FILE [--cluster UID]
                                                     prints what this host holds as manifests, for a cluster which takes the place
                                                     of one whose store is lost; changes nothing
-       vbs-node-agent on-node COMMAND --config FILE
-                                                    in a pod of the chart vbs: becomes COMMAND on the node, after giving it its
-                                                    identity when that is run
+       vbs-node-agent on-node --config FILE         in a pod of the chart vbs: brings the agent to the node, enrols that, and runs there
        vbs-node-agent --version
        vbs-node-agent --help
 `;
@@ -175,12 +174,9 @@ const IMAGE = { executable: process.execPath, profiles: SHIPPED, ownProfiles: '/
 
 async function perform(words: readonly string[], config: string, values: Values): Promise<number> {
   const [name = 'run', ...more] = words;
-  if (name === 'on-node' && Object.hasOwn(COMMANDS, more[0] ?? '') && more.length === 1) {
-    await onNode(
-      more[0] ?? '',
-      { ...values, config },
-      { files, clock, image: IMAGE, environment: process.env, become },
-    );
+  if (name === 'on-node' && more.length === 0) {
+    const pod = { files, clock, image: IMAGE, environment: process.env, enroll: enrollNode, become };
+    await onNode({ ...values, config }, pod);
     return 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;

@@ -13,14 +13,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { obstacle } from '../test/harness/cluster/groups.ts';
 import { nodePackages } from '../test/harness/cluster/packages.ts';
 import { stopKept } from '../test/harness/lab/machines.ts';
 import { emulationPackages } from '../test/harness/lab/packages.ts';
 import { ensurePackages, labPackages } from '../test/harness/packages.ts';
 import { monitoringPackages } from '../test/harness/prometheus.ts';
 import { sweepDeadRuns } from '../test/harness/workdir.ts';
-import { buildNode } from './control-plane/build.ts';
 import { resolveControlPlane } from './control-plane/resolve.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -134,15 +132,8 @@ const runSlow = async (tier: keyof typeof packagesOf, files: readonly TestFile[]
       throw new Error('they start daemons or make disk images: run them as root, or use --tier unit');
     }
     await sweepDeadRuns(log);
-    const reason = tier === 'cluster' ? await obstacle() : undefined;
-    if (reason !== undefined) {
-      throw new Error(reason);
-    }
     await ensurePackages(await packagesOf[tier](), log);
     await resolveControlPlane(log);
-    if (tier === 'cluster') {
-      await buildNode(log);
-    }
   } catch (error) {
     console.error(`\nFAIL the ${tier} tests could not be prepared: ${messageOf(error)}`);
     return [{ passed: 0, failed: 1, skipped: 0 }];

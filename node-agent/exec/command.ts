@@ -196,5 +196,8 @@ export const createRunCommand =
  * the program cannot be started.
  */
 export const become = (file: string, args: readonly string[], environment: Record<string, string>): void => {
-  process.execve?.(file, [file, ...args], environment);
+  if (process.execve === undefined) {
+    throw new Error(`this Node (${process.version}) cannot become another program`);
+  }
+  process.execve(file, [file, ...args], environment);
 };

@@ -1,7 +1,6 @@
-// `vbs-node-agent on-node COMMAND`, by which the agent begins in a pod: it brings itself to the node, gets the node its identity, and becomes COMMAND there,
-// in the host's own namespaces, since LVM waits for udev in the host's IPC namespace and the tools need its devices and mounts. The process
-// stays the same one, so that Kubernetes ends the agent itself.
-import { chmod } from 'node:fs/promises';
+// `vbs-node-agent on-node`, by which the agent begins in a pod: it brings itself to the node, gets the node its identity, and goes on there, in the host's own
+// namespaces, since LVM waits for udev in the host's IPC namespace and the tools need its devices and mounts. The process stays the same one, so that
+// Kubernetes ends the agent itself.
 import path from 'node:path';
 import type { Clock } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/errors.ts';
@@ -9,7 +8,7 @@ import { createLog } from '../../runtime/log.ts';
 import { loadAgentConfig } from '../config.ts';
 import { DEFAULT_PATH } from '../exec/command.ts';
 import type { Files } from '../exec/files.ts';
-import { enrollNode } from './identity.ts';
+import type { NodeEnrolment } from './identity.ts';
 import { type Image, install } from './install.ts';
 import { type Node, readSettings, settingsText } from './settings.ts';
 
@@ -20,8 +19,6 @@ export interface OnNodeArguments {
   readonly server?: string | undefined;
   readonly 'ca-file'?: string | undefined;
   readonly 'token-file'?: string | undefined;
-  /** An option of adopt. */
-  readonly cluster?: string | undefined;
 }
 
 export interface PodSurroundings {
@@ -30,37 +27,33 @@ export interface PodSurroundings {
   readonly image: Image;
   /** Of the pod. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly enroll: (enrolment: NodeEnrolment) => Promise<void>;
   /** Makes this process another one; see execve(2). */
   readonly become: (file: string, args: readonly string[], environment: Record<string, string>) => void;
 }
 
-/** `command` and its options are those of the program itself. Throws a ConfigError that names the remedy. */
+/** Throws a ConfigError that names the remedy. */
 export async function onNode(
-  command: string,
-  given: OnNodeArguments,
-  { files, clock, image, environment, become }: PodSurroundings,
+  { config: given, server, 'ca-file': caFile, 'token-file': tokenFile }: OnNodeArguments,
+  { files, clock, image, environment, enroll, become }: PodSurroundings,
 ): Promise<void> {
   const node = nodeIn(environment);
-  const settings = await readSettings(files, given.config, node);
-  const base = path.join(settings.stateDir, 'node-agent');
-  const { program, profileDirectories } = await install(image, base);
-  // Kubernetes makes the folder for everybody to look into.
-  await chmod(settings.stateDir, 0o700);
+  const settings = await readSettings(files, given, node);
+  const { program, profileDirectories } = await install(image, settings.stateDir);
   const file = path.join(settings.stateDir, 'agent.yaml');
   await files.writeAtomic(file, settingsText(settings, node, profileDirectories), 0o600);
   const config = await loadAgentConfig(file);
-  if (command === 'run') {
-    const log = createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host });
-    const { server = serverIn(environment), 'ca-file': caFile, 'token-file': tokenFile } = given;
-    await enrollNode({
-      ...{ config, server, files, clock, log },
-      caFile: caFile ?? `${ACCOUNT}/ca.crt`,
-      tokenFile: tokenFile ?? `${ACCOUNT}/token`,
-    });
-  }
+  await enroll({
+    config,
+    server: server ?? serverIn(environment),
+    caFile: caFile ?? `${ACCOUNT}/ca.crt`,
+    tokenFile: tokenFile ?? `${ACCOUNT}/token`,
+    files,
+    clock,
+    log: createLog({ level: config.logLevel, name: 'node-agent' }).child({ host: config.host }),
+  });
   const enter = ['--target', '1', '--mount', '--uts', '--ipc', '--net', '--cgroup', '--'];
-  const options = ['--config', file, ...(given.cluster === undefined ? [] : ['--cluster', given.cluster])];
-  const args = [...enter, program, command, ...options, '--leave-control-groups'];
+  const args = [...enter, program, 'run', '--config', file, '--leave-control-groups'];
   become('/usr/bin/nsenter', args, { PATH: DEFAULT_PATH });
 }
 

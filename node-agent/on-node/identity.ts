@@ -32,7 +32,7 @@ export async function enrollNode(enrolment: NodeEnrolment): Promise<void> {
   const { config, server, caFile, files, clock, log } = enrolment;
   try {
     const token = await tokenOfHost(enrolment);
-    const tell = (line: string): void => log.info({ line }, 'Enrolling this node');
+    const tell = (line: string): void => log.info({}, line);
     await enroll({ config, server, caFile, token, files, clock, tell });
   } catch (error) {
     if (!(await isEnrolled(files, config).catch(() => false))) {

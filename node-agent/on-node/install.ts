@@ -2,9 +2,8 @@
 // runs is never written over.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { errorCode } from '../exec/files.ts';
 
 const PROGRAM = 'vbs-node-agent';
@@ -26,22 +25,38 @@ export interface Installed {
   readonly profileDirectories: readonly string[];
 }
 
-/** Below `base`, which is for root only and holds nothing else. Programs of other versions are removed: whoever runs one still has it. */
-export async function install(image: Image, base: string): Promise<Installed> {
+/**
+ * Below `<stateDir>/node-agent`, and as `<stateDir>/vbs-node-agent`, which is for people. Programs of other versions are removed: whoever runs one still
+ * has it.
+ */
+export async function install(image: Image, stateDir: string): Promise<Installed> {
+  const base = path.join(stateDir, 'node-agent');
   await mkdir(base, { recursive: true, mode: 0o700 });
+  // Kubernetes makes the folder for everybody to look into.
+  await chmod(stateDir, 0o700);
   const files = await filesOf(image);
   const name = await nameOf(files);
   const names = await readdir(base);
   if (!names.includes(name)) {
     await put(files, base, name);
   }
+  const program = path.join(base, name, PROGRAM);
+  await pointTo(program, path.join(stateDir, PROGRAM));
   for (const other of names.filter((one) => one !== name)) {
     await rm(path.join(base, other), { recursive: true, force: true });
   }
   return {
-    program: path.join(base, name, PROGRAM),
+    program,
     profileDirectories: [OWN_PROFILES, PROFILES].map((folder) => path.join(base, name, folder)),
   };
+}
+
+/** There is one at every moment. */
+async function pointTo(program: string, link: string): Promise<void> {
+  const unfinished = `${link}.new`;
+  await rm(unfinished, { force: true });
+  await symlink(program, unfinished);
+  await rename(unfinished, link);
 }
 
 interface InstalledFile {
@@ -76,7 +91,9 @@ async function nameOf(files: readonly InstalledFile[]): Promise<string> {
   const hash = createHash('sha256');
   for (const { from, to } of files) {
     hash.update(`${to}\n`);
-    await pipeline(createReadStream(from), hash, { end: false });
+    for await (const chunk of createReadStream(from)) {
+      hash.update(chunk);
+    }
   }
   return hash.digest('hex').slice(0, 16);
 }

@@ -45,7 +45,8 @@ export const buildImage = async (
       await run('umoci', ['insert', '--image', image, path.join(root, entry), `/${entry}`]);
     }
     const start = entrypoint.flatMap((word) => ['--config.entrypoint', word]);
-    await run('umoci', ['config', '--image', image, '--config.user', user, ...start]);
+    const own = ['--config.user', user, '--config.env', 'PATH=/usr/bin'];
+    await run('umoci', ['config', '--image', image, ...own, ...start]);
     await run('umoci', ['gc', '--layout', layout]);
     await mkdir(path.dirname(target), { recursive: true });
     await run('tar', ['--create', '--file', target, '--directory', layout, '.']);

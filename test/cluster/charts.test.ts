@@ -1,9 +1,19 @@
 // The charts as a platform team uses them, in a real cluster of one node: the controller in its Deployment, the agent in its DaemonSet, on a node that is
 // volume server and hypervisor; installed, walked through, upgraded, rolled back, uninstalled and installed again, under a guest that writes.
 import { readFile, readlink } from 'node:fs/promises';
+import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Cluster, CURRENT, chart, NODE, openCluster } from '../harness/cluster/cluster.ts';
+import { enterBox } from '../harness/cluster/box.ts';
+import {
+  type Cluster,
+  CURRENT,
+  chart,
+  NODE,
+  openCluster,
+  prepareCluster,
+} from '../harness/cluster/cluster.ts';
+import { residentOf, workingSetOf } from '../harness/cluster/node.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
 import { waitFor } from '../harness/process.ts';
@@ -27,6 +37,10 @@ const AGENT = 'app.kubernetes.io/component=node-agent-both';
 const CONTROLLER = 'app.kubernetes.io/component=controller';
 
 const release = await findRelease(VERSION);
+if (release.kind === 'missing' && process.env.CI === 'true' && !release.shallow) {
+  throw new Error(release.why);
+}
+const dir = await enterBox(log, (folder) => prepareCluster(folder, log, release));
 
 interface World extends Cluster {
   guest: Guest;
@@ -34,30 +48,39 @@ interface World extends Cluster {
 }
 
 const test = suite<World>('the charts in a cluster');
+/** What is told at the end. */
+const figures: string[] = [];
+const figure = (line: string): void => {
+  figures.push(line);
+  log(line);
+};
 
-test.before(
-  loud(async (world) => {
-    if (release.kind === 'missing' && process.env.CI === 'true' && !release.shallow) {
-      throw new Error(release.why);
-    }
-    Object.assign(world, await openCluster(log, release));
+test.before(loud(async (world) => void Object.assign(world, await openCluster(dir, log, release))));
+test.after(
+  loud(async ({ story }) => {
+    await story?.close();
+    log(['In short:', ...figures].join('\n#   '));
   }),
 );
-test.after(loud(async ({ close }) => await close?.()));
 
-/** A test that tells how the pods are when it fails. */
+let failed: string | undefined;
+/** A test that builds on those before it, and tells how the pods are when it fails. */
 const step = (name: string, work: (world: World) => Promise<void>): void =>
   test(name, async (world) => {
+    if (failed !== undefined) {
+      throw new Error(`not tried, since this failed: ${failed}`);
+    }
     try {
       await work(world);
     } catch (error) {
+      failed = name;
       await explain(world.story).catch(() => {});
       throw error;
     }
   });
 
 async function explain(story: Story): Promise<void> {
-  log(await story.kubectl('get', 'pods,events', '--all-namespaces', '--output=wide'));
+  log(await story.kubectl('get', 'pods,events', '--all-namespaces'));
   for (const selector of [CONTROLLER, AGENT]) {
     log(await story.kubectl('logs', ...NAMESPACE, '--selector', selector, '--tail=20', '--prefix'));
   }
@@ -130,13 +153,14 @@ step('installed with Helm, all pods become Ready, and then a Volume', async (wor
   const startedAt = Date.now();
   const seconds = (): string => ((Date.now() - startedAt) / 1000).toFixed(1);
   await install(world);
-  log(`${seconds()} s after helm install: all pods are Ready`);
+  figure(`${seconds()} s after helm install: all pods are Ready`);
   const [agent] = await podsOf(story, AGENT);
-  const command = ['vbs-node-agent', 'on-node', 'prepare-pools', '--config=/etc/vbs/node/agent.yaml'];
+  const ofAgent = path.join(dir, 'state', 'vbs-node-agent');
+  const command = [ofAgent, 'prepare-pools', '--config', path.join(dir, 'state', 'agent.yaml')];
   log((await story.kubectl('exec', ...NAMESPACE, agent?.metadata.name ?? '', '--', ...command)).trim());
   await story.makeVolume('db');
   await story.waitReady(volume('db'));
-  log(`${seconds()} s after helm install: the first Volume is Ready`);
+  figure(`${seconds()} s after helm install: the first Volume is Ready`);
   assert.is((await podsOf(story, CONTROLLER)).length, 2);
 });
 
@@ -187,18 +211,17 @@ step('the walk: attach, write, snapshot, restore, detach', async (world) => {
 });
 
 step('upgraded from the version before, and rolled back to it, under a guest that writes', async (world) => {
-  const { story, guest, helm } = world;
+  const { story, guest, helm, previous } = world;
   world.heartbeat = await Heartbeat.start(guest, await story.plugIn('db', guest));
   if (release.kind === 'missing') {
-    log(`skipped: ${release.why}`);
-    return;
+    log(`only a change of the tag is tried, by the name of ${previous}: ${release.why}`);
   }
   const before = await sessions(story);
   assert.ok(before.length > 0);
-  const revision = async (): Promise<string> =>
-    (
-      JSON.parse(await helm('status', 'vbs', ...NAMESPACE, '--output', 'json')) as { version: number }
-    ).version.toString();
+  const revision = async (): Promise<string> => {
+    const { version } = JSON.parse(await helm('status', 'vbs', ...NAMESPACE, '--output', 'json'));
+    return String(version);
+  };
   const tell = async (what: string, tag: string): Promise<void> => {
     await expectAllWell(world, tag);
     const name = `made-after-${await revision()}`;
@@ -208,16 +231,31 @@ step('upgraded from the version before, and rolled back to it, under a guest tha
     assert.equal(await sessions(story), before, 'the guest’s session is the one that it was');
     log(`${what}: the guest writes on, and a Volume is made`);
   };
-  await upgradeTo(world, VERSION);
+  await upgradeTo(world, previous);
   const old = await revision();
-  await tell(`the controller of ${VERSION}`, VERSION);
+  await tell(`with ${previous}`, previous);
   await upgradeTo(world, CURRENT);
-  await tell(`upgraded from ${VERSION}`, CURRENT);
+  await tell(`upgraded from ${previous}`, CURRENT);
   await helm('rollback', 'vbs', old, ...NAMESPACE, ...PATIENCE);
-  await tell(`rolled back to ${VERSION}`, VERSION);
+  await tell(`rolled back to ${previous}`, previous);
   await upgradeTo(world, CURRENT);
   await tell('upgraded again', CURRENT);
 });
+
+step('the pods tell what they take', async (world) => {
+  const { story } = world;
+  for (const { metadata } of await podsOf(story, CONTROLLER)) {
+    const pid = await pidOf(world, CONTROLLER, metadata.name);
+    figure(`${metadata.name}: ${await workingSetOf(pid)} MiB in its control group, ${await resident(pid)}`);
+  }
+  // It is in no group of its own.
+  figure(`the agent: ${await resident(await pidOf(world, AGENT))}`);
+});
+
+const resident = async (pid: number): Promise<string> => {
+  const { now, most } = await residentOf(pid);
+  return `${now} MiB resident, ${most} at most`;
+};
 
 step('the leader is killed, and the other one leads', async (world) => {
   const { story, heartbeat } = world;
@@ -232,17 +270,22 @@ step('the leader is killed, and the other one leads', async (world) => {
   const seconds = (): string => ((Date.now() - killedAt) / 1000).toFixed(1);
   await story.makeVolume('meanwhile');
   await waitFor({ what: 'another leader', timeoutMs: LIMIT_MS }, async () => (await holder()) !== first);
-  log(`${seconds()} s after the leader was killed: another leads`);
+  figure(`${seconds()} s after the leader was killed: another leads`);
   await story.waitReady(volume('meanwhile'));
-  log(`${seconds()} s after the leader was killed: a Volume that was asked for at once is Ready`);
+  figure(`${seconds()} s after the leader was killed: a Volume that was asked for at once is Ready`);
   await story.removeAndWait(volume('meanwhile'));
   await heartbeat.goesOn();
 });
 
-step('helm test says that all is well', async ({ helm }) => {
-  const said = await helm('test', 'vbs', ...NAMESPACE, '--logs');
-  assert.match(said, /^ok {3}controller \S+ leads$/m);
-  assert.match(said, /^\d+ passed, 0 to do, 0 failed$/m);
+step('helm test says that all is well, and so does the same command in a pod', async ({ helm, story }) => {
+  const check = ['vbs-controller', 'check', '--config', '/etc/vbs/controller.yaml'];
+  for (const said of [
+    await helm('test', 'vbs', ...NAMESPACE, '--logs'),
+    await story.kubectl('exec', ...NAMESPACE, 'deployment/vbs-controller', '--', ...check),
+  ]) {
+    assert.match(said, /^ok {3}controller \S+ leads$/m);
+    assert.match(said, /^\d+ passed, 0 to do, 0 failed$/m);
+  }
 });
 
 step(

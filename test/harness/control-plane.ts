@@ -20,6 +20,8 @@ export interface ControlPlaneOptions {
   readonly unsafeNoFsync?: boolean;
   /** More names for the serving certificate, as openssl writes them: `IP:10.0.2.2`. */
   readonly alternativeNames?: readonly string[];
+  /** A free one when absent. */
+  readonly port?: number;
   /** More flags for the API server. */
   readonly apiServerArgs?: readonly string[];
 }
@@ -44,7 +46,8 @@ export const startControlPlane = async (options: ControlPlaneOptions): Promise<C
   const binaries = await resolveControlPlane(log);
   const names = ['IP:127.0.0.1', 'DNS:localhost', 'DNS:kubernetes.default.svc', ...alternativeNames];
   const pki = await makePki(path.join(dir, 'pki'), names);
-  const setup = { ...options, dir, workdir: options.dir, binaries, pki, port: await freePort() };
+  const { port = await freePort() } = options;
+  const setup = { ...options, dir, workdir: options.dir, binaries, pki, port };
   const controlPlane = new ControlPlane(setup);
   try {
     await controlPlane.startEtcd();

@@ -7,8 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exists } from './cache.ts';
+import { removeGroups } from './cluster/groups.ts';
 import { onEarlyEnd } from './early-end.ts';
-import { type Log, runCommand, workdirMark } from './process.ts';
+import { type Log, workdirMark } from './process.ts';
 
 export interface Workdir {
   /** Absolute, without symbolic links, short enough for unix sockets below it. */
@@ -23,7 +24,6 @@ const prefix = 'vbs-';
 const ownerFile = 'owner';
 const keptFile = 'kept';
 const outsideFile = 'outside';
-const undoFile = 'undo';
 const keptForMs = 24 * 60 * 60 * 1000;
 
 /**
@@ -91,28 +91,18 @@ const isDead = async (dir: string): Promise<boolean> => {
 
 const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid');
 
-// Files that had to stand elsewhere, one path a line; see `noteOutside` and `noteUndo`.
+// Files that had to stand elsewhere, one path a line (see `noteOutside`), and control groups.
 const removeOutside = async (dir: string): Promise<void> => {
   const list = await readFile(path.join(dir, outsideFile), 'utf8').catch(() => '');
   for (const file of list.split('\n').filter(path.isAbsolute)) {
     await rm(file, { force: true });
   }
-  const commands = await readFile(path.join(dir, undoFile), 'utf8').catch(() => '');
-  for (const line of commands.split('\n').filter((one) => one !== '')) {
-    const [file = '', ...args] = JSON.parse(line) as string[];
-    // What was not made yet, or is gone already, cannot be taken back.
-    await runCommand(file, args).catch(() => {});
-  }
+  await removeGroups(dir);
 };
 
 /** Notes files made outside of the work directory, so that its end, or the sweep after a crash, removes them. */
 export const noteOutside = async (dir: string, files: readonly string[]): Promise<void> => {
   await appendFile(path.join(workdirOf(dir), outsideFile), `${files.join('\n')}\n`);
-};
-
-/** Notes a command which takes back what is made outside of the work directory and is no file: run at its end, or by the sweep after a crash. */
-export const noteUndo = async (dir: string, command: readonly string[]): Promise<void> => {
-  await appendFile(path.join(workdirOf(dir), undoFile), `${JSON.stringify(command)}\n`);
 };
 
 // Harness parts may be given folders below the work directory.
@@ -146,26 +136,18 @@ export const identityOf = (pid: number): string | undefined => {
   }
 };
 
-/** Pids that are provably of that folder in or at a work directory: marked by their environment, living in its mounts, or running a program in it. */
+/** Pids that are provably of that folder in or at a work directory: marked by their environment, or living in its mounts. */
 export const processesOf = (dir: string): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .map(Number)
-    .filter((pid) => isMarked(pid, dir) || livesInMountsOf(pid, dir) || runsFrom(pid, dir));
+    .filter((pid) => isMarked(pid, dir) || livesInMountsOf(pid, dir));
 
 const isMarked = (pid: number, dir: string): boolean => {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'utf8')
       .split('\0')
       .some((entry) => `${entry}/`.startsWith(`${workdirMark}=${dir}/`));
-  } catch {
-    return false;
-  }
-};
-
-const runsFrom = (pid: number, dir: string): boolean => {
-  try {
-    return readlinkSync(`/proc/${pid}/exe`).startsWith(`${dir}/`);
   } catch {
     return false;
   }

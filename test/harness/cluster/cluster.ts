@@ -1,18 +1,19 @@
-// A whole cluster of one node for the charts: API server, controllers and kubelet, images in its containerd, a target daemon and a libvirt on the node
+// A whole cluster of one node for the charts, in a box: API server, controllers and kubelet, images in its containerd, a target daemon and a libvirt on the node
 // itself, and Helm. What stands in `values` is what an administrator would write for such a node.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { buildNode } from '../../../scripts/control-plane/build.ts';
 import { buildImage, type Image, imageOf } from '../../../scripts/image/image.ts';
-import { type Helm, helmFor } from '../helm.ts';
+import { ensureGuestImage } from '../guest-image.ts';
+import { type Helm, helmFor, resolveHelm } from '../helm.ts';
 import type { Log } from '../process.ts';
 import { type FoundRelease, unpackRelease } from '../release.ts';
 import { Story } from '../story.ts';
 import { ROOT, System } from '../system.ts';
-import { makeWorkdir } from '../workdir.ts';
-import { pauseImage, releasedController } from './images.ts';
-import { makeNetwork, type PodNetwork } from './network.ts';
-import { type Node, PAUSE_TAG, REGISTRY, startNode } from './node.ts';
+import { API_ADDRESS, NODE_ADDRESS, SERVICE_RANGE } from './addresses.ts';
+import { PAUSE_TAG, pauseImage, releasedController } from './images.ts';
+import { type Node, REGISTRY, startNode } from './node.ts';
 
 export const NODE = 'node-1';
 /** The tag of the images of these sources. */
@@ -24,49 +25,66 @@ export interface Cluster {
   readonly helm: Helm;
   /** The file with the values for the chart vbs. */
   readonly values: string;
-  readonly close: () => Promise<void>;
+  /** The tag of the images to upgrade from: the version of the release, or another name of the same ones where there is none. */
+  readonly previous: string;
 }
 
-/** `release`: the version of which the node has the controller too. */
-export async function openCluster(log: Log, release: FoundRelease): Promise<Cluster> {
-  const workdir = await makeWorkdir(log);
-  const { dir } = workdir;
-  const stops: (() => Promise<void>)[] = [];
-  try {
-    const network = await makeNetwork(dir);
-    const system = new System({ dir, log, servers: [NODE], ...apiServer(dir, network) });
-    stops.unshift(() => system.stop());
-    await system.startParts();
-    const { controlPlane } = system;
-    const pause = await archiveOf('pause', pauseImage(PAUSE_TAG), { dir, log });
-    const node = await startNode({ dir, log, name: NODE, controlPlane, network, pause });
-    stops.unshift(() => node.stop());
-    await loadImages(node, release, { dir, log });
-    const values = path.join(dir, 'values.yaml');
-    await writeFile(values, stringify(valuesFor(system)));
-    await mkdir(system.poolDir, { mode: 0o700 });
-    const helm = await helmFor(controlPlane, { dir, log });
-    const story = new Story(system, workdir, log);
-    const close = async (): Promise<void> => {
-      await node.stop();
-      await story.close();
-    };
-    return { story, node, helm, values, close };
-  } catch (error) {
-    for (const stop of stops) {
-      await stop();
-    }
-    workdir.keep();
-    await workdir.remove();
-    throw error;
+export const chart = (name: string): string => path.join(ROOT, 'charts', name);
+
+/** What may need the network of this machine: programs that are made once, and the images, of these sources and of the controller of a release. */
+export async function prepareCluster(dir: string, log: Log, release: FoundRelease): Promise<void> {
+  await buildNode(log);
+  await resolveHelm(log);
+  await ensureGuestImage(log);
+  const build = async (name: string, image: Image): Promise<void> => {
+    const archive = path.join(dir, 'images', `${name}:${image.tag}`);
+    const startedAt = Date.now();
+    await buildImage(image, archive, log);
+    const [seconds, megabytes] = [(Date.now() - startedAt) / 1000, (await stat(archive)).size / 1e6];
+    log(`image ${name}:${image.tag}: ${megabytes.toFixed(1)} MB, built in ${seconds.toFixed(1)} s`);
+  };
+  await build('pause', pauseImage(PAUSE_TAG));
+  await build('vbs-controller', imageOf('vbs-controller', CURRENT));
+  await build('vbs-node-agent', imageOf('vbs-node-agent', CURRENT));
+  if (release.kind === 'found') {
+    const sources = await unpackRelease(release, dir, log);
+    await build('vbs-controller', releasedController(sources, release.version));
   }
 }
 
+/** In the box, in a work directory that is prepared. Everything ends with the box. */
+export async function openCluster(dir: string, log: Log, release: FoundRelease): Promise<Cluster> {
+  const system = new System({ dir, log, servers: [NODE], ...apiServer(dir) });
+  await system.startParts();
+  const { controlPlane } = system;
+  const node = await startNode({ dir, log, name: NODE, controlPlane });
+  await loadImages(node, path.join(dir, 'images'));
+  const previous = release.kind === 'found' ? release.version : 'previous';
+  // No earlier agent ran in a pod.
+  for (const name of ['vbs-node-agent', ...(release.kind === 'found' ? [] : ['vbs-controller'])]) {
+    await node.tagImage(name, CURRENT, previous);
+  }
+  await node.waitReady();
+  const values = path.join(dir, 'values.yaml');
+  await writeFile(values, stringify(valuesFor(system)));
+  await mkdir(system.poolDir, { mode: 0o700 });
+  const workdir = { dir, keep: () => {}, remove: async () => {} };
+  return {
+    story: new Story(system, workdir, log),
+    node,
+    helm: await helmFor(controlPlane, { dir, log }),
+    values,
+    previous,
+  };
+}
+
 /** Pods reach it, and it reaches kubelet. */
-const apiServer = (dir: string, { apiAddress, serviceRange }: PodNetwork) => ({
-  alternativeNames: [`IP:${apiAddress}`],
+const apiServer = (dir: string) => ({
+  apiServer: { port: 443, alternativeNames: [`IP:${API_ADDRESS}`] },
   apiServerArgs: [
-    `--service-cluster-ip-range=${serviceRange}`,
+    '--bind-address=0.0.0.0',
+    `--advertise-address=${NODE_ADDRESS}`,
+    `--service-cluster-ip-range=${SERVICE_RANGE}`,
     '--enable-admission-plugins=NodeRestriction',
     `--kubelet-client-certificate=${path.join(dir, 'control-plane/pki/admin.crt')}`,
     `--kubelet-client-key=${path.join(dir, 'control-plane/pki/admin.key')}`,
@@ -74,29 +92,11 @@ const apiServer = (dir: string, { apiAddress, serviceRange }: PodNetwork) => ({
   ],
 });
 
-interface Surroundings {
-  readonly dir: string;
-  readonly log: Log;
-}
-
-async function archiveOf(name: string, image: Image, { dir, log }: Surroundings): Promise<string> {
-  const archive = path.join(dir, `${name}-${image.tag}.oci.tar`);
-  const startedAt = Date.now();
-  await buildImage(image, archive, log);
-  log(`image ${name}:${image.tag} built in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
-  return archive;
-}
-
-/** Those of these sources; and under the version of the release its controller, and an agent of these sources, since no earlier one ran in a pod. */
-async function loadImages(node: Node, release: FoundRelease, around: Surroundings): Promise<void> {
-  const load = async (name: string, image: Image): Promise<void> =>
-    await node.loadImage(name, await archiveOf(name, image, around));
-  await load('vbs-controller', imageOf('vbs-controller', CURRENT));
-  await load('vbs-node-agent', imageOf('vbs-node-agent', CURRENT));
-  if (release.kind === 'found') {
-    const sources = await unpackRelease(release, around.dir, around.log);
-    await load('vbs-controller', releasedController(sources, release.version));
-    await node.tagImage('vbs-node-agent', CURRENT, release.version);
+/** Archives are called like their images. */
+async function loadImages(node: Node, dir: string): Promise<void> {
+  for (const file of await readdir(dir)) {
+    const [name = ''] = file.split(':');
+    await node.loadImage(name, path.join(dir, file));
   }
 }
 
@@ -118,5 +118,3 @@ const valuesFor = ({ poolDir, dir, tgtd, libvirtd }: System): object => ({
     },
   },
 });
-
-export const chart = (name: string): string => path.join(ROOT, 'charts', name);

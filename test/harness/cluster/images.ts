@@ -31,7 +31,9 @@ export const releasedController = (sources: string, version: string): Image => (
   },
 });
 
-/** Sleeps for as long as its pod lives. */
+export const PAUSE_TAG = '1';
+
+/** Sleeps for as long as its pod lives, whose namespaces it holds. */
 export const pauseImage = (tag: string): Image => ({
   tag,
   user: '0:0',

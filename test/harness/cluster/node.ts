@@ -1,15 +1,19 @@
-// A Kubernetes node on this machine: containerd and kubelet beside an API server of ours, with kube-controller-manager and kube-scheduler. Both live in a
-// mount namespace of their own, in which the places where they would leave something are folders of the work directory, and the settings of the kernel that
-// kubelet wants are there already: whatever is mounted goes with the last process, and the machine stays as it was.
-import { mkdir, writeFile } from 'node:fs/promises';
+// A Kubernetes node in a box: containerd and kubelet beside an API server of ours, with kube-controller-manager and kube-scheduler. Nothing here is taken back: it goes
+// with the box.
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { buildNode } from '../../../scripts/control-plane/build.ts';
 import type { ControlPlane } from '../control-plane.ts';
-import { freePort } from '../ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from '../process.ts';
-import { makeGroup } from './groups.ts';
-import { cniConfiguration, type PodNetwork, passOn } from './network.ts';
+import { NODE_ADDRESS } from './addresses.ts';
+import { PAUSE_TAG } from './images.ts';
+import {
+  cniConfiguration,
+  containerdConfiguration,
+  kubeletConfiguration,
+  type NodePlace,
+} from './settings.ts';
 
 export interface NodeOptions {
   /** The work directory. */
@@ -17,68 +21,45 @@ export interface NodeOptions {
   readonly log: Log;
   readonly name: string;
   readonly controlPlane: ControlPlane;
-  readonly network: PodNetwork;
-  /** The archive with the image `pause`, which holds the namespaces of a pod. */
-  readonly pause: string;
 }
 
 /** Where images are from, according to their names. */
 export const REGISTRY = 'vbs.test';
-export const PAUSE_TAG = '1';
-const PAUSE = `${REGISTRY}/pause:${PAUSE_TAG}`;
 const LIMIT_MS = 90_000;
-/** What kubelet demands, and would set by itself. */
-const TUNABLES = {
-  'vm/overcommit_memory': '1',
-  'vm/panic_on_oom': '0',
-  'kernel/panic': '10',
-  'kernel/panic_on_oops': '1',
-  'kernel/keys/root_maxkeys': '1000000',
-  'kernel/keys/root_maxbytes': '25000000',
-};
-/** Where containerd, kubelet and the plugins leave something whatever they are told. */
-const PLACES = ['/var/log', '/var/lib/cni', '/run/containerd', '/run/netns'];
 
+/** Starts what a cluster of one node has beside its API server, and returns when containerd takes images. */
 export const startNode = async (options: NodeOptions): Promise<Node> => {
-  const node = new Node(options, await buildNode(options.log));
-  try {
-    await node.start();
-    return node;
-  } catch (error) {
-    await node.stop();
-    throw error;
-  }
+  const node = new Node(options);
+  await node.start(await buildNode(options.log));
+  return node;
 };
 
 export class Node {
-  readonly name: string;
   readonly #options: NodeOptions;
-  readonly #binaries: string;
-  readonly #dir: string;
-  readonly #running: RunningProcess[] = [];
-  #callOff: () => Promise<void> = async () => {};
+  readonly #place: NodePlace;
 
-  constructor(options: NodeOptions, binaries: string) {
+  constructor(options: NodeOptions) {
     this.#options = options;
-    this.#binaries = binaries;
-    this.#dir = path.join(options.dir, 'node');
-    this.name = options.name;
+    const nodeDir = path.join(options.dir, 'node');
+    this.#place = { dir: options.dir, nodeDir, socket: path.join(nodeDir, 'containerd.sock') };
   }
 
-  async start(): Promise<void> {
-    const { controlPlane, network, pause, log } = this.#options;
-    this.#callOff = await passOn({ address: network.apiAddress, port: 443 }, controlPlane.port);
-    await mkdir(this.#dir, { mode: 0o700 });
-    await this.#startControllers();
-    const containerd = await this.#startContainerd();
-    await this.loadImage('pause', pause);
-    await this.#startKubelet(containerd);
-    const wait = ['wait', '--for=condition=Ready', '--timeout=5s', `node/${this.name}`];
-    await waitFor({ what: `node ${this.name} to be Ready`, timeoutMs: LIMIT_MS }, async () => {
+  /** Called once by `startNode`. */
+  async start(binaries: string): Promise<void> {
+    await mkdir(path.join(this.#place.nodeDir, 'cni'), { recursive: true, mode: 0o700 });
+    await this.#startControllers(binaries);
+    await this.#startContainerd();
+    await this.#startKubelet(binaries);
+  }
+
+  async waitReady(): Promise<void> {
+    const { name, controlPlane, log } = this.#options;
+    const wait = ['wait', '--for=condition=Ready', '--timeout=5s', `node/${name}`];
+    await waitFor({ what: `node ${name} to be Ready`, timeoutMs: LIMIT_MS }, async () => {
       await controlPlane.kubectl(wait);
       return true;
     });
-    log(`node ${this.name} is Ready (kubelet and containerd)`);
+    log(`node ${name} is Ready (kubelet and containerd)`);
   }
 
   /** Takes an image from its archive; pods name it `vbs.test/NAME:TAG`. */
@@ -102,160 +83,82 @@ export class Node {
   }
 
   async ctr(...args: readonly string[]): Promise<string> {
-    return await runCommand('ctr', ['--address', this.#socket, '--namespace', 'k8s.io', ...args], {
+    return await runCommand('ctr', ['--address', this.#place.socket, '--namespace', 'k8s.io', ...args], {
       timeoutMs: 120_000,
     });
   }
 
-  /** Ends everything of the node but what the containers were; that goes with the work directory. */
-  async stop(): Promise<void> {
-    await Promise.all(this.#running.map((one) => one.stop(2_000)));
-    await this.#callOff();
-  }
-
-  get #socket(): string {
-    return path.join(this.#dir, 'containerd.sock');
-  }
-
   async #start(name: string, command: readonly [string, ...string[]]): Promise<RunningProcess> {
-    const started = await startProcess({ name, command, dir: this.#options.dir });
-    this.#running.push(started);
-    return started;
+    return await startProcess({ name, command, dir: this.#options.dir });
   }
 
-  async #startControllers(): Promise<void> {
-    const { controlPlane } = this.#options;
-    const { pki, adminKubeconfig } = controlPlane;
+  async #startControllers(binaries: string): Promise<void> {
+    const { pki, adminKubeconfig } = this.#options.controlPlane;
     const common = [`--kubeconfig=${adminKubeconfig}`, '--leader-elect=false', '--bind-address=127.0.0.1'];
+    const certificates = (name: string) => `--cert-dir=${path.join(this.#place.nodeDir, name)}`;
     await this.#start('kube-controller-manager', [
-      path.join(this.#binaries, 'kube-controller-manager'),
+      path.join(binaries, 'kube-controller-manager'),
       ...common,
-      `--secure-port=${await freePort()}`,
-      `--cert-dir=${path.join(this.#dir, 'controller-manager')}`,
+      certificates('controller-manager'),
       `--root-ca-file=${pki.ca.certFile}`,
       `--service-account-private-key-file=${pki.serviceAccountKeyFile}`,
     ]);
-    await this.#start('kube-scheduler', [
-      path.join(this.#binaries, 'kube-scheduler'),
-      ...common,
-      `--secure-port=${await freePort()}`,
-      `--cert-dir=${path.join(this.#dir, 'scheduler')}`,
-    ]);
+    const scheduler = path.join(binaries, 'kube-scheduler');
+    await this.#start('kube-scheduler', [scheduler, ...common, certificates('scheduler')]);
   }
 
-  async #startContainerd(): Promise<RunningProcess> {
-    const configuration = path.join(this.#dir, 'containerd.toml');
-    await writeFile(configuration, this.#containerdConfiguration());
-    const cni = path.join(this.#dir, 'cni');
-    await mkdir(cni);
-    await writeFile(
-      path.join(cni, '10-bridge.conflist'),
-      JSON.stringify(cniConfiguration(this.#options.network)),
-    );
-    const binds = [...(await this.#ownPlaces()), ...(await this.#ownTunables())];
-    const script = [
-      ...binds.map(({ own, place }) => `mount --bind '${own}' ${place}`),
-      `exec containerd --config '${configuration}'`,
-    ].join(' && ');
-    const containerd = await this.#start('containerd', [
-      ...(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script] as const),
-    ]);
+  async #startContainerd(): Promise<void> {
+    const { nodeDir } = this.#place;
+    const configuration = path.join(nodeDir, 'containerd.toml');
+    const pause = `${REGISTRY}/pause:${PAUSE_TAG}`;
+    await writeFile(configuration, containerdConfiguration(this.#place, pause));
+    await writeFile(path.join(nodeDir, 'cni/pods.conflist'), JSON.stringify(cniConfiguration));
+    const containerd = await this.#start('containerd', ['containerd', '--config', configuration]);
     await waitFor({ what: 'containerd to answer', timeoutMs: LIMIT_MS, process: containerd }, async () => {
       await this.ctr('version');
       return true;
     });
-    return containerd;
   }
 
-  async #ownPlaces(): Promise<readonly { readonly own: string; readonly place: string }[]> {
-    const pairs = PLACES.map((place) => ({ own: path.join(this.#dir, 'places', place), place }));
-    for (const { own, place } of pairs) {
-      await mkdir(own, { recursive: true });
-      await mkdir(place, { recursive: true });
-    }
-    return pairs;
-  }
-
-  async #ownTunables(): Promise<readonly { readonly own: string; readonly place: string }[]> {
-    const folder = path.join(this.#dir, 'tunables');
-    await mkdir(folder);
-    return await Promise.all(
-      Object.entries(TUNABLES).map(async ([name, value]) => {
-        const own = path.join(folder, name.replaceAll('/', '.'));
-        await writeFile(own, `${value}\n`);
-        return { own, place: `/proc/sys/${name}` };
-      }),
+  async #startKubelet(binaries: string): Promise<void> {
+    const { controlPlane, name } = this.#options;
+    const { nodeDir } = this.#place;
+    const configuration = path.join(nodeDir, 'kubelet.yaml');
+    await writeFile(
+      configuration,
+      stringify(kubeletConfiguration(this.#place, controlPlane.pki.ca.certFile)),
     );
-  }
-
-  #containerdConfiguration(): string {
-    const folder = (name: string) => JSON.stringify(path.join(this.#dir, name));
-    return `version = 2
-root = ${folder('containerd/root')}
-state = ${folder('containerd/state')}
-[grpc]
-  address = ${JSON.stringify(this.#socket)}
-[plugins."io.containerd.internal.v1.opt"]
-  path = ${folder('containerd/opt')}
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE}"
-  disable_apparmor = true
-  # A machine may not have the capability to make its processes less likely to be killed.
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = ${folder('cni')}
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-`;
-  }
-
-  async #startKubelet({ pid }: RunningProcess): Promise<void> {
-    const { controlPlane, network } = this.#options;
-    const configuration = path.join(this.#dir, 'kubelet.yaml');
-    await writeFile(configuration, stringify(await this.#kubeletConfiguration()));
-    const subject = `/O=system:nodes/CN=system:node:${this.name}`;
-    const args = [
+    const subject = `/O=system:nodes/CN=system:node:${name}`;
+    await this.#start('kubelet', [
+      path.join(binaries, 'kubelet'),
       `--kubeconfig=${await controlPlane.certifiedKubeconfig('kubelet', subject)}`,
       `--config=${configuration}`,
-      `--root-dir=${path.join(this.#dir, 'kubelet')}`,
-      `--cert-dir=${path.join(this.#dir, 'kubelet-pki')}`,
-      `--hostname-override=${this.name}`,
-      `--node-ip=${network.nodeAddress}`,
-    ];
-    // Without iptables it leaves the machine's firewall alone.
-    const tools = path.join(this.#dir, 'tools');
-    await mkdir(tools);
-    await runCommand('ln', ['-s', '/usr/bin/mount', '/usr/bin/umount', tools]);
-    const program = ['/usr/bin/env', `PATH=${tools}`, path.join(this.#binaries, 'kubelet')];
-    await this.#start('kubelet', ['nsenter', `--mount=/proc/${pid}/ns/mnt`, ...program, ...args]);
-  }
-
-  async #kubeletConfiguration(): Promise<object> {
-    const { controlPlane, network, dir } = this.#options;
-    return {
-      apiVersion: 'kubelet.config.k8s.io/v1beta1',
-      kind: 'KubeletConfiguration',
-      address: network.nodeAddress,
-      port: await freePort(),
-      healthzPort: 0,
-      authentication: {
-        anonymous: { enabled: false },
-        webhook: { enabled: true },
-        x509: { clientCAFile: controlPlane.pki.ca.certFile },
-      },
-      authorization: { mode: 'Webhook' },
-      containerRuntimeEndpoint: `unix://${this.#socket}`,
-      cgroupDriver: 'cgroupfs',
-      cgroupRoot: `/${await makeGroup(dir)}`,
-      failCgroupV1: false,
-      failSwapOn: false,
-      enforceNodeAllocatable: [],
-      // A full disk of the machine is not what is tested.
-      evictionHard: { 'nodefs.available': '0%', 'imagefs.available': '0%', 'memory.available': '1Mi' },
-      imageGCHighThresholdPercent: 100,
-      volumePluginDir: path.join(this.#dir, 'volume-plugins'),
-      clusterDomain: 'cluster.local',
-    };
+      `--root-dir=${path.join(nodeDir, 'kubelet')}`,
+      `--cert-dir=${path.join(nodeDir, 'kubelet-pki')}`,
+      `--hostname-override=${name}`,
+      `--node-ip=${NODE_ADDRESS}`,
+    ]);
   }
 }
+
+/** What a process takes of the memory of its host, and the most that it took so far; in MiB. */
+export const residentOf = async (pid: number): Promise<{ readonly now: number; readonly most: number }> => {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const read = (key: string): number =>
+    Math.round(Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024);
+  return { now: read('VmRSS'), most: read('VmHWM') };
+};
+
+/** What the control group of a process, of either version, is charged for without what could be dropped at once, as kubelet reckons; in MiB. */
+export const workingSetOf = async (pid: number): Promise<number> => {
+  const groups = await readFile(`/proc/${pid}/cgroup`, 'utf8');
+  const first = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(groups)?.[1];
+  const root = first === undefined ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory';
+  const group = path.join(root, first ?? /^0::(.*)$/m.exec(groups)?.[1] ?? '');
+  const [usage, inactive] =
+    first === undefined
+      ? (['memory.current', /^inactive_file (\d+)$/m] as const)
+      : (['memory.usage_in_bytes', /^total_inactive_file (\d+)$/m] as const);
+  const dropped = Number(inactive.exec(await readFile(path.join(group, 'memory.stat'), 'utf8'))?.[1]);
+  return Math.round((Number(await readFile(path.join(group, usage), 'utf8')) - dropped) / 1024 ** 2);
+};

@@ -1,17 +1,21 @@
 // From a pod to the node: what is brought there, what the agent is told, and as what it goes on. The API server's part is in
 // test/integration/charts.test.ts.
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, stringify } from 'yaml';
 import { hostFiles } from '../../../node-agent/exec/files.ts';
 import { type OnNodeArguments, onNode } from '../../../node-agent/on-node/command.ts';
+import type { NodeEnrolment } from '../../../node-agent/on-node/identity.ts';
 import { systemClock } from '../../../runtime/clock.ts';
 
 interface World {
   dir: string;
+  /** To what it was enrolled before. */
+  enrolled: NodeEnrolment[];
   /** As what the process goes on. */
   became: { file: string; args: readonly string[]; environment: Record<string, string> }[];
 }
@@ -23,6 +27,7 @@ const TARGET = { profile: 'lio', portals: ['$(NODE_IP):3260'] };
 
 test.before.each(async (world) => {
   world.dir = await mkdtemp(path.join(os.tmpdir(), 'on-node-'));
+  world.enrolled = [];
   world.became = [];
   for (const folder of ['image/profiles', 'config', 'state']) {
     await mkdir(path.join(world.dir, folder), { recursive: true });
@@ -33,6 +38,13 @@ test.before.each(async (world) => {
 });
 test.after.each(async ({ dir }) => await rm(dir, { recursive: true }));
 
+const POD = {
+  NODE_NAME: 'node3',
+  NODE_IP: '192.0.2.3',
+  KUBERNETES_SERVICE_HOST: '198.51.100.1',
+  KUBERNETES_SERVICE_PORT: '443',
+};
+
 const inState = ({ dir }: World, ...more: string[]): string => path.join(dir, 'state', ...more);
 const configure = async (world: World, name: string, settings: object): Promise<void> =>
   await writeFile(
@@ -42,12 +54,10 @@ const configure = async (world: World, name: string, settings: object): Promise<
 
 const bring = async (
   world: World,
-  command = 'check',
   more: { environment?: object; given?: Partial<OnNodeArguments> } = {},
 ): Promise<void> => {
-  const { dir, became } = world;
+  const { dir, enrolled, became } = world;
   await onNode(
-    command,
     { config: path.join(dir, 'config/agent.yaml'), ...more.given },
     {
       files: hostFiles,
@@ -57,7 +67,8 @@ const bring = async (
         profiles: path.join(dir, 'image/profiles'),
         ownProfiles: path.join(dir, 'image/own-profiles'),
       },
-      environment: { NODE_NAME: 'node3', NODE_IP: '192.0.2.3', ...more.environment },
+      environment: { ...POD, ...more.environment },
+      enroll: async (enrolment) => void enrolled.push(enrolment),
       become: (file, args, environment) => void became.push({ file, args, environment }),
     },
   );
@@ -71,7 +82,7 @@ const refusalOf = (promise: Promise<unknown>): Promise<string> =>
   );
 
 test('becomes the program on the node, in the namespaces of its first process', async (world) => {
-  await bring(world, 'check');
+  await bring(world);
   const [{ file, args, environment } = { file: '', args: [] as readonly string[], environment: {} }] =
     world.became;
   assert.is(file, '/usr/bin/nsenter');
@@ -79,10 +90,28 @@ test('becomes the program on the node, in the namespaces of its first process', 
   assert.equal(args.slice(0, args.indexOf('--')), [
     ...['--target', '1', '--mount', '--uts', '--ipc', '--net', '--cgroup'],
   ]);
-  assert.equal(own.slice(1), ['check', '--config', inState(world, 'agent.yaml'), '--leave-control-groups']);
+  assert.equal(own.slice(1), ['run', '--config', inState(world, 'agent.yaml'), '--leave-control-groups']);
   assert.is(await readFile(own[0] ?? '', 'utf8'), 'program 1');
   assert.is((await stat(own[0] ?? '')).mode & 0o777, 0o755);
+  assert.is(await realpath(inState(world, 'vbs-node-agent')), own[0], 'for people');
   assert.equal(Object.keys(environment), ['PATH'], 'nothing of the pod’s environment');
+});
+
+test('is enrolled before, by what every pod is told, or by what the chart says', async (world) => {
+  await bring(world);
+  await bring(world, { environment: { KUBERNETES_SERVICE_HOST: 'fd00::1' } });
+  await bring(world, { given: { server: 'https://cluster.example.org:6443' } });
+  assert.equal(
+    world.enrolled.map(({ server }) => server),
+    ['https://198.51.100.1:443', 'https://[fd00::1]:443', 'https://cluster.example.org:6443'],
+  );
+  const [{ config, tokenFile, caFile } = { config: { host: '' }, tokenFile: '', caFile: '' }] =
+    world.enrolled;
+  assert.is(config.host, 'node3');
+  assert.equal(
+    [tokenFile, caFile].map((file) => path.basename(file)),
+    ['token', 'ca.crt'],
+  );
 });
 
 test('the agent is told what the chart says for all nodes, for this one, and what the pod knows', async (world) => {
@@ -92,7 +121,7 @@ test('the agent is told what the chart says for all nodes, for this one, and wha
   assert.equal([host, kubeconfig, observeSeconds], ['node3', inState(world, 'kubeconfig'), 2]);
   assert.equal(volumeServer.target.portals, ['192.0.2.3:3260']);
   assert.is(await readFile(path.join(profileDirectories[1], 'lio.yaml'), 'utf8'), 'shipped');
-  await bring(world, 'check', { environment: { NODE_IP: 'fd00::3' } });
+  await bring(world, { environment: { NODE_IP: 'fd00::3' } });
   assert.equal((await settingsOf(world)).volumeServer.target.portals, ['[fd00::3]:3260']);
 });
 
@@ -105,6 +134,19 @@ test('profiles of the administrator, mounted as Kubernetes does, come first', as
   const [first] = (await settingsOf(world)).profileDirectories;
   assert.equal(await readdir(first), ['lio.yaml']);
   assert.is(await readFile(path.join(first, 'lio.yaml'), 'utf8'), 'own');
+});
+
+test('many profiles are no cause for a warning', async (world) => {
+  const warnings: Error[] = [];
+  const hear = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', hear);
+  for (let index = 0; index < 20; index += 1) {
+    await writeFile(path.join(world.dir, `image/profiles/own-${index}.yaml`), 'own');
+  }
+  await bring(world);
+  await sleep(0);
+  process.off('warning', hear);
+  assert.equal(warnings, []);
 });
 
 test('what is there is left alone, another version takes its place, and leftovers of a crash go', async (world) => {
@@ -120,6 +162,7 @@ test('what is there is left alone, another version takes its place, and leftover
   const [second = '', ...others] = await readdir(inState(world, 'node-agent'));
   assert.equal(others, []);
   assert.is.not(second, first);
+  assert.is(await readFile(inState(world, 'vbs-node-agent'), 'utf8'), 'program 2');
 });
 
 test('only root looks into what a node remembers', async (world) => {
@@ -129,13 +172,13 @@ test('only root looks into what a node remembers', async (world) => {
 });
 
 test('says what is wrong with a name, a setting or the surroundings, and becomes nothing', async (world) => {
-  const environment = { NODE_NAME: 'node3.example.org' };
-  assert.match(await refusalOf(bring(world, 'check', { environment })), 'node3.example.org cannot be a host');
+  const refusalIn = (environment: object): Promise<string> => refusalOf(bring(world, { environment }));
+  assert.match(await refusalIn({ NODE_NAME: 'node3.example.org' }), 'node3.example.org cannot be a host');
+  assert.match(await refusalIn({ NODE_IP: undefined }), 'NODE_NAME and NODE_IP');
   assert.match(
-    await refusalOf(bring(world, 'check', { environment: { NODE_IP: undefined } })),
-    'NODE_NAME and NODE_IP',
+    await refusalIn({ KUBERNETES_SERVICE_HOST: undefined }),
+    'give the URL of the API server with --server',
   );
-  assert.match(await refusalOf(bring(world, 'run')), 'give the URL of the API server with --server');
   await configure(world, 'node3.yaml', { obsreveSeconds: 2 });
   assert.match(await refusalOf(bring(world)), /agent\.yaml:\d+: obsreveSeconds: there is no such key/);
   assert.equal(world.became, []);
