@@ -16,6 +16,7 @@ import type { ControlPlane } from '../harness/control-plane.ts';
 import { type Helm, helmFor } from '../harness/helm.ts';
 import { loud } from '../harness/loud.ts';
 import { runCommand, waitFor } from '../harness/process.ts';
+import { operatorKinds } from '../harness/prometheus-operator.ts';
 import { attachment, openStory, type Story, volume } from '../harness/story.ts';
 import { HYPERVISOR, ROOT, SERVER } from '../harness/system.ts';
 
@@ -143,27 +144,37 @@ const ON_NODES = {
     podAnnotations: { note: 'x' },
   },
 };
-/** All that a value may change in what is rendered; a ServiceMonitor apart, whose kind is not there. */
+const CONTROLLERS = {
+  imageRepository: 'registry.example.org/vbs',
+  image: { digest: `sha256:${'a'.repeat(64)}`, pullPolicy: 'Always' },
+  imagePullSecrets: ['registry'],
+  controller: {
+    replicas: 1,
+    affinity: { nodeAffinity: {} },
+    nodeSelector: { disk: 'fast' },
+    tolerations: [{ operator: 'Exists' }],
+    podAnnotations: { note: 'x' },
+  },
+  userRoles: { enabled: false },
+  networkPolicy: { enabled: true, from: [{ namespaceSelector: {} }] },
+};
+const METRICS = {
+  serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'monitoring' } },
+  prometheusRule: {
+    enabled: true,
+    runbooks: 'https://docs.example.org/runbooks',
+    labels: { role: 'alerts' },
+  },
+  dashboard: { enabled: true },
+};
+/** All that a value may change in what is rendered. */
 const VARIANTS: Readonly<Record<string, object>> = {
   nothing: {},
   hosts: values,
   nodes: ON_NODES,
   'nodes of one role': { ...ON_NODES, nodeAgent: { enabled: true, hypervisor: RUNS } },
-  controllers: {
-    imageRepository: 'registry.example.org/vbs',
-    image: { digest: `sha256:${'a'.repeat(64)}`, pullPolicy: 'Always' },
-    imagePullSecrets: ['registry'],
-    controller: {
-      replicas: 1,
-      affinity: { nodeAffinity: {} },
-      nodeSelector: { disk: 'fast' },
-      tolerations: [{ operator: 'Exists' }],
-      podAnnotations: { note: 'x' },
-    },
-    userRoles: { enabled: false },
-    metrics: { dashboard: { enabled: true } },
-    networkPolicy: { enabled: true, from: [{ namespaceSelector: {} }] },
-  },
+  controllers: CONTROLLERS,
+  'everything at once': { ...ON_NODES, ...CONTROLLERS, userRoles: { enabled: true }, metrics: METRICS },
 };
 
 interface Manifest {
@@ -290,6 +301,12 @@ test('a pod of the node agent becomes the host of its own node, and no other', a
   await controlPlane.kubectl(['delete', 'node', 'node3', '--wait=false']);
   await controlPlane.kubectl(['delete', 'pod', 'agent', ...NAMESPACE, '--force', '--grace-period=0']);
   await helm('upgrade', 'vbs', chart('vbs'), ...NAMESPACE, '--values', file);
+});
+
+test('a cluster with the Prometheus operator has its kinds', async ({ story }) => {
+  const files = (await operatorKinds()).flatMap((file) => ['-f', file]);
+  await story.kubectl('create', ...files);
+  await story.kubectl('wait', '--for=condition=Established', '--timeout=60s', ...files);
 });
 
 // Namespaces of all hosts are there by now, as a dry run does not make what it would put something into.

@@ -43,13 +43,16 @@ export async function prepareCluster(dir: string, log: Log, release: FoundReleas
     const [seconds, megabytes] = [(Date.now() - startedAt) / 1000, (await stat(archive)).size / 1e6];
     log(`image ${name}:${image.tag}: ${megabytes.toFixed(1)} MB, built in ${seconds.toFixed(1)} s`);
   };
-  await build('pause', pauseImage(PAUSE_TAG));
-  await build('vbs-controller', imageOf('vbs-controller', CURRENT));
-  await build('vbs-node-agent', imageOf('vbs-node-agent', CURRENT));
-  if (release.kind === 'found') {
-    const sources = await unpackRelease(release, dir, log);
-    await build('vbs-controller', releasedController(sources, release.version));
-  }
+  const released =
+    release.kind === 'found'
+      ? [releasedController(await unpackRelease(release, dir, log), release.version)]
+      : [];
+  await Promise.all([
+    build('pause', pauseImage(PAUSE_TAG)),
+    build('vbs-controller', imageOf('vbs-controller', CURRENT)),
+    build('vbs-node-agent', imageOf('vbs-node-agent', CURRENT)),
+    ...released.map((image) => build('vbs-controller', image)),
+  ]);
 }
 
 /** In the box, in a work directory that is prepared. Everything ends with the box. */

@@ -1,6 +1,6 @@
 // What containerd and kubelet are told.
 import path from 'node:path';
-import { NODE_ADDRESS, POD_RANGE } from './addresses.ts';
+import { DNS_ADDRESS, NODE_ADDRESS, POD_RANGE } from './addresses.ts';
 import { groupOf } from './groups.ts';
 
 export interface NodePlace {
@@ -68,6 +68,7 @@ export const kubeletConfiguration = ({ dir, nodeDir, socket }: NodePlace, client
   evictionHard: { 'nodefs.available': '0%', 'imagefs.available': '0%', 'memory.available': '1Mi' },
   imageGCHighThresholdPercent: 100,
   volumePluginDir: path.join(nodeDir, 'volume-plugins'),
-  // There are no names to look up.
+  // There are no names to look up, and nobody to ask.
   resolvConf: '/dev/null',
+  clusterDNS: [DNS_ADDRESS],
 });
