@@ -322,6 +322,10 @@ step('in the end nothing is left', async ({ story, heartbeat }) => {
   log(`the guest wrote ${await heartbeat.stop()} blocks, each flushed`);
   await story.removeAndWait(attachment('db-on-vm-a'), volume('db'));
   await story.nothingLeft();
+  for (const ref of [serverHost(NODE), hypervisorHost(NODE)]) {
+    const agent = (await story.get(ref))?.status?.agent as { readonly leftovers?: readonly object[] };
+    assert.equal(agent.leftovers ?? [], []);
+  }
 });
 
 test.run();

@@ -139,6 +139,7 @@ const ON_NODES = {
     settings: { heartbeat: { leaseSeconds: 30 } },
     profiles: { lio: 'profile: 1' },
     metricsFile: '/var/lib/prometheus/node-exporter/vbs.prom',
+    imageDigest: `sha256:${'b'.repeat(64)}`,
     apiServer: 'https://cluster.example.org:6443',
     tolerations: [{ operator: 'Exists' }],
     podAnnotations: { note: 'x' },
@@ -177,10 +178,15 @@ const VARIANTS: Readonly<Record<string, object>> = {
   'everything at once': { ...ON_NODES, ...CONTROLLERS, userRoles: { enabled: true }, metrics: METRICS },
 };
 
+interface PodSpec {
+  readonly affinity: object;
+  readonly containers: readonly { readonly image: string }[];
+}
+
 interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string };
-  readonly spec: { readonly template: { readonly spec: { readonly affinity: object } } };
+  readonly spec: PodSpec & { readonly template?: { readonly spec: PodSpec } };
   readonly data: Readonly<Record<string, string>>;
 }
 
@@ -205,7 +211,7 @@ test('a node has the agent of its labels, and the agent what is said for it', as
     manifests
       .filter(({ kind }) => kind === 'DaemonSet')
       .map(({ metadata, spec }) => {
-        const text = JSON.stringify(spec.template.spec.affinity);
+        const text = JSON.stringify(spec.template?.spec.affinity);
         const found = [...text.matchAll(/"key":"vbs.dev\/([a-z-]+)","operator":"(\w+)"/g)];
         return [metadata.name, found.map(([, key, operator]) => `${key} ${operator}`)];
       }),
@@ -227,6 +233,16 @@ test('a node has the agent of its labels, and the agent what is said for it', as
     [{ leaseSeconds: 30 }, ON_NODES.nodeAgent.metricsFile],
   );
   assert.equal(special, { observeSeconds: 2 });
+});
+
+test('each image has a digest of its own', async (world) => {
+  const given = { ...ON_NODES, image: CONTROLLERS.image };
+  const manifests = parseAllDocuments(await rendered(world, given)).map((one) => one.toJS() as Manifest);
+  const images = manifests
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet' || kind === 'Pod')
+    .map(({ spec }) => (spec.template?.spec ?? spec).containers[0]?.image);
+  const [controller, agent] = ['a', 'b'].map((digit) => `@sha256:${digit.repeat(64)}`);
+  assert.equal([...new Set(images)].sort(), [`vbs-controller${controller}`, `vbs-node-agent${agent}`]);
 });
 
 const POD_ON_NODE3 = `apiVersion: v1
