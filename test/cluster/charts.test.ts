@@ -13,7 +13,7 @@ import {
   openCluster,
   prepareCluster,
 } from '../harness/cluster/cluster.ts';
-import { residentOf, workingSetOf } from '../harness/cluster/node.ts';
+import { processorsOf, residentOf, workingSetOf } from '../harness/cluster/node.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
 import { waitFor } from '../harness/process.ts';
@@ -244,18 +244,23 @@ step('upgraded from the version before, and rolled back to it, under a guest tha
 });
 
 step('the pods tell what they take', async (world) => {
-  const { story } = world;
-  for (const { metadata } of await podsOf(story, CONTROLLER)) {
-    const pid = await pidOf(world, CONTROLLER, metadata.name);
-    figure(`${metadata.name}: ${await workingSetOf(pid)} MiB in its control group, ${await resident(pid)}`);
-  }
+  const pods = await podsOf(world.story, CONTROLLER);
+  const controllers = pods.map(async ({ metadata: { name } }) => {
+    const pid = await pidOf(world, CONTROLLER, name);
+    return `a controller: ${await takenBy(pid)}; its control group is charged for ${await workingSetOf(pid)} MiB`;
+  });
   // It is in no group of its own.
-  figure(`the agent: ${await resident(await pidOf(world, AGENT))}`);
+  const agent = pidOf(world, AGENT).then(async (pid) => `the agent: ${await takenBy(pid)}`);
+  for (const line of await Promise.all([...controllers, agent])) {
+    figure(line);
+  }
 });
 
-const resident = async (pid: number): Promise<string> => {
+/** While nobody wants anything of it. */
+const takenBy = async (pid: number): Promise<string> => {
+  const processors = await processorsOf(pid, 10_000);
   const { now, most } = await residentOf(pid);
-  return `${now} MiB resident, ${most} at most`;
+  return `${now} MiB resident (${most} at most), ${processors} thousandths of a processor`;
 };
 
 step('the leader is killed, and the other one leads', async (world) => {

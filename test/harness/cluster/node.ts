@@ -2,6 +2,7 @@
 // with the box.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { buildNode } from '../../../scripts/control-plane/build.ts';
 import type { ControlPlane } from '../control-plane.ts';
@@ -26,6 +27,8 @@ export interface NodeOptions {
 /** Where images are from, according to their names. */
 export const REGISTRY = 'vbs.test';
 const LIMIT_MS = 90_000;
+/** Of proc_pid_stat(5), on every machine in use. */
+const TICKS_PER_SECOND = 100;
 
 /** Starts what a cluster of one node has beside its API server, and returns when containerd takes images. */
 export const startNode = async (options: NodeOptions): Promise<Node> => {
@@ -147,6 +150,19 @@ export const residentOf = async (pid: number): Promise<{ readonly now: number; r
   const read = (key: string): number =>
     Math.round(Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024);
   return { now: read('VmRSS'), most: read('VmHWM') };
+};
+
+/** What a process has of the processors within that time, in thousandths of one; what it started and has ended is not in it. */
+export const processorsOf = async (pid: number, ms: number): Promise<number> => {
+  const ticks = async (): Promise<number> => {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  const [before, startedAt] = [await ticks(), performance.now()];
+  await sleep(ms);
+  const seconds = (performance.now() - startedAt) / 1000;
+  return Math.round((((await ticks()) - before) / TICKS_PER_SECOND / seconds) * 1000);
 };
 
 /** What the control group of a process, of either version, is charged for without what could be dropped at once, as kubelet reckons; in MiB. */
