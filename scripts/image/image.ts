@@ -1,7 +1,6 @@
 // An image without a container engine: the files of a program in an OCI layout (opencontainers/image-spec), by umoci(1).
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { ensurePackages } from '../../test/harness/packages.ts';
@@ -34,7 +33,8 @@ export const buildImage = async (
   log: Log,
 ): Promise<void> => {
   await ensurePackages(['umoci'], log);
-  const work = await mkdtemp(path.join(os.tmpdir(), 'vbs-image-'));
+  await mkdir(path.dirname(target), { recursive: true });
+  const work = await mkdtemp(`${target}.`);
   const [root, layout] = [path.join(work, 'root'), path.join(work, 'layout')];
   const image = `${layout}:${tag}`;
   try {
@@ -48,7 +48,6 @@ export const buildImage = async (
     const own = ['--config.user', user, '--config.env', 'PATH=/usr/bin'];
     await run('umoci', ['config', '--image', image, ...own, ...start]);
     await run('umoci', ['gc', '--layout', layout]);
-    await mkdir(path.dirname(target), { recursive: true });
     await run('tar', ['--create', '--file', target, '--directory', layout, '.']);
   } finally {
     await rm(work, { recursive: true, force: true });

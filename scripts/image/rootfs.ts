@@ -4,7 +4,6 @@
 // no shell in it and no package manager.
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { bundleProgram, type ProgramName } from '../package/bundle.ts';
@@ -67,7 +66,8 @@ export const putProgram = async (root: string, file: string, from: string): Prom
 /** Fills a directory that is empty, or is not there yet. */
 export const makeRootfs = async (program: ProgramName, root: string): Promise<void> => {
   const { tools, packages: toolPackages, folders } = CONTENTS[program];
-  const work = await mkdtemp(path.join(os.tmpdir(), 'vbs-image-'));
+  await mkdir(path.dirname(root), { recursive: true });
+  const work = await mkdtemp(`${root}.`);
   try {
     const { text, packages } = await bundleProgram(program);
     const executable = path.join(root, 'usr/bin', program);

@@ -37,14 +37,14 @@ export const enterBox = async (log: Log, prepare: (dir: string) => Promise<void>
     await prepare(workdir.dir);
     await makeGroups(workdir.dir);
     process.exitCode = await runInBox(workdir.dir);
+    if (process.exitCode !== 0) {
+      workdir.keep();
+      // The images in it are large and tell nothing.
+      await rm(path.join(workdir.dir, 'node/containerd'), { recursive: true, force: true });
+    }
   } catch (error) {
     log(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
-  }
-  if (process.exitCode !== 0) {
-    workdir.keep();
-    // The images in it are large and tell nothing.
-    await rm(path.join(workdir.dir, 'node/containerd'), { recursive: true, force: true });
   }
   await workdir.remove();
   process.exit();
@@ -61,8 +61,9 @@ const refuseObstacles = async (dir: string): Promise<void> => {
   await mkdir(probe);
   const [program = '', ...options] = UNSHARE;
   await runCommand(program, [...options, 'sh', '-c', PROBE, probe]).catch((error: Error) => {
+    const said = error.message.split('\n').at(-1);
     throw new Error(
-      `no node can run on this machine: it needs root and a kernel with namespaces, overlay, bridges and veth, as in a virtual machine, or in a container with all privileges (${error.message})`,
+      `no node can run on this machine: it needs root and a kernel with namespaces, overlay, bridges and veth, as in a virtual machine, or in a container with all privileges (${said})`,
     );
   });
 };

@@ -37,7 +37,7 @@ export async function prepareCluster(dir: string, log: Log, release: FoundReleas
   await resolveHelm(log);
   await ensureGuestImage(log);
   const build = async (name: string, image: Image): Promise<void> => {
-    const archive = path.join(dir, 'images', `${name}:${image.tag}`);
+    const archive = path.join(dir, 'images', `${name}_${image.tag}.oci.tar`);
     const startedAt = Date.now();
     await buildImage(image, archive, log);
     const [seconds, megabytes] = [(Date.now() - startedAt) / 1000, (await stat(archive)).size / 1e6];
@@ -95,10 +95,10 @@ const apiServer = (dir: string) => ({
   ],
 });
 
-/** Archives are called like their images. */
+/** Archives are called like their images, with their tags. */
 async function loadImages(node: Node, dir: string): Promise<void> {
   for (const file of await readdir(dir)) {
-    const [name = ''] = file.split(':');
+    const [name = ''] = file.split('_');
     await node.loadImage(name, path.join(dir, file));
   }
 }
