@@ -39,8 +39,6 @@ export const enterBox = async (log: Log, prepare: (dir: string) => Promise<void>
     process.exitCode = await runInBox(workdir.dir);
     if (process.exitCode !== 0) {
       workdir.keep();
-      // The images in it are large and tell nothing.
-      await rm(path.join(workdir.dir, 'node/containerd'), { recursive: true, force: true });
     }
   } catch (error) {
     log(error instanceof Error ? error.message : String(error));
@@ -75,17 +73,23 @@ const runInBox = async (dir: string): Promise<number> => {
     env: { ...process.env, [MARK]: dir, [workdirMark]: dir },
     stdio: 'inherit',
   });
-  const ended = once(box, 'exit');
+  const ended = once(box, 'exit').then(async ([code]) => {
+    // What is kept is for people, to whom images say nothing, and large.
+    for (const folder of ['images', 'node/containerd']) {
+      await rm(path.join(dir, folder), { recursive: true, force: true });
+    }
+    return (code as number | null) ?? 1;
+  });
   let isEarly = false;
   const forget = onEarlyEnd(async () => {
     isEarly = true;
     box.kill('SIGKILL');
     await ended;
   });
-  const [code] = (await ended) as [number | null];
+  const code = await ended;
   if (isEarly) {
     await new Promise(() => {}); // what ends the run removes the work directory
   }
   forget();
-  return code ?? 1;
+  return code;
 };
