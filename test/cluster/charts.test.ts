@@ -1,6 +1,6 @@
 // The charts as a platform team uses them, in a real cluster of one node: the controller in its Deployment, the agent in its DaemonSet, on a node that is
 // volume server and hypervisor; installed, walked through, upgraded, rolled back, uninstalled and installed again, under a guest that writes.
-import { readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -55,7 +55,16 @@ const figure = (line: string): void => {
   log(line);
 };
 
-test.before(loud(async (world) => void Object.assign(world, await openCluster(dir, log, release))));
+test.before(
+  loud(async (world) => {
+    Object.assign(world, await openCluster(dir, log, release));
+    const images = path.join(dir, 'images');
+    for (const name of await readdir(images)) {
+      const { size } = await stat(path.join(images, name));
+      figures.push(`image ${name}: ${(size / 1e6).toFixed(1)} MB`);
+    }
+  }),
+);
 test.after(
   loud(async ({ story }) => {
     await story?.close();
