@@ -29,13 +29,12 @@ export async function enrollCommand(given: EnrollArguments, surroundings: Enroll
     );
   }
   const token = await readToken(surroundings.files, tokenFile);
-  await enroll({
-    ...surroundings,
-    server,
-    caFile,
-    token,
-    tell: (line) => process.stdout.write(`${line}\n`),
-  });
+  const tell = (line: string): void => void process.stdout.write(`${line}\n`);
+  await enroll({ ...surroundings, server, caFile, token, tell });
+  if (surroundings.config.volumeServer !== undefined) {
+    tell('once, before the first start: vbs-node-agent prepare-pools --config FILE');
+  }
+  tell('then: systemctl restart vbs-node-agent');
 }
 
 async function readToken(files: Files, tokenFile: string | undefined): Promise<string> {

@@ -1,4 +1,4 @@
-// Builds etcd, kube-apiserver and kubectl from pinned Go modules into the cache.
+// Builds the parts of Kubernetes from pinned Go modules into the cache.
 
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,10 +11,32 @@ import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
 
 const run = promisify(execFile);
-const source = import.meta.dirname;
 const sources = ['go.mod', 'go.sum', 'main.go'];
 const oldestGo = [1, 26] as const;
 const secondsBetweenReports = 10;
+
+interface Build {
+  /** Of the file that is all of them, and of the folder in the cache. */
+  readonly name: string;
+  /** Where its module is. */
+  readonly source: string;
+  /** By which names the file is called. */
+  readonly programs: readonly string[];
+  readonly duration: string;
+}
+
+const CONTROL_PLANE: Build = {
+  name: 'control-plane',
+  source: import.meta.dirname,
+  programs: ['etcd', 'kube-apiserver', 'kubectl'],
+  duration: 'about six minutes',
+};
+const NODE: Build = {
+  name: 'node',
+  source: path.resolve(import.meta.dirname, '../node'),
+  programs: ['kube-controller-manager', 'kube-scheduler', 'kubelet'],
+  duration: 'about two minutes after the control plane',
+};
 
 /**
  * Returns the folder with `etcd`, `kube-apiserver` and `kubectl`, built first if need
@@ -22,21 +44,26 @@ const secondsBetweenReports = 10;
  *
  * @throws Error naming the remedy when Go is missing or too old, or with the compiler's words.
  */
-export const buildControlPlane = async (log: Log): Promise<string> =>
+export const buildControlPlane = (log: Log): Promise<string> => built(CONTROL_PLANE, log);
+
+/** The same with `kube-controller-manager`, `kube-scheduler` and `kubelet`. */
+export const buildNode = (log: Log): Promise<string> => built(NODE, log);
+
+const built = async (build: Build, log: Log): Promise<string> =>
   await ensureCached({
-    target: path.join(cacheRoot(), 'control-plane', await fingerprint()),
+    target: path.join(cacheRoot(), build.name, await fingerprint(build)),
     log,
     build: async (dir) => {
-      await requireGo();
-      log('building etcd, kube-apiserver and kubectl from Go modules: about six minutes, once');
-      await compile(path.join(dir, 'control-plane'), log);
-      for (const name of ['etcd', 'kube-apiserver', 'kubectl']) {
-        await symlink('control-plane', path.join(dir, name));
+      await requireGo(build);
+      log(`building ${build.programs.join(', ')} from Go modules: ${build.duration}, once`);
+      await compile(build, path.join(dir, build.name), log);
+      for (const name of build.programs) {
+        await symlink(build.name, path.join(dir, name));
       }
     },
   });
 
-const fingerprint = async (): Promise<string> => {
+const fingerprint = async ({ source }: Build): Promise<string> => {
   const hash = createHash('sha256');
   for (const name of sources) {
     hash.update(await readFile(path.join(source, name)));
@@ -45,7 +72,7 @@ const fingerprint = async (): Promise<string> => {
 };
 
 // Asked inside the module, so that a Go that fetches newer toolchains by itself answers for those.
-const requireGo = async (): Promise<void> => {
+const requireGo = async ({ source }: Build): Promise<void> => {
   const wanted = oldestGo.join('.');
   const remedy = `Install Go ${wanted} or newer (https://go.dev/dl) and put it on PATH, or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver.`;
   const answer = await run('go', ['version'], { cwd: source }).catch((error: NodeJS.ErrnoException) => {
@@ -62,11 +89,11 @@ const requireGo = async (): Promise<void> => {
 };
 
 // Without these the server calls itself v0.0.0-master+$Format, which clients cannot parse.
-const versionFlags = async (): Promise<string> => {
+const versionFlags = async ({ name, source }: Build): Promise<string> => {
   const goMod = await readFile(path.join(source, 'go.mod'), 'utf8');
   const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
   if (!version) {
-    throw new Error('scripts/control-plane/go.mod names no version of k8s.io/kubernetes');
+    throw new Error(`scripts/${name}/go.mod names no version of k8s.io/kubernetes`);
   }
   const [, full, major, minor] = version;
   const values = { gitVersion: full, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
@@ -76,7 +103,7 @@ const versionFlags = async (): Promise<string> => {
   return ['-s', '-w', ...flags].join(' ');
 };
 
-const compile = async (output: string, log: Log): Promise<void> => {
+const compile = async (build: Build, output: string, log: Log): Promise<void> => {
   const startedAt = Date.now();
   const args = [
     'build',
@@ -84,13 +111,13 @@ const compile = async (output: string, log: Log): Promise<void> => {
     '-trimpath',
     '-buildvcs=false',
     '-ldflags',
-    await versionFlags(),
+    await versionFlags(build),
     '-o',
     output,
     '.',
   ];
   const go = spawn('go', args, {
-    cwd: source,
+    cwd: build.source,
     env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -99,7 +126,7 @@ const compile = async (output: string, log: Log): Promise<void> => {
   const seconds = () => Math.round((Date.now() - startedAt) / 1000);
   const report = setInterval(() => {
     log(
-      `building the control plane: ${seconds()} s, ${lines.length} packages, now ${lines.at(-1) ?? 'looking'}`,
+      `building the ${build.name}: ${seconds()} s, ${lines.length} packages, now ${lines.at(-1) ?? 'looking'}`,
     );
   }, secondsBetweenReports * 1000);
   try {
@@ -107,7 +134,7 @@ const compile = async (output: string, log: Log): Promise<void> => {
     if (code !== 0) {
       throw new Error(`go build failed (exit code ${code}):\n${lines.slice(-20).join('\n')}`);
     }
-    log(`built the control plane in ${seconds()} s`);
+    log(`built the ${build.name} in ${seconds()} s`);
   } finally {
     clearInterval(report);
     go.kill();

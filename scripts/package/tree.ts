@@ -8,7 +8,7 @@ import type { BundledPackage, ProgramName } from './bundle.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const DEBIAN = path.join(import.meta.dirname, 'debian');
-const PROFILES = path.join(ROOT, 'node-agent/profiles/shipped');
+export const PROFILES = path.join(ROOT, 'node-agent/profiles/shipped');
 const DOC = 'usr/share/doc/vbs-node-agent';
 
 export const NAME = 'vbs-node-agent';
