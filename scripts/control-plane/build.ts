@@ -1,24 +1,37 @@
-// Builds etcd, kube-apiserver and kubectl from pinned Go modules into the cache.
+// Builds etcd with its tools, kube-apiserver, kube-controller-manager and kubectl from pinned Go modules into the cache.
 
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, symlink } from 'node:fs/promises';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
+import { licensesOf } from './licenses.ts';
 
 const run = promisify(execFile);
 const source = import.meta.dirname;
-const sources = ['go.mod', 'go.sum', 'main.go'];
+const sources = ['go.mod', 'go.sum', 'main.go', 'licenses.ts'];
 const oldestGo = [1, 26] as const;
 const secondsBetweenReports = 10;
+/** The file which holds them all, and the links to it by whose names they are called. */
+export const ONE_FILE = 'control-plane';
+/** Beside it: the terms of what is in it. */
+export const LICENSES = 'licenses.txt';
+export const PROGRAMS = [
+  'etcd',
+  'etcdctl',
+  'etcdutl',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kubectl',
+] as const;
 
 /**
- * Returns the folder with `etcd`, `kube-apiserver` and `kubectl`, built first if need
- * be (about six minutes on two cores, once for each change of the module).
+ * Returns the folder with the programs, built first if need be (about eight minutes on
+ * two cores, once for each change of the module).
  *
  * @throws Error naming the remedy when Go is missing or too old, or with the compiler's words.
  */
@@ -28,10 +41,11 @@ export const buildControlPlane = async (log: Log): Promise<string> =>
     log,
     build: async (dir) => {
       await requireGo();
-      log('building etcd, kube-apiserver and kubectl from Go modules: about six minutes, once');
-      await compile(path.join(dir, 'control-plane'), log);
-      for (const name of ['etcd', 'kube-apiserver', 'kubectl']) {
-        await symlink('control-plane', path.join(dir, name));
+      log('building etcd and Kubernetes from Go modules: about eight minutes, once');
+      await compile(path.join(dir, ONE_FILE), log);
+      await writeFile(path.join(dir, LICENSES), await licensesOf(source, goEnvironment()));
+      for (const name of PROGRAMS) {
+        await symlink(ONE_FILE, path.join(dir, name));
       }
     },
   });
@@ -76,6 +90,13 @@ const versionFlags = async (): Promise<string> => {
   return ['-s', '-w', ...flags].join(' ');
 };
 
+const goEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  CGO_ENABLED: '0',
+  GOFLAGS: '',
+  GOWORK: 'off',
+});
+
 const compile = async (output: string, log: Log): Promise<void> => {
   const startedAt = Date.now();
   const args = [
@@ -91,7 +112,7 @@ const compile = async (output: string, log: Log): Promise<void> => {
   ];
   const go = spawn('go', args, {
     cwd: source,
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' },
+    env: goEnvironment(),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const lines: string[] = [];

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NODE_AGENT } from '../../scripts/package/node-agent.ts';
 import { buildPackage } from '../../scripts/package/package.ts';
 import { loud } from '../harness/loud.ts';
 import { makeWorkdir, type Workdir } from '../harness/workdir.ts';
@@ -21,7 +22,7 @@ const log = (line: string) => process.stdout.write(`# ${line}\n`);
 test.before(
   loud(async (world) => {
     world.workdir = await makeWorkdir(log);
-    world.deb = await buildPackage(log);
+    world.deb = await buildPackage(NODE_AGENT, log);
   }),
 );
 test.after(loud(async ({ workdir }) => await workdir?.remove()));
