@@ -22,6 +22,7 @@ import {
 } from './caches.ts';
 import { chapKeys } from './chap.ts';
 import type { ControllerConfig } from './config.ts';
+import { showFigures } from './figures.ts';
 import { hypervisorReconciler, volumeServerReconciler } from './hosts/reconcile.ts';
 import { Reporter } from './report.ts';
 import { snapshotReconciler } from './snapshot/reconcile.ts';
@@ -58,6 +59,7 @@ export function createController(around: Surroundings): Controller {
   const silenceMs = config.watchSilenceSeconds * 1000;
   const caches = createCaches({ api, clock, log, metrics, silenceMs, onFreshness: (host) => wake(host) });
   wake = connect(caches, queues);
+  showFigures(metrics, caches, clock);
   const election = {
     api,
     namespace: config.namespace,
@@ -78,7 +80,7 @@ export function createController(around: Surroundings): Controller {
     const recording = events.run(watching.signal);
     const outcome = await runLeader(election, signal, async (leading) => {
       await Promise.all(reflectorsOf(caches).map(({ synced }) => synced));
-      const reporter = new Reporter({ api, clock, events });
+      const reporter = new Reporter({ api, clock, events, metrics });
       await reconcileAll(around, { caches, queues, reporter }, leading);
     });
     watching.abort();

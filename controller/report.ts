@@ -1,7 +1,7 @@
 // The one place where the controller writes a status: its own fields and its conditions in one patch, and none when
 // nothing changed. What only tells of a step under way is held back a moment, since it is usually over by then.
 import type { Claim } from '../api/conditions.ts';
-import { findCondition } from '../api/conditions.ts';
+import { findCondition, isTrue } from '../api/conditions.ts';
 import { sameJson } from '../api/equal.ts';
 import { MANAGERS } from '../api/names.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
@@ -10,6 +10,7 @@ import type { Api } from '../runtime/api.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Condition } from '../runtime/conditions.ts';
 import type { EventRecorder } from '../runtime/events.ts';
+import type { Metrics } from '../runtime/metrics.ts';
 import { patchStatusBlock } from '../runtime/patch.ts';
 import { conditionsOf, patienceMs } from './claims.ts';
 
@@ -21,6 +22,7 @@ export interface ReportDeps {
   readonly api: Pick<Api, 'patch'>;
   readonly clock: Clock;
   readonly events: Pick<EventRecorder, 'record'>;
+  readonly metrics: Pick<Metrics, 'operated'>;
 }
 
 export interface Report<T extends WithStatus> {
@@ -74,11 +76,14 @@ export class Reporter {
       return { kind: 'gone' };
     }
     this.#announce(object, old, claims);
+    this.#measure(object, old, claims);
     return { kind: 'written', object: written };
   }
 
-  forget(resource: Resource, object: KubeObject): void {
+  /** The object is gone as far as we are concerned. */
+  letGo(resource: Resource, object: KubeObject): void {
     this.#waitingSince.delete(`${resource.kind} ${keyOf(object)}`);
+    this.#deps.metrics.operated(resource.kind, 'removed', this.#sinceMs(object.metadata.deletionTimestamp));
   }
 
   #leftMs(key: string, patience: number): number {
@@ -89,6 +94,27 @@ export class Reporter {
     const since = this.#waitingSince.get(key) ?? now;
     this.#waitingSince.set(key, since);
     return Math.max(0, since + patience - now);
+  }
+
+  /** How long it took until the object was ready, or until a person is needed. */
+  #measure(object: KubeObject, old: readonly Condition[], claims: readonly Claim[]): void {
+    const { metrics } = this.#deps;
+    const becomes = (type: 'Ready' | 'Stalled'): boolean =>
+      claims.some((claim) => claim.type === type && claim.status === 'True') && !isTrue(old, type);
+    if (becomes('Stalled')) {
+      metrics.operated(object.kind, 'stalled', this.#sinceMs(object.metadata.creationTimestamp));
+    }
+    if (becomes('Ready')) {
+      const before = findCondition(old, 'Ready');
+      const info = before === undefined ? undefined : infoOf(before.reason);
+      const isFault = info !== undefined && info.passesMs === undefined && info.waits !== true;
+      const since = before?.lastTransitionTime ?? object.metadata.creationTimestamp;
+      metrics.operated(object.kind, isFault ? 'recovered' : 'ready', this.#sinceMs(since));
+    }
+  }
+
+  #sinceMs(time: string | undefined): number {
+    return time === undefined ? 0 : this.#deps.clock.now().getTime() - Date.parse(time);
   }
 
   /** An event for every change of Ready's reason that is more than a step under way. */

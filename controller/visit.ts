@@ -77,7 +77,7 @@ export async function removeFinalizer<T extends KubeObject>(
     letGo.clear();
   }
   letGo.add(uid);
-  deps.reporter.forget(resource, object);
+  deps.reporter.letGo(resource, object);
   return { kind: 'settled', afterMs: deps.resyncMs };
 }
 

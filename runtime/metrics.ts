@@ -3,11 +3,17 @@ import type { RequestSeen } from './door.ts';
 import type { LoopMetrics, VisitOutcome } from './loop.ts';
 import type { ReflectorMetrics } from './reflector.ts';
 
-/** What a caller sees of a metric it asked for. Label values come from closed sets, or a host's own configuration: never names of objects, never UIDs. */
+/** What a caller sees of a metric it asked for. Label values come from closed sets, or are names of hosts and of their pools: never those of users' objects, never UIDs. */
 export interface MetricSpec<Label extends string> {
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly Label[];
+}
+
+/** One value of a metric that is looked at when scraped. */
+export interface Sample<Label extends string> {
+  readonly labels: Readonly<Record<Label, string>>;
+  readonly value: number;
 }
 
 /** One metric as the reference page shows it. */
@@ -54,6 +60,14 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     help: 'Data in a pool of this volume server that outlived its Volumes and Snapshots, to be adopted; which it is, is in the VolumeServer (agents).',
     labels: ['pool'],
   });
+  readonly #operations = this.histogram(
+    {
+      name: 'vbs_operation_duration_seconds',
+      help: 'What became of an object, and how long it took, in whole seconds: ready (since it was made, or has begun to change), recovered (since a fault took its readiness), stalled (since it was made, until a person was needed), removed (since it was deleted) (controller).',
+      labels: ['kind', 'result'],
+    },
+    SLOW,
+  );
   readonly #leftovers = this.gauge({
     name: 'vbs_leftovers',
     help: 'Things on this host that no object accounts for, by the kind of the host object which lists them, and by what they are; 256 of a host object at most (agents).',
@@ -150,6 +164,25 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     return new Gauge({ name, help, labelNames: labels, registers: [this.#registry] });
   }
 
+  /** A gauge that is looked at when scraped: it has the values that `look` answers then, and no other. */
+  observed<Label extends string>(
+    { name, help, labels = [] }: MetricSpec<Label>,
+    look: () => readonly Sample<Label>[],
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: labels,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const sample of look()) {
+          this.set(sample.labels as LabelValues<Label>, sample.value);
+        }
+      },
+    });
+  }
+
   histogram<Label extends string>(
     { name, help, labels = [] }: MetricSpec<Label>,
     buckets: readonly number[] = SLOW,
@@ -207,6 +240,10 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     this.#leader.set({ name }, leading ? 1 : 0);
   }
 
+  operated(kind: string, result: 'ready' | 'recovered' | 'stalled' | 'removed', durationMs: number): void {
+    this.#operations.observe({ kind, result }, Math.max(0, durationMs) / 1000);
+  }
+
   commanded(labels: LabelValues<'tool' | 'verb' | 'outcome'>, durationMs: number): void {
     this.#commands.observe(labels, durationMs / 1000);
   }
@@ -260,20 +297,12 @@ export class Metrics implements LoopMetrics, ReflectorMetrics {
     return this.#registry.contentType;
   }
 
+  /** Of each key of the sources; infinite values are left out. */
   #scraped(name: string, help: string, [label, sources]: [string, ReadonlyMap<string, () => number>]): void {
-    new Gauge({
-      name,
-      help,
-      labelNames: [label],
-      registers: [this.#registry],
-      collect() {
-        for (const [value, read] of sources) {
-          const now = read();
-          if (Number.isFinite(now)) {
-            this.set({ [label]: value }, now);
-          }
-        }
-      },
-    });
+    this.observed({ name, help, labels: [label] }, () =>
+      [...sources]
+        .map(([of, read]) => ({ labels: { [label]: of }, value: read() }))
+        .filter(({ value }) => Number.isFinite(value)),
+    );
   }
 }

@@ -10,6 +10,7 @@ import { agentPolicy } from './generate/agent-policy.ts';
 import { chartFiles } from './generate/charts.ts';
 import { conditionsPage } from './generate/conditions-page.ts';
 import { controllerPolicy } from './generate/controller-policy.ts';
+import { dashboard } from './generate/dashboard.ts';
 import { fieldTable } from './generate/field-table.ts';
 import { metricsPage } from './generate/metrics-page.ts';
 import { preflightPage } from './generate/preflight-page.ts';
@@ -88,6 +89,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/values.md', await valuesPage()],
     ['docs/preflight.md', await preflightPage()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
+    ['deploy/monitoring/dashboard.json', dashboard()],
     ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],
   ]);
   return new Map([...made, ...(await chartFiles(made))]);

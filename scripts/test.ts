@@ -15,13 +15,14 @@ import { parseArgs } from 'node:util';
 import { stopKept } from '../test/harness/lab/machines.ts';
 import { emulationPackages } from '../test/harness/lab/packages.ts';
 import { ensurePackages, labPackages } from '../test/harness/packages.ts';
+import { monitoringPackages } from '../test/harness/prometheus.ts';
 import { sweepDeadRuns } from '../test/harness/workdir.ts';
 import { resolveControlPlane } from './control-plane/resolve.ts';
 
 const root = path.dirname(import.meta.dirname);
 const minute = 60_000;
 const timeLimits = { unit: 25 * minute, integration: 20 * minute, lab: 120 * minute };
-const packagesOf = { integration: labPackages, lab: emulationPackages };
+const packagesOf = { integration: [...labPackages, ...monitoringPackages], lab: emulationPackages };
 const graceMs = 30_000;
 const filesAtOnce = { unit: 2, integration: 2, lab: 1 };
 

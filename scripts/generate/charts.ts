@@ -41,5 +41,8 @@ export async function chartFiles(fresh: ReadonlyMap<string, string>): Promise<Re
     const file = `deploy/admission/${name}`;
     made.set(`charts/vbs/files/admission/${name}`, NOTE + (fresh.get(file) ?? (await read(file))));
   }
+  made.set('charts/vbs/files/monitoring/alerts.yaml', NOTE + (await read('deploy/monitoring/alerts.yaml')));
+  const dashboard = 'deploy/monitoring/dashboard.json';
+  made.set('charts/vbs/files/monitoring/dashboard.json', fresh.get(dashboard) ?? (await read(dashboard)));
   return made;
 }

@@ -33,7 +33,9 @@ function setUp() {
       types.push(type);
     },
   };
-  const reporter = new Reporter({ api, clock, events: events as never });
+  const operated: unknown[] = [];
+  const metrics = { operated: (...what: readonly unknown[]) => void operated.push(what) };
+  const reporter = new Reporter({ api, clock, events: events as never, metrics });
   const report = (object: Volume, reason: Reason, fields: Record<string, unknown> = {}) =>
     reporter.report({
       resource: VOLUMES,
@@ -43,7 +45,7 @@ function setUp() {
     });
   const tell = (ready: Claim) =>
     reporter.report({ resource: VOLUMES, object: aVolume(), fields: {}, claims: summarized([], ready) });
-  return { clock, sent, recorded, types, report, tell };
+  return { clock, sent, recorded, types, operated, reporter, report, tell };
 }
 
 test('a step under way is told only when it lasts', async () => {
@@ -94,6 +96,41 @@ test('to wait for one’s turn is no warning; a fault, and not to know, is one',
     await tell(claim);
     assert.equal(types, [type], claim.reason);
   }
+});
+
+/** So many seconds before the clock of the test. */
+const before = (clock: FakeClock, seconds: number): string =>
+  new Date(clock.now().getTime() - seconds * 1000).toISOString();
+
+test('it is measured how long an object took to be ready, to be ready again, and to go', async () => {
+  const { clock, operated, reporter, report } = setUp();
+  const made = { metadata: { creationTimestamp: before(clock, 7) } };
+  await report(aVolume(made), 'Provisioned');
+  const was = (status: 'True' | 'False', reason: Reason) => ({
+    ...made,
+    status: {
+      conditions: [{ type: 'Ready', status, reason, message: '', lastTransitionTime: before(clock, 3) }],
+    },
+  });
+  await report(aVolume(was('False', 'Provisioning')), 'Provisioned');
+  await report(aVolume(was('False', 'NoSpace')), 'Provisioned');
+  await report(aVolume(was('True', 'Provisioned')), 'Provisioned');
+  reporter.letGo(VOLUMES, aVolume({ metadata: { deletionTimestamp: before(clock, 2) } }));
+  assert.equal(operated, [
+    ['Volume', 'ready', 7_000],
+    ['Volume', 'ready', 3_000],
+    ['Volume', 'recovered', 3_000],
+    ['Volume', 'removed', 2_000],
+  ]);
+});
+
+test('what stalls is counted once', async () => {
+  const { clock, operated, tell } = setUp();
+  const mismatch = no('Ready', 'Mismatch', '');
+  await tell(mismatch);
+  assert.is(operated.length, 1);
+  assert.equal((operated[0] as unknown[]).slice(0, 2), ['Volume', 'stalled']);
+  assert.ok(clock.pending === 0);
 });
 
 test.run();

@@ -6,6 +6,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{- /* The labels of the release with more of the user's own. */}}
+{{- define "vbs.labelsAnd" -}}
+{{ toYaml (merge (include "vbs.labels" .root | fromYaml) .more) }}
+{{- end }}
+
 {{- define "vbs.selector" -}}
 app.kubernetes.io/name: vbs
 app.kubernetes.io/instance: {{ .Release.Name }}
