@@ -12,6 +12,8 @@ import { VERSION } from './version.ts';
 
 export const SNAPSHOT = 'snapshot.db';
 export const CONFIG = 'control-plane.yaml';
+const VERSION_FILE = 'version';
+export const MEMBERS = [SNAPSHOT, 'pki', CONFIG, VERSION_FILE] as const;
 const UNFINISHED = '.unfinished';
 const DAY_MS = 86_400_000;
 const ALWAYS_KEPT = 3;
@@ -31,11 +33,13 @@ export async function backUp(surroundings: Surroundings, config: ControlPlaneCon
       'etcd does not run, and only a running one gives a snapshot: systemctl start vbs-etcd',
     );
   }
-  await disk.makeDirectory(directory, { mode: 0o700, owner: rootOwner });
+  await ensureBackupDirectory(surroundings, config);
   const work = path.join(directory, UNFINISHED);
   // Left by a run that was ended: nobody else works here.
   await disk.remove(work);
-  await disk.makeDirectory(path.join(work, 'pki'), { mode: 0o700, owner: rootOwner });
+  for (const place of [work, path.join(work, 'pki')]) {
+    await disk.makeDirectory(place, { mode: 0o700, owner: rootOwner });
+  }
   try {
     const { revision, totalKey } = await fill(surroundings, work);
     const file = path.join(directory, backupName(clock.now()));
@@ -45,6 +49,16 @@ export async function backUp(surroundings: Surroundings, config: ControlPlaneCon
     return file;
   } finally {
     await disk.remove(work);
+  }
+}
+
+/** One that is there already stays as its administrator made it: what is written there is for root only. */
+export async function ensureBackupDirectory(
+  { disk, rootOwner }: Pick<Surroundings, 'disk' | 'rootOwner'>,
+  { backup }: ControlPlaneConfig,
+): Promise<void> {
+  if ((await disk.list(backup.directory)) === undefined) {
+    await disk.makeDirectory(backup.directory, { mode: 0o700, owner: rootOwner });
   }
 }
 
@@ -77,7 +91,7 @@ async function fill(surroundings: Surroundings, work: string): Promise<SnapshotS
     await disk.write(path.join(work, 'pki', name), text, rights);
   }
   await disk.write(path.join(work, CONFIG), (await disk.read(places.configFile)) ?? '', rights);
-  await disk.write(path.join(work, 'version'), `${VERSION}\n`, rights);
+  await disk.write(path.join(work, VERSION_FILE), `${VERSION}\n`, rights);
   return await snapshotStatus(surroundings, snapshot);
 }
 
@@ -93,26 +107,20 @@ export async function snapshotStatus(
   return JSON.parse(text) as SnapshotStatus;
 }
 
-async function pack({ disk, run }: Surroundings, work: string, file: string): Promise<void> {
+async function pack(surroundings: Surroundings, work: string, file: string): Promise<void> {
+  const { disk, run } = surroundings;
   const unfinished = path.join(path.dirname(file), `.${path.basename(file)}`);
-  const members = [SNAPSHOT, 'pki', CONFIG, 'version'];
-  const options = { timeoutMs: 600_000 };
+  const tar = async (verb: '--create' | '--compare', ...members: readonly string[]) => {
+    const args = [verb, '--gzip', `--directory=${work}`, `--file=${unfinished}`, ...members];
+    await succeed(run, 'tar', args, { timeoutMs: 600_000 });
+  };
   try {
-    await succeed(
-      run,
-      'tar',
-      ['--create', '--gzip', `--directory=${work}`, `--file=${unfinished}`, ...members],
-      options,
-    );
-    await succeed(run, 'chmod', ['600', unfinished]);
+    // tar keeps the mode of a file that is there.
+    await disk.write(unfinished, '', secretRights(surroundings));
+    await tar('--create', ...MEMBERS);
     await disk.sync(unfinished);
     // What was written is what was there, byte by byte.
-    await succeed(
-      run,
-      'tar',
-      ['--compare', '--gzip', `--directory=${work}`, `--file=${unfinished}`],
-      options,
-    );
+    await tar('--compare');
     await disk.rename(unfinished, file);
   } finally {
     await disk.remove(unfinished);

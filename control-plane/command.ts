@@ -1,6 +1,5 @@
 // The only file of the control plane that starts processes: argument arrays, never a shell, and a deadline on each.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ExecaError, execa, type Result } from 'execa';
 
 export interface CommandOptions {
   readonly stdin?: string;
@@ -24,28 +23,27 @@ const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 const LIMIT_MS = 120_000;
 
 export const runCommand: RunCommand = async (file, args, { stdin = '', timeoutMs = LIMIT_MS } = {}) => {
-  const child = spawn(file, args, {
+  const result = await execa(file, args, {
     env: { PATH, LC_ALL: 'C', HOME: '/root', KUBERC: 'off' },
+    extendEnv: false,
+    input: stdin,
+    stripFinalNewline: false,
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
+    reject: false,
   });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output.stderr += text;
-  });
-  child.stdin.on('error', () => {}); // a command that reads no input may close it; its exit code tells
-  child.stdin.end(stdin);
-  const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
-  if (exitCode === null) {
-    throw new OperationError(
-      `${file} ${args.join(' ')}: ended by ${signal} after ${timeoutMs / 1000} s at most`,
-    );
+  if (result.exitCode === undefined) {
+    throw new OperationError(`${file} ${args.join(' ')}: ${whyNotEnded(result, timeoutMs)}`);
   }
-  return { exitCode, ...output };
+  return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 };
+
+const whyNotEnded = ({ timedOut, signal, code }: Result | ExecaError, timeoutMs: number): string =>
+  timedOut
+    ? `not done after ${timeoutMs / 1000} s`
+    : signal === undefined
+      ? `did not start (${code})`
+      : `ended by ${signal}`;
 
 /** Something on this machine did not do its part. The message says what, and where to look. */
 export class OperationError extends Error {
@@ -72,15 +70,47 @@ export async function succeed(
 export async function passThrough(
   file: string,
   args: readonly string[],
-  env: NodeJS.ProcessEnv,
+  env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const child = spawn(file, args, { stdio: 'inherit', env: { ...process.env, ...env } });
   const ignore = () => {}; // the terminal tells both of us; it is the child's to end
   process.on('SIGINT', ignore);
   try {
-    const [exitCode] = (await once(child, 'close')) as [number | null];
+    const { exitCode } = await execa(file, args, { stdio: 'inherit', env, reject: false });
     return exitCode ?? 1;
   } finally {
     process.off('SIGINT', ignore);
+  }
+}
+
+/**
+ * Runs `work` while nobody else holds this directory, which is waited for. The kernel lets go of it when we end, however that is: the
+ * holder lives as long as its standard input. Throws OperationError when it is held for longer than the limit.
+ */
+export async function whileHolding<T>(
+  directory: string,
+  limitSeconds: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const wait = `--timeout=${limitSeconds}`;
+  const holder = execa('flock', ['--exclusive', wait, directory, 'sh', '-c', 'echo held; exec cat'], {
+    env: { PATH },
+    extendEnv: false,
+    buffer: false,
+    reject: false,
+  });
+  const isHeld = await Promise.race([
+    new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true))),
+    holder.then(() => false),
+  ]);
+  if (!isHeld) {
+    throw new OperationError(
+      `another process has held ${directory} for too long; see ps -C vbs-control-plane`,
+    );
+  }
+  try {
+    return await work();
+  } finally {
+    holder.stdin.end();
+    await holder;
   }
 }

@@ -1,8 +1,9 @@
 // /etc/vbs/control-plane.yaml: what an administrator decides.
 import { isIP } from 'node:net';
 import { stringify } from 'yaml';
-import { loadConfig, parseConfig } from '../runtime/config.ts';
+import { parseConfig } from '../runtime/config.ts';
 import { ConfigError } from '../runtime/errors.ts';
+import { machineDisk } from './files.ts';
 
 export interface ControlPlaneConfig {
   /** Under which hosts and people reach the API server: an IP address or a name. */
@@ -39,7 +40,13 @@ const schema = closed({
 
 /** Throws ConfigError naming file, line, key and remedy. */
 export async function loadControlPlaneConfig(file: string): Promise<ControlPlaneConfig> {
-  return checked(file, await loadConfig<ControlPlaneConfig>(file, schema));
+  const text = await machineDisk.read(file);
+  if (text === undefined) {
+    throw new ConfigError(
+      `there is no ${file}; make the control plane of this machine first: vbs-control-plane init`,
+    );
+  }
+  return parseControlPlaneConfig(file, text);
 }
 
 export const parseControlPlaneConfig = (file: string, text: string): ControlPlaneConfig =>
@@ -90,7 +97,7 @@ export function servedNames({
   listen,
 }: ControlPlaneConfig): readonly string[] {
   const own = isUnspecified(listen.address) ? [] : [listen.address];
-  return [...new Set([address, ...alternativeAddresses, ...own, LOOPBACK, '::1', 'localhost'])].sort();
+  return [...new Set([address, ...alternativeAddresses, ...own, LOOPBACK, '::1', 'localhost'])];
 }
 
 export interface InitOptions {

@@ -2,7 +2,7 @@
 import { joinText } from '../api/join.ts';
 import { AGENT_ACCOUNT, hostNamespace } from '../api/names.ts';
 import { ConfigError } from '../runtime/errors.ts';
-import { applyHost, HOST_ROLES, type HostRole, kubectlOf } from './cluster.ts';
+import { applyHost, enrolledHosts, HOST_ROLES, type HostRole, type Kubectl, kubectlOf } from './cluster.ts';
 import { type ControlPlaneConfig, isLoopback, publicServer } from './config.ts';
 import { readAuthority } from './pki/authority.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -14,7 +14,8 @@ const LONGEST_NAME = 52;
 
 export interface EnrollCommand {
   readonly host: string;
-  readonly roles: readonly HostRole[];
+  /** Undefined: those it has. */
+  readonly roles: readonly HostRole[] | undefined;
   /** Nothing but the join text is printed, for a pipe. */
   readonly onlyJoinText: boolean;
 }
@@ -22,11 +23,12 @@ export interface EnrollCommand {
 export async function enroll(
   surroundings: Surroundings,
   config: ControlPlaneConfig,
-  { host, roles, onlyJoinText }: EnrollCommand,
+  { host, roles: given, onlyJoinText }: EnrollCommand,
 ): Promise<void> {
   const { tell } = surroundings;
   const kubectl = kubectlOf(surroundings, config);
   const { certificate } = await readAuthority(surroundings);
+  const roles = given ?? (await rolesOf(kubectl, host));
   await applyHost(surroundings, kubectl, { host, roles });
   const token = await kubectl([
     ...['create', 'token', AGENT_ACCOUNT, `--namespace=${hostNamespace(host)}`, `--duration=${LIFETIME}`],
@@ -49,11 +51,21 @@ export async function enroll(
   tell('');
 }
 
+async function rolesOf(kubectl: Kubectl, host: string): Promise<readonly HostRole[]> {
+  const known = (await enrolledHosts(kubectl)).find((one) => one.host === host);
+  if (known === undefined || known.roles.length === 0) {
+    throw new ConfigError(
+      `${host} has no role yet: say with --roles what it is, ${HOST_ROLES.join(' or ')}, or both with a comma`,
+    );
+  }
+  return known.roles;
+}
+
 /** Throws ConfigError naming the argument. */
 export function enrollCommandFrom(
   host: string | undefined,
   {
-    roles = '',
+    roles,
     'join-text': onlyJoinText = false,
   }: { roles?: string | undefined; 'join-text'?: boolean | undefined },
 ): EnrollCommand {
@@ -62,12 +74,16 @@ export function enrollCommandFrom(
       `enroll ${host ?? ''}: give the name of the host as in its agent.yaml: lower-case letters, digits and -, at most ${LONGEST_NAME} of them`,
     );
   }
-  const given = roles.split(',').filter((role) => role !== '');
+  return { host, roles: roles === undefined ? undefined : rolesFrom(roles), onlyJoinText };
+}
+
+function rolesFrom(text: string): readonly HostRole[] {
+  const given = text.split(',');
   const wrong = given.find((role) => !HOST_ROLES.some((known) => known === role));
-  if (given.length === 0 || wrong !== undefined) {
+  if (wrong !== undefined) {
     throw new ConfigError(
-      `--roles ${roles}: ${wrong === undefined ? 'say what the host is' : `there is no role ${wrong}`}; give ${HOST_ROLES.join(' or ')}, or both with a comma`,
+      `--roles ${text}: there is no role ${wrong}; give ${HOST_ROLES.join(' or ')}, or both with a comma`,
     );
   }
-  return { host, roles: HOST_ROLES.filter((role) => given.includes(role)), onlyJoinText };
+  return HOST_ROLES.filter((role) => given.includes(role));
 }

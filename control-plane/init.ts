@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { ConfigError } from '../runtime/errors.ts';
+import { ensureBackupDirectory } from './backup.ts';
 import { apiServerReady, applyManifests, controllerLeads, kubectlOf } from './cluster.ts';
 import {
   type ControlPlaneConfig,
@@ -28,9 +29,7 @@ export interface InitCommand extends InitOptions {
 export async function init(surroundings: Surroundings, command: InitCommand): Promise<void> {
   const { tell } = surroundings;
   const config = await ensureConfig(surroundings, command);
-  await refuseUnusable(surroundings, config);
-  await prepare(surroundings, config);
-  await startAll(surroundings, config);
+  await bringUp(surroundings, config);
   if (command.exampleClass) {
     const file = path.join(surroundings.places.manifests, 'examples/volumeclass.yaml');
     await kubectlOf(surroundings, config)(['apply', `--filename=${file}`]);
@@ -39,6 +38,13 @@ export async function init(surroundings: Surroundings, command: InitCommand): Pr
   tell(`the control plane is ready: ${publicServer(config)}`);
   tell('for each host, next: vbs-control-plane enroll HOST --roles volumeServer,hypervisor');
   tell('at any time:         vbs-control-plane status; vbs-control-plane kubectl get volumes -A');
+}
+
+/** From whatever is here to all of it running. */
+export async function bringUp(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
+  await refuseUnusable(surroundings, config);
+  await prepare(surroundings, config);
+  await startAll(surroundings, config);
 }
 
 async function ensureConfig(
@@ -98,11 +104,11 @@ const isFree = (host: string, port: number): Promise<boolean> =>
 
 /** Everything on the disk before anything is started. */
 export async function prepare(surroundings: Surroundings, config: ControlPlaneConfig): Promise<Authority> {
-  const { places, disk, rootOwner, serviceOwner } = surroundings;
+  const { places, disk, serviceOwner } = surroundings;
   const authority = await ensureAuthority(surroundings);
   await disk.makeDirectory(places.state, directoryRights(surroundings));
   await disk.makeDirectory(places.store, { mode: 0o700, owner: serviceOwner });
-  await disk.makeDirectory(config.backup.directory, { mode: 0o700, owner: rootOwner });
+  await ensureBackupDirectory(surroundings, config);
   await ensureLeaves(surroundings, config, authority);
   const rights = sharedRights(surroundings);
   const { listen, controllerPort } = config;
@@ -114,26 +120,37 @@ export async function prepare(surroundings: Surroundings, config: ControlPlaneCo
 }
 
 /** In their order, and anew where one runs with what is no longer so. */
-export async function startAll(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
+async function startAll(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
   const { places, units } = surroundings;
   const kubectl = kubectlOf(surroundings, config);
   await units.reload();
   await units.enable([TARGET, ...TIMERS]);
   await units.start(ETCD);
-  await startWith(surroundings, API_SERVER_UNIT, places.apiServerEnvironment);
+  await startAsConfigured(surroundings, API_SERVER_UNIT, places.apiServerEnvironment);
   await apiServerReady(surroundings, kubectl);
-  await startWith(surroundings, CONTROLLER_MANAGER_UNIT, places.controllerManagerKubeconfig);
+  await startAsConfigured(surroundings, CONTROLLER_MANAGER_UNIT, places.controllerManagerKubeconfig);
   await applyManifests(surroundings, kubectl);
-  await startWith(surroundings, CONTROLLER_UNIT, places.controllerConfig);
+  await startAsConfigured(surroundings, CONTROLLER_UNIT, places.controllerConfig);
   await controllerLeads(surroundings, kubectl);
   for (const unit of [TARGET, ...TIMERS]) {
     await units.start(unit);
   }
 }
 
-async function startWith({ disk, units }: Surroundings, unit: string, file: string): Promise<void> {
+async function startAsConfigured(surroundings: Surroundings, unit: string, file: string): Promise<void> {
+  await restartIfOutdated(surroundings, unit, file);
+  await surroundings.units.start(unit);
+}
+
+/** Where it runs since before its file was changed. */
+export async function restartIfOutdated(
+  { disk, units }: Surroundings,
+  unit: string,
+  file: string,
+): Promise<void> {
   const { isActive, since } = await units.stateOf(unit);
   const changedAt = await disk.changedAt(file);
-  const isOutdated = isActive && since !== undefined && changedAt !== undefined && since < changedAt;
-  await (isOutdated ? units.restart(unit) : units.start(unit));
+  if (isActive && since !== undefined && changedAt !== undefined && since < changedAt) {
+    await units.restart(unit);
+  }
 }

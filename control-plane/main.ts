@@ -20,8 +20,9 @@ import { VERSION } from './version.ts';
 const USAGE = `usage: vbs-control-plane init [--address ADDRESS ...] [--listen ADDRESS[:PORT]] [--example-class]
                                                     makes the control plane, or goes on where an earlier run ended; without
                                                     --address it is for this machine only (127.0.0.1)
-       vbs-control-plane enroll HOST --roles volumeServer,hypervisor [--join-text]
-                                                    gives a host an identity and prints the command to type there
+       vbs-control-plane enroll HOST [--roles volumeServer,hypervisor] [--join-text]
+                                                    gives a host an identity and prints the command to type there; without
+                                                    --roles it keeps those it has
        vbs-control-plane status                     tells how everything stands; exit code 0 only if all is well
        vbs-control-plane backup                     writes a backup of the store and its keys; a timer does it daily
        vbs-control-plane restore FILE [--replace]   puts a backup in the place of the store

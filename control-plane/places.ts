@@ -22,6 +22,8 @@ export interface Places {
   /** etcd, kube-apiserver, kubectl and the others. */
   readonly programs: string;
   readonly manifests: string;
+  /** Held by whichever command changes something here. */
+  readonly lock: string;
 }
 
 /** Below another root than the machine's in tests. */
@@ -43,6 +45,7 @@ export function placesUnder(root = '/'): Places {
     etcdSocket: at('run/vbs-control-plane/etcd.sock'),
     programs: at('usr/lib/vbs'),
     manifests: at('usr/share/vbs'),
+    lock: at('run/vbs-control-plane-lock'),
   };
 }
 

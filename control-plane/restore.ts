@@ -1,10 +1,10 @@
 // `vbs-control-plane restore FILE`: the store as it was, under revisions that nobody has seen, so that no watch goes on as if nothing had been.
 import path from 'node:path';
 import { ConfigError } from '../runtime/errors.ts';
-import { CONFIG, SNAPSHOT, type SnapshotStatus, snapshotStatus } from './backup.ts';
+import { CONFIG, MEMBERS, SNAPSHOT, type SnapshotStatus, snapshotStatus } from './backup.ts';
 import { succeed } from './command.ts';
 import { type ControlPlaneConfig, loadControlPlaneConfig } from './config.ts';
-import { prepare, startAll } from './init.ts';
+import { bringUp } from './init.ts';
 import { directoryRights, secretRights, sharedRights } from './pki/authority.ts';
 import { KEEPSAKES } from './places.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -26,7 +26,7 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   await refuseWhileRunning(surroundings);
   await disk.makeDirectory(places.state, directoryRights(surroundings));
   const ready = await readied(surroundings, command);
-  // While there is this folder, nothing starts: what is here may be half of one thing and half of the other.
+  // While there is what `readied` has made, nothing starts: what is here may be half of one thing and half of the other.
   const aside = stamp(surroundings);
   await placeKeys(surroundings, ready.keys, aside);
   await setAside(surroundings, places.store, aside);
@@ -36,8 +36,7 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   const { totalKey, revision } = ready.status;
   tell(`the store is as in the backup: ${totalKey} keys at revision ${revision}`);
   const config = await loadControlPlaneConfig(places.configFile);
-  await prepare(surroundings, config);
-  await startAll(surroundings, config);
+  await bringUp(surroundings, config);
   tellNext(surroundings, config);
 }
 
@@ -83,15 +82,16 @@ async function refuseWhileRunning({ units }: Surroundings): Promise<void> {
 
 async function unpack(surroundings: Surroundings, file: string, work: string): Promise<SnapshotStatus> {
   const { run } = surroundings;
+  const args = [
+    '--extract',
+    '--gzip',
+    '--no-same-owner',
+    `--directory=${work}`,
+    `--file=${file}`,
+    ...MEMBERS,
+  ];
   try {
-    await succeed(
-      run,
-      'tar',
-      ['--extract', '--gzip', '--no-same-owner', `--directory=${work}`, `--file=${file}`],
-      {
-        timeoutMs: 600_000,
-      },
-    );
+    await succeed(run, 'tar', args, { timeoutMs: 600_000 });
     return await snapshotStatus(surroundings, path.join(work, SNAPSHOT));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);

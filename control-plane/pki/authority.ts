@@ -129,7 +129,7 @@ async function makeCertificate(home: Home, key: string): Promise<Authority> {
   if (wrong !== undefined) {
     throw new ConfigError(wrong);
   }
-  const validity = caValidity(now);
+  const validity = caValidity(now, home.builtAt);
   const certificate = makeCaCertificate(key, 'vbs-ca', validity);
   await home.disk.write(path.join(home.places.pki, KEEPSAKES.caCertificate), certificate, publicRights(home));
   home.tell(`made the CA, which lasts until ${validity.notAfter.toISOString().slice(0, 10)}`);

@@ -1,6 +1,6 @@
 // The certificates that end every year, each in one file with its key, so that the two are never of different days.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { isIPv6 } from 'node:net';
+import { isIP } from 'node:net';
 import path from 'node:path';
 import { ConfigError } from '../../runtime/errors.ts';
 import { kubeconfigText } from '../../runtime/kubeconfig.ts';
@@ -8,7 +8,7 @@ import { type ControlPlaneConfig, localServer, publicServer, servedNames } from 
 import type { FileRights } from '../files.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { type Authority, secretRights, sharedRights } from './authority.ts';
-import { makeKey, makeLeafCertificate, namesIn, plainIPv6 } from './certificate.ts';
+import { makeKey, makeLeafCertificate } from './certificate.ts';
 import {
   ADMIN,
   API_SERVER,
@@ -27,12 +27,7 @@ type Home = Pick<
   'places' | 'disk' | 'clock' | 'builtAt' | 'rootOwner' | 'serviceOwner' | 'tell'
 >;
 
-export const wantedLeaves = (config: ControlPlaneConfig): readonly Leaf[] =>
-  leavesFor(
-    servedNames(config)
-      .map((name) => (isIPv6(name) ? plainIPv6(name) : name))
-      .sort(),
-  );
+export const wantedLeaves = (config: ControlPlaneConfig): readonly Leaf[] => leavesFor(servedNames(config));
 
 /** Makes what is missing, about to end or for other names, and answers the names of those. */
 export async function ensureLeaves(
@@ -43,9 +38,9 @@ export async function ensureLeaves(
   const made: string[] = [];
   for (const leaf of wantedLeaves(config)) {
     const text = await home.disk.read(leafFile(home, leaf.name));
-    const why = whyDue(leaf, seenIn(text, authority), home.clock.now());
+    const why = whyDue(leaf, seenIn(text, leaf, authority), home.clock.now());
     if (why !== undefined) {
-      await makeLeaf(home, { leaf, authority, before: text });
+      await makeLeaf(home, leaf, authority);
       home.tell(`made the certificate of ${leaf.what}: ${why}`);
       made.push(leaf.name);
     }
@@ -58,7 +53,11 @@ export const leafFile = ({ places }: Pick<Home, 'places'>, name: string): string
   path.join(places.pki, `${name}.pem`);
 
 /** What stands in the file of a leaf; undefined where that is nothing which can be used. */
-export function seenIn(text: string | undefined, authority: Authority): LeafSeen | undefined {
+export function seenIn(
+  text: string | undefined,
+  { names }: Leaf,
+  authority: Authority,
+): LeafSeen | undefined {
   if (text === undefined) {
     return undefined;
   }
@@ -67,7 +66,7 @@ export function seenIn(text: string | undefined, authority: Authority): LeafSeen
     const ca = new X509Certificate(authority.certificate);
     return {
       commonName: /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? '',
-      names: namesIn(certificate),
+      lacks: names.filter((name) => !isFor(certificate, name)),
       notBefore: certificate.validFromDate,
       notAfter: certificate.validToDate,
       isOurs: certificate.verify(ca.publicKey) && certificate.checkPrivateKey(createPrivateKey(text)),
@@ -77,19 +76,16 @@ export function seenIn(text: string | undefined, authority: Authority): LeafSeen
   }
 }
 
-interface Making {
-  readonly leaf: Leaf;
-  readonly authority: Authority;
-  readonly before: string | undefined;
-}
+const isFor = (certificate: X509Certificate, name: string): boolean =>
+  (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined;
 
-async function makeLeaf(home: Home, { leaf, authority, before }: Making): Promise<void> {
+async function makeLeaf(home: Home, leaf: Leaf, authority: Authority): Promise<void> {
   const now = home.clock.now();
   const wrong = wrongTime(now, { builtAt: home.builtAt, ca: authority.validity });
   if (wrong !== undefined) {
     throw new ConfigError(wrong);
   }
-  const key = keyIn(before) ?? makeKey();
+  const key = makeKey();
   const certificate = makeLeafCertificate(
     { ...leaf, ...leafValidity(authority.validity, now), key },
     authority,
@@ -98,18 +94,6 @@ async function makeLeaf(home: Home, { leaf, authority, before }: Making): Promis
   const isShared = leaf.name === API_SERVER || leaf.name === CONTROLLER_MANAGER;
   const rights = isShared ? sharedRights(home) : secretRights(home);
   await home.disk.write(leafFile(home, leaf.name), certificate + key, rights);
-}
-
-/** A key that is there stays. */
-function keyIn(text: string | undefined): string | undefined {
-  const [key] = /-----BEGIN EC PRIVATE KEY-----[^-]+-----END EC PRIVATE KEY-----\n/.exec(text ?? '') ?? [];
-  try {
-    return key !== undefined && createPrivateKey(key).asymmetricKeyDetails?.namedCurve === 'prime256v1'
-      ? key
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The administrator's may be carried elsewhere; those of the services are for this machine. */
@@ -141,8 +125,8 @@ async function writeKubeconfigs(home: Home, config: ControlPlaneConfig, authorit
 }
 
 const pairIn = (text: string) => {
-  const key = keyIn(text) ?? '';
-  return { certificate: text.replace(key, ''), key };
+  const [certificate = '', key = ''] = text.split(/(?=-----BEGIN EC PRIVATE KEY)/);
+  return { certificate, key };
 };
 
 interface Target {

@@ -6,8 +6,6 @@ export const LEAF_DAYS = 365;
 /** A third of a life. */
 const RENEW_DAYS = Math.ceil(LEAF_DAYS / 3);
 const CA_WARNING_DAYS = 365;
-/** Clocks of hosts may be behind by so much. */
-const BACKDATED_MS = DAY_MS;
 
 export interface Leaf {
   /** Of the file, without `.pem`. */
@@ -24,7 +22,7 @@ export const ADMIN = 'admin';
 export const CONTROLLER = 'controller';
 export const CONTROLLER_MANAGER = 'controller-manager';
 
-/** @param served names and addresses of the API server, sorted. */
+/** @param served names and addresses of the API server. */
 export const leavesFor = (served: readonly string[]): readonly Leaf[] => [
   {
     name: API_SERVER,
@@ -52,7 +50,8 @@ const client = (name: string, what: string, commonName: string, organizations: r
 
 export interface LeafSeen {
   readonly commonName: string;
-  readonly names: readonly string[];
+  /** Names and addresses for which it should be, and is not. */
+  readonly lacks: readonly string[];
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** Signed by the CA that is here, over the key that is in the same file. */
@@ -67,8 +66,8 @@ export function whyDue(leaf: Leaf, seen: LeafSeen | undefined, now: Date): strin
   if (!seen.isOurs || seen.commonName !== leaf.subject.commonName) {
     return 'it is of another CA or for somebody else';
   }
-  if (seen.names.join(' ') !== leaf.names.join(' ')) {
-    return `it is for ${seen.names.join(', ') || 'no names'} and is to be for ${leaf.names.join(', ')}`;
+  if (seen.lacks.length > 0) {
+    return `it is not for ${seen.lacks.join(', ')}`;
   }
   if (seen.notAfter <= now) {
     return `it ended at ${seen.notAfter.toISOString()}`;
@@ -84,15 +83,16 @@ interface Validity {
   readonly notAfter: Date;
 }
 
-export const caValidity = (now: Date): Validity => ({
-  notBefore: new Date(now.getTime() - BACKDATED_MS),
+/**
+ * From the day on which the program was made, whatever the time is: no clock can be right and earlier. So what is made while the clock is
+ * ahead is good when the clock has been set right.
+ */
+export const caValidity = (now: Date, builtAt: Date): Validity => ({
+  notBefore: builtAt,
   notAfter: new Date(now.getTime() + CA_DAYS * DAY_MS),
 });
 
-/**
- * From the first day of the CA on, whatever the time is: a certificate that was made while the clock was ahead is good when the clock has
- * been set right.
- */
+/** From the first day of its CA on, for the same reason. */
 export const leafValidity = (ca: Validity, now: Date): Validity => {
   const end = new Date(now.getTime() + LEAF_DAYS * DAY_MS);
   return { notBefore: ca.notBefore, notAfter: end < ca.notAfter ? end : ca.notAfter };
@@ -103,9 +103,6 @@ export function wrongTime(now: Date, { builtAt, ca }: { builtAt: Date; ca?: Vali
   const told = `the clock of this machine says ${now.toISOString()}`;
   if (now < builtAt) {
     return `${told}, which is before this program was made (${builtAt.toISOString()}); set the clock (timedatectl)`;
-  }
-  if (ca !== undefined && now < ca.notBefore) {
-    return `${told}, which is before the CA was made (${ca.notBefore.toISOString()}); set the clock (timedatectl)`;
   }
   if (ca !== undefined && now >= ca.notAfter) {
     return `${told}, and the CA ended at ${ca.notAfter.toISOString()}; if the clock is wrong, set it (timedatectl), else: vbs-control-plane renew --ca`;

@@ -7,7 +7,7 @@ import { backupTime } from '../backup.ts';
 import { type Kubectl, kubectlOf } from '../cluster.ts';
 import { succeed } from '../command.ts';
 import { type ControlPlaneConfig, publicServer } from '../config.ts';
-import { type Authority, readAuthority } from '../pki/authority.ts';
+import { readAuthority } from '../pki/authority.ts';
 import { leafFile, seenIn, wantedLeaves } from '../pki/leaves.ts';
 import { whyDue } from '../pki/plan.ts';
 import type { Surroundings } from '../surroundings.ts';
@@ -53,7 +53,8 @@ async function certificateFacts(
   const authority = await readAuthority(surroundings).catch(() => undefined);
   const ca = { what: 'the CA', isCa: true, notAfter: authority?.validity.notAfter };
   const leaves = wantedLeaves(config).map(async (leaf) => {
-    const seen = seenOf(await disk.read(leafFile(surroundings, leaf.name)), authority);
+    const text = await disk.read(leafFile(surroundings, leaf.name));
+    const seen = authority === undefined ? undefined : seenIn(text, leaf, authority);
     // One for other names is of no use, however many days it has left.
     const isUsable =
       seen?.isOurs === true && whyDue(leaf, { ...seen, notAfter: FAR }, clock.now()) === undefined;
@@ -63,9 +64,6 @@ async function certificateFacts(
 }
 
 const FAR = new Date(8.64e15);
-
-const seenOf = (text: string | undefined, authority: Authority | undefined) =>
-  authority === undefined ? undefined : seenIn(text, authority);
 
 async function backupFacts(
   { disk }: Surroundings,

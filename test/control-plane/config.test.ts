@@ -35,7 +35,7 @@ test('one address is where it listens, and what hosts are told', () => {
   assert.equal(config.listen, { address: '192.0.2.10', port: 6443 });
   assert.is(publicServer(config), 'https://192.0.2.10:6443');
   assert.is(localServer(config), 'https://192.0.2.10:6443');
-  assert.equal(servedNames(config), ['127.0.0.1', '192.0.2.10', '::1', 'localhost', 'vbs.example.org']);
+  assert.equal(servedNames(config), ['192.0.2.10', 'vbs.example.org', '127.0.0.1', '::1', 'localhost']);
 });
 
 test('a name needs an address to listen on, which may be all of them', () => {

@@ -34,7 +34,7 @@ test('what is asked for is understood, or refused with the argument', () => {
     [undefined, 'hypervisor', /give the name of the host/],
     ['Xen07', 'hypervisor', /lower-case letters/],
     ['x'.repeat(53), 'hypervisor', /at most 52/],
-    ['xen07', '', /say what the host is; give volumeServer or hypervisor/],
+    ['xen07', '', /--roles : there is no role ; give volumeServer or hypervisor/],
     ['xen07', 'server', /there is no role server/],
   ] as const) {
     assert.throws(

@@ -11,6 +11,7 @@ import { type Disk, machineDisk } from '../../control-plane/files.ts';
 import { prepare } from '../../control-plane/init.ts';
 import { renewAuthority } from '../../control-plane/pki/authority.ts';
 import { ensureLeaves, leafFile, seenIn, wantedLeaves } from '../../control-plane/pki/leaves.ts';
+import type { Leaf } from '../../control-plane/pki/plan.ts';
 import { KEEPSAKES, placesUnder } from '../../control-plane/places.ts';
 import type { Surroundings } from '../../control-plane/surroundings.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -92,7 +93,8 @@ const assertWhole = async (world: World): Promise<void> => {
   const places = placesUnder(world.root);
   const { key, ...authority } = await prepare(home(world), configIn(world));
   for (const leaf of wantedLeaves(configIn(world))) {
-    const seen = seenIn(await readFile(leafFile({ places }, leaf.name), 'utf8'), { key, ...authority });
+    const text = await readFile(leafFile({ places }, leaf.name), 'utf8');
+    const seen = seenIn(text, leaf, { key, ...authority });
     assert.ok(seen?.isOurs, leaf.name);
   }
   const admin = parse(await readFile(places.adminKubeconfig, 'utf8'));
@@ -196,23 +198,23 @@ test('the key of another CA is noticed', async (world) => {
   assert.match(await complaint(world), /ca\.crt is not of the key beside it/);
 });
 
-test('another address makes another certificate, over the same key', async (world) => {
+test('another address makes another certificate of the API server, and of nobody else', async (world) => {
   await prepared(world);
-  const file = leafFile({ places: placesUnder(world.root) }, 'apiserver');
-  const keyOf = (text: string) => text.slice(text.indexOf('-----BEGIN EC PRIVATE KEY-----'));
-  const before = await readFile(file, 'utf8');
+  const textOf = async (leaf: string) =>
+    await readFile(leafFile({ places: placesUnder(world.root) }, leaf), 'utf8');
+  const [server, admin] = [await textOf('apiserver'), await textOf('admin')];
   await prepare(home(world), configIn(world, ['192.0.2.10']));
-  const after = await readFile(file, 'utf8');
-  assert.is.not(after, before);
-  assert.is(keyOf(after), keyOf(before));
+  assert.is.not(await textOf('apiserver'), server);
+  assert.is(await textOf('admin'), admin);
 });
 
 test('a damaged certificate is made anew; an impossible time makes none', async (world) => {
   await prepared(world);
   const file = leafFile({ places: placesUnder(world.root) }, 'admin');
   await writeFile(file, 'damaged');
-  const at = (ms: number) => ({ clock: { ...systemClock, now: () => new Date(ms) } });
-  assert.match(await complaint(world, at(0)), /before the CA was made.*timedatectl/);
+  const impossible = { builtAt: new Date(Date.now() + DAY_MS) };
+  assert.match(await complaint(world, impossible), /before this program was made.*timedatectl/);
+  assert.is(await readFile(file, 'utf8'), 'damaged');
   await assertWhole(world);
 });
 
@@ -221,7 +223,8 @@ test('a CA that is renewed goes on with its key: what it signed stays good', asy
   const later = { clock: { ...systemClock, now: () => new Date(Date.now() + 3400 * DAY_MS) } };
   const before = await readFile(path.join(placesUnder(world.root).pki, 'admin.pem'), 'utf8');
   const renewed = await renewAuthority(home(world, later));
-  assert.ok(seenIn(before, renewed)?.isOurs);
+  const admin = wantedLeaves(configIn(world)).find(({ name }) => name === 'admin') as Leaf;
+  assert.ok(seenIn(before, admin, renewed)?.isOurs);
   assert.ok(renewed.validity.notAfter.getTime() > Date.now() + 7000 * DAY_MS);
   const made = await ensureLeaves(home(world, later), configIn(world), renewed);
   assert.is(made.length, wantedLeaves(configIn(world)).length, 'they had ended by then');

@@ -2,16 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  makeCaCertificate,
-  makeKey,
-  makeLeafCertificate,
-  namesIn,
-} from '../../../control-plane/pki/certificate.ts';
+import { makeCaCertificate, makeKey, makeLeafCertificate } from '../../../control-plane/pki/certificate.ts';
 
 const test = suite<{ dir: string }>('certificates');
 test.before(async (world) => {
@@ -38,7 +34,7 @@ const leaf = (usage: 'server' | 'client') =>
     issuer,
   );
 
-const openssl = (...args: string[]): string => execFileSync('openssl', args, { encoding: 'utf8' });
+const openssl = (...args: string[]): string => execFileSync('openssl', args, { encoding: 'utf8', stdio: 'pipe' });
 
 test('openssl accepts both, each for its use only', async ({ dir }) => {
   const file = (name: string) => path.join(dir, name);
@@ -58,13 +54,15 @@ test('they say what was asked for', () => {
   const certificate = new X509Certificate(leaf('server'));
   assert.is(certificate.subject, 'O=one\nO=two\nCN=someone');
   assert.is(certificate.issuer, 'CN=vbs-ca');
-  assert.equal(namesIn(certificate), names);
+  for (const name of names) {
+    assert.ok(isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name), name);
+  }
+  assert.is(certificate.checkIP('10.0.0.8'), undefined);
+  assert.is(certificate.checkHost('other.example.org'), undefined);
   assert.equal(certificate.validFromDate, notBefore);
   assert.equal(certificate.validToDate, new Date('2049-12-31T23:59:59Z'));
   assert.ok(certificate.checkPrivateKey(createPrivateKey(key)));
   assert.not.ok(certificate.ca);
-  assert.is(certificate.checkHost('storage.example.org'), 'storage.example.org');
-  assert.is(certificate.checkIP('10.0.0.7'), '10.0.0.7');
 });
 
 test('a CA is one, also beyond 2050', () => {
@@ -76,8 +74,8 @@ test('a CA is one, also beyond 2050', () => {
 });
 
 test('no two have one serial number', () => {
-  const serials = Array.from({ length: 50 }, () => new X509Certificate(leaf('client')).serialNumber);
-  assert.is(new Set(serials).size, 50);
+  const made = Array.from({ length: 50 }, () => leaf('client'));
+  assert.is(new Set(made.map((text) => new X509Certificate(text).serialNumber)).size, 50);
 });
 
 test.run();
