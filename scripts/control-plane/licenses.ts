@@ -10,10 +10,10 @@ const TERMS = /^(licen[cs]e|copying|notice)(\.|$|-)/i;
 const RULE = `\n${'-'.repeat(78)}\n\n`;
 
 /** @param dir of the main module, whose packages are all fetched already. */
-export const licensesOf = async (dir: string, env: NodeJS.ProcessEnv): Promise<string> => {
+export const licensesOf = async (dir: string, tag: string, env: NodeJS.ProcessEnv): Promise<string> => {
   const format = '{{with .Module}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}';
   const limits = { cwd: dir, env, maxBuffer: 64 * 1024 ** 2 };
-  const { stdout } = await run('go', ['list', '-deps', '-f', format, '.'], limits);
+  const { stdout } = await run('go', ['list', '-tags', tag, '-deps', '-f', format, '.'], limits);
   const modules = [...new Set(stdout.split('\n'))].filter((line) => line.includes('\t')).sort();
   const users = new Map<string, string[]>();
   for (const line of modules) {

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { buildControlPlane, LICENSES, ONE_FILE, PROGRAMS } from '../control-plane/build.ts';
+import { buildStandalone, STANDALONE_PROGRAMS } from '../control-plane/build.ts';
 import type { BundledPackage } from './bundle.ts';
 import {
   changelog,
@@ -22,6 +22,8 @@ export const CONTROL_PLANE_SOURCES = path.join(import.meta.dirname, 'debian/cont
 const NAME = 'vbs-control-plane';
 const DOC = `usr/share/doc/${NAME}`;
 const LIB = 'usr/lib/vbs';
+/** etcd, Kubernetes and their tools; links are the names by which it is called. */
+const ONE_FILE = 'control-plane';
 const SHARE = 'usr/share/vbs';
 
 const units = async (): Promise<readonly TreeEntry[]> =>
@@ -41,11 +43,11 @@ const tree = async (
   bundled: readonly BundledPackage[],
   log: (line: string) => unknown,
 ): Promise<readonly TreeEntry[]> => {
-  const built = await buildControlPlane(log);
-  const terms = [await copyright(NAME, bundled), await readFile(path.join(built, LICENSES), 'utf8')];
+  const { file, licensesFile } = await buildStandalone(log);
+  const terms = [await copyright(NAME, bundled), await readFile(licensesFile, 'utf8')];
   return [
-    program(`${LIB}/${ONE_FILE}`, await readFile(path.join(built, ONE_FILE))),
-    ...PROGRAMS.map((name) => ({ path: `${LIB}/${name}`, target: ONE_FILE })),
+    program(`${LIB}/${ONE_FILE}`, await readFile(file)),
+    ...STANDALONE_PROGRAMS.map((name) => ({ path: `${LIB}/${name}`, target: ONE_FILE })),
     ...(await units()),
     await from(
       path.join(CONTROL_PLANE_SOURCES, 'vbs-control-plane.conf'),

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { ADMIN, API_SERVER, CONTROLLER, CONTROLLER_MANAGER } from '../../control-plane/pki/plan.ts';
 import { placesUnder } from '../../control-plane/places.ts';
 import { SERVICES, TARGET, TIMERS, unitState } from '../../control-plane/units.ts';
-import { PROGRAMS } from '../../scripts/control-plane/build.ts';
+import { STANDALONE_PROGRAMS } from '../../scripts/control-plane/build.ts';
 import { CONTROL_PLANE_SOURCES } from '../../scripts/package/control-plane.ts';
 import { settingsOf } from '../harness/unit-file.ts';
 
@@ -28,7 +28,7 @@ test('what is started by name is in the package', async () => {
 test('services name the places that the program makes', async () => {
   const known = [
     ...Object.values(places),
-    ...PROGRAMS.map((name) => path.join(places.programs, name)),
+    ...STANDALONE_PROGRAMS.map((name) => path.join(places.programs, name)),
     path.join(places.programs, 'vbs-controller'),
     ...['ca.crt', 'service-account.key', 'encryption.yaml'].map((name) => path.join(places.pki, name)),
     ...[API_SERVER, ADMIN, CONTROLLER, CONTROLLER_MANAGER].map((name) =>
