@@ -54,10 +54,12 @@ test.before(
   }),
 );
 test.after(
-  loud(async ({ workdir, machine, tgtd, agent }) => {
+  loud(async (world) => {
+    const { workdir, machine, tgtd, agent } = world;
     if (!isWhole) {
       workdir?.keep();
     }
+    world.agent = undefined;
     await agent?.stop();
     await tgtd?.stop();
     await machine?.close();
@@ -71,8 +73,10 @@ const story = (name: string, tell: (world: World) => Promise<void>): void =>
   test(name, async (world) => {
     assert.ok(isWhole, 'the one before has not come to its end');
     isWhole = false;
+    const startedAt = performance.now();
     await tell(world);
     isWhole = true;
+    log(`${name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   });
 
 /** As typed on the machine. Answers what it told. */
@@ -248,6 +252,21 @@ story('etcd has no socket that others may open', async ({ machine }) => {
   }
 });
 
+/** It ends when the store was set back, to start afresh; then it is started again, as by systemd. */
+const startAgent = async (world: World, configFile: string): Promise<void> => {
+  const agent = await startProcess({
+    name: HOST,
+    command: [process.execPath, AGENT, '--config', configFile],
+    dir: world.workdir.dir,
+  });
+  world.agent = agent;
+  void agent.exited.then(async () => {
+    if (world.agent === agent) {
+      await startAgent(world, configFile);
+    }
+  });
+};
+
 story('a host is enrolled by the command that is printed, and makes a Volume Ready', async (world) => {
   const { workdir, tgtd } = world;
   const [configFile, pool, bin] = ['agent.yaml', 'pool', 'bin'].map((name) =>
@@ -284,11 +303,7 @@ story('a host is enrolled by the command that is printed, and makes a Volume Rea
   const { stdout } = await run('bash', ['-c', pasted], { env });
   assert.match(stdout, `host ${HOST} is enrolled`);
   await preparePools(configFile);
-  world.agent = await startProcess({
-    name: HOST,
-    command: [process.execPath, AGENT, '--config', configFile],
-    dir: workdir.dir,
-  });
+  await startAgent(world, configFile);
   await waitFor({ what: 'the volume server to be Ready', timeoutMs: 60_000 }, async () => {
     await ready(world, `volumeserver/${HOST}`);
     return true;
