@@ -77,9 +77,7 @@ async function fill(surroundings: Surroundings, work: string): Promise<SnapshotS
   const { places, disk, run } = surroundings;
   const snapshot = path.join(work, SNAPSHOT);
   const etcdctl = path.join(places.programs, 'etcdctl');
-  await succeed(run, etcdctl, [`--endpoints=unix://${places.etcdSocket}`, 'snapshot', 'save', snapshot], {
-    timeoutMs: 600_000,
-  });
+  await succeed(run, etcdctl, [`--endpoints=unix://${places.etcdSocket}`, 'snapshot', 'save', snapshot]);
   const rights = secretRights(surroundings);
   for (const name of Object.values(KEEPSAKES)) {
     const text = await disk.read(path.join(places.pki, name));
@@ -101,9 +99,7 @@ export async function snapshotStatus(
   snapshot: string,
 ): Promise<SnapshotStatus> {
   const etcdutl = path.join(places.programs, 'etcdutl');
-  const text = await succeed(run, etcdutl, ['snapshot', 'status', snapshot, '--write-out=json'], {
-    timeoutMs: 600_000,
-  });
+  const text = await succeed(run, etcdutl, ['snapshot', 'status', snapshot, '--write-out=json']);
   return JSON.parse(text) as SnapshotStatus;
 }
 
@@ -112,7 +108,7 @@ async function pack(surroundings: Surroundings, work: string, file: string): Pro
   const unfinished = path.join(path.dirname(file), `.${path.basename(file)}`);
   const tar = async (verb: '--create' | '--compare', ...members: readonly string[]) => {
     const args = [verb, '--gzip', `--directory=${work}`, `--file=${unfinished}`, ...members];
-    await succeed(run, 'tar', args, { timeoutMs: 600_000 });
+    await succeed(run, 'tar', args);
   };
   try {
     // tar keeps the mode of a file that is there.

@@ -1,8 +1,9 @@
 // What the API server is asked and given, by the kubectl that comes with it.
 import path from 'node:path';
-import { hostOfNamespace, LEADER_LEASE, SYSTEM_NAMESPACE } from '../api/names.ts';
+import { hostOfNamespace } from '../api/names.ts';
 import { OperationError, succeed } from './command.ts';
 import { type ControlPlaneConfig, localServer } from './config.ts';
+import { leaderOf, leads } from './leader.ts';
 import { secretRights } from './pki/authority.ts';
 import type { Surroundings } from './surroundings.ts';
 import { VERSION } from './version.ts';
@@ -14,7 +15,7 @@ const BINDINGS: Readonly<Record<HostRole, string>> = {
   hypervisor: 'vbs-hypervisor-HOST',
 };
 export const HOST_ROLES = Object.keys(BINDINGS) as readonly HostRole[];
-const READY_LIMIT_MS = 180_000;
+const READY_LIMIT_MS = 300_000;
 const RETRY_MS = 300;
 
 export type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;
@@ -69,14 +70,7 @@ export const controllerLeads = async (
   kubectl: Kubectl,
 ): Promise<void> =>
   await until(surroundings, 'the controller to lead (journalctl -u vbs-controller -n 50)', async () => {
-    const holder = [
-      'get',
-      'lease',
-      LEADER_LEASE,
-      `--namespace=${SYSTEM_NAMESPACE}`,
-      '--output=jsonpath={.spec.holderIdentity}',
-    ];
-    if ((await kubectl(holder)).trim() === '') {
+    if (!leads(await leaderOf(kubectl), surroundings.clock.now())) {
       throw new Error('nobody holds its Lease');
     }
   });
@@ -89,7 +83,7 @@ export async function applyManifests(surroundings: Surroundings, kubectl: Kubect
   const { places, disk, tell } = surroundings;
   const [crds, deploy] = [path.join(places.manifests, 'crds'), path.join(places.manifests, 'deploy')];
   await kubectl([...APPLY, `--filename=${crds}`]);
-  await kubectl(['wait', '--for=condition=Established', '--timeout=60s', `--filename=${crds}`]);
+  await kubectl(['wait', '--for=condition=Established', '--timeout=300s', `--filename=${crds}`]);
   const parts = ['controller.yaml', 'agents.yaml', 'users.yaml', 'admission'];
   await kubectl([...APPLY, ...parts.map((part) => `--filename=${path.join(deploy, part)}`)]);
   await disk.write(places.appliedVersion, `${VERSION}\n`, secretRights(surroundings));

@@ -3,7 +3,6 @@ import { type ExecaError, execa, type Result } from 'execa';
 
 export interface CommandOptions {
   readonly stdin?: string;
-  readonly timeoutMs?: number;
 }
 
 export interface CommandOutput {
@@ -20,27 +19,28 @@ export type RunCommand = (
 ) => Promise<CommandOutput>;
 
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
-const LIMIT_MS = 120_000;
+/** Ends what hangs: some of them read and write a whole store. */
+const LIMIT_MS = 600_000;
 
-export const runCommand: RunCommand = async (file, args, { stdin = '', timeoutMs = LIMIT_MS } = {}) => {
+export const runCommand: RunCommand = async (file, args, { stdin = '' } = {}) => {
   const result = await execa(file, args, {
     env: { PATH, LC_ALL: 'C', HOME: '/root', KUBERC: 'off' },
     extendEnv: false,
     input: stdin,
     stripFinalNewline: false,
-    timeout: timeoutMs,
+    timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
     reject: false,
   });
   if (result.exitCode === undefined) {
-    throw new OperationError(`${file} ${args.join(' ')}: ${whyNotEnded(result, timeoutMs)}`);
+    throw new OperationError(`${file} ${args.join(' ')}: ${whyNotEnded(result)}`);
   }
   return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 };
 
-const whyNotEnded = ({ timedOut, signal, code }: Result | ExecaError, timeoutMs: number): string =>
+const whyNotEnded = ({ timedOut, signal, code }: Result | ExecaError): string =>
   timedOut
-    ? `not done after ${timeoutMs / 1000} s`
+    ? `not done after ${LIMIT_MS / 1000} s`
     : signal === undefined
       ? `did not start (${code})`
       : `ended by ${signal}`;

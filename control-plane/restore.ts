@@ -91,7 +91,7 @@ async function unpack(surroundings: Surroundings, file: string, work: string): P
     ...MEMBERS,
   ];
   try {
-    await succeed(run, 'tar', args, { timeoutMs: 600_000 });
+    await succeed(run, 'tar', args);
     return await snapshotStatus(surroundings, path.join(work, SNAPSHOT));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
@@ -148,16 +148,11 @@ async function refuseUnasked(
 
 async function restored({ places, disk, run, serviceOwner }: Surroundings, work: string): Promise<string> {
   const store = path.join(work, 'etcd');
-  await succeed(
-    run,
-    path.join(places.programs, 'etcdutl'),
-    [
-      ...['snapshot', 'restore', path.join(work, SNAPSHOT), `--data-dir=${store}`],
-      ...['--name=vbs', `--initial-cluster=vbs=${PEER}`, `--initial-advertise-peer-urls=${PEER}`],
-      ...[`--bump-revision=${REVISION_BUMP}`, '--mark-compacted'],
-    ],
-    { timeoutMs: 600_000 },
-  );
+  await succeed(run, path.join(places.programs, 'etcdutl'), [
+    ...['snapshot', 'restore', path.join(work, SNAPSHOT), `--data-dir=${store}`],
+    ...['--name=vbs', `--initial-cluster=vbs=${PEER}`, `--initial-advertise-peer-urls=${PEER}`],
+    ...[`--bump-revision=${REVISION_BUMP}`, '--mark-compacted'],
+  ]);
   await disk.giveTo(store, serviceOwner);
   await succeed(run, 'sync', ['--file-system', store]);
   return store;

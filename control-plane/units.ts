@@ -30,13 +30,9 @@ export interface Units {
   stateOf(unit: string): Promise<UnitState>;
 }
 
-/** A unit may wait for etcd to read its store. */
-const START_LIMIT_MS = 300_000;
-
 export function systemd(run: RunCommand): Units {
   const systemctl = async (...args: string[]): Promise<string> => {
-    const options = { timeoutMs: START_LIMIT_MS };
-    return await succeed(run, 'systemctl', args, options);
+    return await succeed(run, 'systemctl', args);
   };
   const act = (verb: string) => async (unit: string) => {
     try {

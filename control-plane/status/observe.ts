@@ -2,11 +2,11 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Condition } from '../../api/conditions.ts';
-import { LEADER_LEASE, SYSTEM_NAMESPACE } from '../../api/names.ts';
 import { backupTime } from '../backup.ts';
 import { type Kubectl, kubectlOf } from '../cluster.ts';
 import { succeed } from '../command.ts';
 import { type ControlPlaneConfig, publicServer } from '../config.ts';
+import { leaderOf } from '../leader.ts';
 import { readAuthority } from '../pki/authority.ts';
 import { leafFile, seenIn, wantedLeaves } from '../pki/leaves.ts';
 import { whyDue } from '../pki/plan.ts';
@@ -21,19 +21,21 @@ export async function observe(surroundings: Surroundings, config: ControlPlaneCo
   const asked = async (args: readonly string[]) => await kubectl([...args, '--request-timeout=10s']);
   const unitFacts = async (units: readonly string[]) =>
     await Promise.all(units.map(async (unit) => await unitFact(surroundings, unit)));
-  const [units, timers, certificates, backups, store, apiServer, leader, objects] = await Promise.all([
-    unitFacts(SERVICES),
-    unitFacts(TIMERS),
-    certificateFacts(surroundings, config),
-    backupFacts(surroundings, config),
-    storeFact(surroundings).catch(reasonOf),
-    apiServerFact(asked, config).catch(reasonOf),
-    leaderFact(asked).catch(() => undefined),
-    objectFacts(asked).catch(() => ({ hosts: [], classes: 0 })),
-  ]);
-  const appliedVersion = (await disk.read(places.appliedVersion))?.trim();
-  const own = { now: clock.now(), version: VERSION, appliedVersion };
-  return { ...own, units, timers, certificates, backups, store, apiServer, leader, ...objects };
+  // One after the other: each is a program of 60 MiB, on a machine that may be small.
+  return {
+    version: VERSION,
+    appliedVersion: (await disk.read(places.appliedVersion))?.trim(),
+    units: await unitFacts(SERVICES),
+    timers: await unitFacts(TIMERS),
+    certificates: await certificateFacts(surroundings, config),
+    backups: await backupFacts(surroundings, config),
+    store: await storeFact(surroundings).catch(reasonOf),
+    apiServer: await apiServerFact(asked, config).catch(reasonOf),
+    ...(await objectFacts(asked).catch(() => ({ hosts: [], classes: 0 }))),
+    // Judged by the time at which it was seen.
+    leader: await leaderOf(asked).catch(() => undefined),
+    now: clock.now(),
+  };
 }
 
 /** The last line of it, which says why. */
@@ -120,21 +122,6 @@ async function apiServerFact(kubectl: Kubectl, config: ControlPlaneConfig): Prom
     readonly gitVersion: string;
   };
   return { version: gitVersion, url: publicServer(config) };
-}
-
-interface LeaseObject {
-  readonly spec?: {
-    readonly holderIdentity?: string;
-    readonly renewTime?: string;
-    readonly leaseDurationSeconds?: number;
-  };
-}
-
-async function leaderFact(kubectl: Kubectl): Promise<Facts['leader']> {
-  const args = ['get', 'lease', LEADER_LEASE, `--namespace=${SYSTEM_NAMESPACE}`, '--output=json'];
-  const { spec } = JSON.parse(await kubectl(args)) as LeaseObject;
-  const { holderIdentity = '', renewTime = '', leaseDurationSeconds = 0 } = spec ?? {};
-  return { holder: holderIdentity, renewedAt: new Date(renewTime), leaseSeconds: leaseDurationSeconds };
 }
 
 interface HostObject {

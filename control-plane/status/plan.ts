@@ -2,6 +2,7 @@
 
 import type { Condition } from '../../api/conditions.ts';
 import { isTrue } from '../../api/conditions.ts';
+import { type Leader, leads } from '../leader.ts';
 
 const MIB = 1024 ** 2;
 const HOUR_MS = 3_600_000;
@@ -57,9 +58,7 @@ export interface Facts {
   readonly store: StoreFact | string;
   readonly apiServer: { readonly version: string; readonly url: string } | string;
   /** Undefined: nobody leads, or nobody could be asked. */
-  readonly leader:
-    | { readonly holder: string; readonly renewedAt: Date; readonly leaseSeconds: number }
-    | undefined;
+  readonly leader: Leader | undefined;
   readonly classes: number;
   readonly hosts: readonly HostFact[];
 }
@@ -172,9 +171,7 @@ function storeFinding({ store }: Facts): Finding {
 const mebibytes = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`;
 
 function leaderFinding({ leader, now }: Facts): Finding {
-  const ageSeconds =
-    leader === undefined ? Number.POSITIVE_INFINITY : (now.getTime() - leader.renewedAt.getTime()) / 1000;
-  if (leader === undefined || leader.holder === '' || ageSeconds > leader.leaseSeconds) {
+  if (leader === undefined || !leads(leader, now)) {
     return { state: 'FAIL', text: 'no controller leads', remedy: 'journalctl -u vbs-controller -n 50' };
   }
   return { state: 'ok', text: `controller ${leader.holder} leads` };

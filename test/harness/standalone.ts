@@ -1,7 +1,7 @@
 // The control plane of a machine without systemd and without that machine: the files of its package below a folder, and its units' own
 // commands run as its system user would run them.
 
-import { chmod, chown, mkdir, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { runCommand as runInControlPlane } from '../../control-plane/command.ts';
 import { configFrom, configText } from '../../control-plane/config.ts';
@@ -12,6 +12,7 @@ import type { UnitState, Units } from '../../control-plane/units.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { CONTROL_PLANE } from '../../scripts/package/control-plane.ts';
 import { buildPackage } from '../../scripts/package/package.ts';
+import { exists } from './cache.ts';
 import { freePort } from './ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
 import { settingsOf } from './unit-file.ts';
@@ -38,9 +39,8 @@ export const installStandalone = async (
   name = 'machine',
 ): Promise<StandaloneMachine> => {
   const root = path.join(dir, name);
-  const deb = await buildPackage(CONTROL_PLANE, log);
   await mkdir(root);
-  await runCommand('dpkg-deb', ['-x', deb, root]);
+  await symlink(path.join(await unpacked(dir, log), 'usr'), path.join(root, 'usr'));
   const places = placesUnder(root);
   const config = {
     ...configFrom({ addresses: [], listen: `127.0.0.1:${await freePort()}` }),
@@ -67,6 +67,15 @@ export const installStandalone = async (
     },
   };
   return { root, units, surroundings, told, close: async () => await units.stopAll() };
+};
+
+/** Once for all machines of a run. */
+const unpacked = async (dir: string, log: Log): Promise<string> => {
+  const place = path.join(dir, 'package');
+  if (!(await exists(place))) {
+    await runCommand('dpkg-deb', ['-x', await buildPackage(CONTROL_PLANE, log), place]);
+  }
+  return place;
 };
 
 interface Running {

@@ -62,6 +62,10 @@ export class LabControlPlane {
     await this.kubectl(['apply', '-f', '-'], objects.map((one) => JSON.stringify(one)).join('\n'));
   }
 
+  async volumeID(name: string): Promise<string> {
+    return await this.kubectl(['get', `vbsvol/${name}`, '-o', 'jsonpath={.status.volumeID}']);
+  }
+
   async ready(...refs: readonly string[]): Promise<void> {
     await this.kubectl(['wait', '--for=condition=Ready', '--timeout=900s', ...refs]);
   }
