@@ -29,17 +29,20 @@ export function refusalOf({ host, freshness }: HypervisorView): Binding | undefi
   if (host.spec?.fenced === true) {
     return waiting(
       'HypervisorFenced',
-      `hypervisor ${name} is fenced (spec.fenced); nothing is attached there`,
+      `hypervisor ${name} is fenced (spec.fenced), and nothing is attached there; set it to false once that host is in order`,
     );
   }
   if (host.spec?.cordoned === true) {
     return waiting(
       'HypervisorCordoned',
-      `hypervisor ${name} is cordoned (spec.cordoned); nothing new is attached there`,
+      `hypervisor ${name} is cordoned (spec.cordoned), and nothing new is attached there; set it to false when its maintenance is over`,
     );
   }
   if (freshness !== 'fresh') {
-    return waiting('HypervisorSilent', `hypervisor ${name} does not answer; waiting for its agent`);
+    return waiting(
+      'HypervisorSilent',
+      `hypervisor ${name} does not answer; start its agent, or see whether the host is up`,
+    );
   }
   const { agent, fencedBootID } = host.status ?? {};
   if (agent === undefined || !isTrue(host.status?.conditions, 'HostSafe')) {
@@ -77,7 +80,7 @@ function findByInstance(attachment: Attachment, hypervisors: readonly Hypervisor
   if (only === undefined) {
     return waiting(
       'InstanceNotFound',
-      `no hypervisor which answers has an instance ${label}${hintOf(hypervisors)}`,
+      `no hypervisor which answers has an instance ${label}; define it, or start the agent of its host${hintOf(hypervisors)}`,
     );
   }
   if (more.length > 0) {
@@ -95,13 +98,16 @@ export function findHypervisor(attachment: Attachment, hypervisors: readonly Hyp
   }
   const hypervisor = hypervisors.find(({ host }) => host.metadata.name === wanted);
   if (hypervisor === undefined) {
-    return waiting('HypervisorNotFound', `there is no hypervisor ${wanted}`);
+    return waiting(
+      'HypervisorNotFound',
+      `there is no hypervisor ${wanted} (spec.hypervisor); start the agent of that host, or make the Attachment anew`,
+    );
   }
   const instance = instanceOn(hypervisor.host, attachment);
   return instance === undefined
     ? waiting(
         'InstanceNotFound',
-        `hypervisor ${wanted} has no instance ${instanceLabel(attachment)}${hintOf([hypervisor])}`,
+        `hypervisor ${wanted} has no instance ${instanceLabel(attachment)}; define it there, or delete the Attachment${hintOf([hypervisor])}`,
       )
     : { kind: 'bound', hypervisor, instance };
 }

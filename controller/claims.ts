@@ -26,13 +26,16 @@ export const unsure = (type: ConditionType, reason: Reason, message: string): Cl
 /** The schema takes no longer message, and would refuse the whole status with it. */
 const LONGEST = 2048;
 
-/** What a host reports stands in a condition as it is; one of a newer version may know reasons which we do not. */
-export const told = ({
-  reason,
-  message,
-}: Pick<Condition, 'reason' | 'message'>): Pick<Claim, 'reason' | 'message'> => ({
+/**
+ * What a host reports stands in a condition in its own words, behind its name; one of a newer version may know reasons which we do not.
+ * Without a name on the object of that host itself.
+ */
+export const told = (
+  { reason, message }: Pick<Condition, 'reason' | 'message'>,
+  host?: string,
+): Pick<Claim, 'reason' | 'message'> => ({
   reason: reason as Reason,
-  message,
+  message: host === undefined ? message : `${host}: ${message}`,
 });
 
 /** Adds kstatus' Reconciling and Stalled to the stages and their summary. */
@@ -105,9 +108,22 @@ export function silence(type: ConditionType, source: FactSource | undefined): Cl
     case 'unknown':
       return unsure(type, 'WaitingForHeartbeat', `waiting for the next heartbeat of ${host}`);
     default:
-      return unsure(type, 'HostSilent', `${host} does not answer; this was last seen before it fell silent`);
+      return unsure(
+        type,
+        'HostSilent',
+        `${host} does not answer, and this was last seen before it fell silent; start its agent, or see whether the host is up`,
+      );
   }
 }
+
+/** For people, behind the name of a host that is waited for. */
+export const unheard = (
+  name: string | undefined,
+  hosts: readonly HostView<VolumeServer | Hypervisor>[],
+): string =>
+  factSource(name, hosts)?.freshness === 'stale'
+    ? ', which does not answer; start its agent, or the host'
+    : '';
 
 /** Why facts of that boot prove nothing now; undefined when they do. */
 export function doubt(

@@ -11,6 +11,7 @@ import {
   type Trash,
   trashOf,
 } from '../api/volume.ts';
+import { unheard } from './claims.ts';
 import { outdated } from './outdated.ts';
 import { goesToTrash, howToUndelete } from './trash.ts';
 
@@ -49,23 +50,25 @@ export function ending(
 ): Pick<Claim, 'reason' | 'message'> {
   const { status } = stored;
   const { server = 'the server', pool } = status ?? {};
+  const silent = unheard(status?.server, servers);
+  const lost = silent === '' ? '' : '; if that is gone for good, set spec.lost: true on its VolumeServer';
   if (status?.order !== 'Retain') {
-    return { reason: 'Removing', message: `waiting until ${server} has removed the data` };
+    return { reason: 'Removing', message: `waiting until the data is removed by ${server}${silent}${lost}` };
   }
   return (
     outdated(servers, { server, pool, lacks: 'puts no data aside, and leaves it where it is' }) ??
-    aside(stored, server)
+    aside(stored, server, `${silent}${lost}`)
   );
 }
 
-function aside(stored: Stored, server: string): Pick<Claim, 'reason' | 'message'> {
+function aside(stored: Stored, server: string, silent: string): Pick<Claim, 'reason' | 'message'> {
   const trash = trashOf(stored);
   return trash !== undefined && !isSnapshot(stored)
     ? {
         reason: 'Trashing',
-        message: `${server} puts it into the trash; ${howToUndelete(stored, trash)}`,
+        message: `it is put into the trash by ${server}${silent}; ${howToUndelete(stored, trash)}`,
       }
-    : { reason: 'Retaining', message: `waiting until ${server} has put the data aside` };
+    : { reason: 'Retaining', message: `waiting until the data is put aside by ${server}${silent}` };
 }
 
 /** For people: where the data is from now on. */

@@ -43,7 +43,7 @@ export function chapSource(api: Pick<Api, 'get'>, host: string, copies: RecordSt
     if (key === undefined) {
       throw new ReportedProblem(
         'ChapKeyMissing',
-        `Secret ${name} is not in namespace ${hostNamespace(host)}`,
+        `Secret ${name} is not in namespace ${hostNamespace(host)}; put it back from a backup, or, without one, restart the VM and delete the Attachment`,
       );
     }
     if (copies.get(name) !== key) {

@@ -30,7 +30,7 @@ const server = {
     on: DATA,
     meaning:
       'The pool is there and out of order, so nothing more is put into it. Its VolumeServer tells it of the pool as well (status.agent.pools).',
-    remedy: 'see the message: a disk is missing, or a thin pool is full, failed or must be checked',
+    remedy: 'bring back the disk that is missing, grow the pool that is full, or have it checked',
   },
   PoolMissing: {
     by: S,
@@ -43,7 +43,7 @@ const server = {
     by: S,
     on: ['Provisioned', 'Created'],
     meaning: 'Bytes could not be read from the source or written to the copy. It is tried again from there.',
-    remedy: 'see the message: a disk, or a file system, of the server is at fault',
+    remedy: 'look at the disk or file system which the message names',
   },
   SourceNotPinned: {
     by: S,
@@ -182,7 +182,7 @@ const host = {
     on: ANY,
     meaning:
       'It is ours, but not as it must be: another serial, size or path. It is never handed to a guest.',
-    remedy: 'look at what the message names, and correct it on the host',
+    remedy: 'look at it, and correct it on that host',
     stalls: true,
   },
   Unsupported: {
@@ -196,13 +196,13 @@ const host = {
     by: both,
     on: ANY,
     meaning: 'It is in use, or an earlier command still runs.',
-    remedy: 'if it lasts, look at the process or session which the message names',
+    remedy: 'if it lasts, look at that process or session',
   },
   Denied: {
     by: both,
     on: ANY,
     meaning: 'The other side refused: a wrong name or password, or missing rights.',
-    remedy: 'see the tool’s own words in the message, and the rights of the agent on its host',
+    remedy: 'look at the rights of the agent on its host, and at who may log in at the target',
   },
   ChapKeyMissing: {
     by: both,
@@ -220,13 +220,13 @@ const host = {
     by: both,
     on: ANY,
     meaning: 'A command gave no answer: it could not be started, was killed or ran too long.',
-    remedy: 'see the message and the agent’s log; it is tried again',
+    remedy: 'it is tried again; if it lasts, see the agent’s log',
   },
   NotDone: {
     by: both,
     on: ANY,
     meaning: 'The command ran, and the look after it does not show the change.',
-    remedy: 'the tool’s own words are in the message; it is tried again',
+    remedy: 'it is tried again; if it lasts, see the agent’s log for the command, and try it by hand',
   },
   WrongCluster: {
     by: both,

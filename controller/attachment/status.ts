@@ -11,7 +11,7 @@ import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import type { ConditionType, Reason } from '../../api/reasons.ts';
 import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
 import { bind } from '../binding.ts';
-import { doubt, factSource, no, silence, summarized, told, yes } from '../claims.ts';
+import { doubt, factSource, no, silence, summarized, told, unheard, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -21,9 +21,21 @@ export interface AttachmentScene extends AttachmentWorld {
   readonly siblings: readonly Attachment[];
 }
 
+interface Step {
+  readonly host: string | undefined;
+  readonly reason: Reason;
+  readonly message: string;
+}
+
 /** The problem which the host reports, else that the step is under way. */
-const behind = (type: ConditionType, problem: ExportFact['problem'], underWay: Reason): Claim =>
-  problem === undefined ? no(type, underWay, '') : { type, status: 'False', ...told(problem) };
+const behind = (
+  type: ConditionType,
+  problem: ExportFact['problem'],
+  { host, reason, message }: Step,
+): Claim =>
+  problem === undefined ? no(type, reason, message) : { type, status: 'False', ...told(problem, host) };
+
+const NO_GRANT = 'there is no grant; see the condition Admitted';
 
 function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
   const { attachment, volume, siblings, hypervisors } = scene;
@@ -33,7 +45,7 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
   }
   const { name } = attachment.spec.volumeRef;
   if (volume === undefined) {
-    return no(type, 'VolumeNotFound', `there is no Volume ${name} in this namespace yet`);
+    return no(type, 'VolumeNotFound', `there is no Volume ${name} in this namespace yet; create it`);
   }
   const { volumeUID } = attachment.status ?? {};
   if (volumeUID !== undefined && volumeUID !== volume.metadata.uid) {
@@ -44,7 +56,11 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
     );
   }
   if (isDeleting(volume)) {
-    return no(type, 'VolumeDeleting', `Volume ${name} is being deleted`);
+    return no(
+      type,
+      'VolumeDeleting',
+      `Volume ${name} is being deleted; delete this Attachment, or make a new Volume of that name afterwards`,
+    );
   }
   const [held] = grantsOf(volume);
   if (held !== undefined) {
@@ -77,18 +93,20 @@ function exported({ attachment, servers }: AttachmentScene, grant: Grant | undef
   const type = 'Exported';
   const fact = grant === undefined ? undefined : exportAt(attachment, grant.epoch);
   if (grant === undefined) {
-    return no(type, 'NotAdmitted', 'no grant');
+    return no(type, 'NotAdmitted', NO_GRANT);
   }
-  const source = factSource(attachment.status?.server, servers);
+  const { server } = attachment.status ?? {};
+  const source = factSource(server, servers);
+  const step: Step = { host: server, reason: 'Exporting', message: `${server} opens the target` };
   if (fact === undefined) {
-    return silence(type, source) ?? no(type, 'Exporting', `${attachment.status?.server} opens the target`);
+    return silence(type, source) ?? no(type, step.reason, step.message);
   }
   if (fact.state === 'Withdrawn') {
     return no(type, 'Withdrawn', 'the target is closed to this grant');
   }
   const doubts = doubt(type, source, fact.bootID);
   if (doubts !== undefined || fact.state === undefined) {
-    return doubts ?? behind(type, fact.problem, 'Exporting');
+    return doubts ?? behind(type, fact.problem, step);
   }
   return yes(type, 'Exported', `${fact.iqn} at ${fact.portals?.join(', ')}`);
 }
@@ -104,55 +122,57 @@ function connected(
   ];
   const fact = grant === undefined ? undefined : connectionAt(attachment, grant.epoch);
   if (grant === undefined) {
-    return both((type) => no(type, 'NotAdmitted', 'no grant'));
+    return both((type) => no(type, 'NotAdmitted', NO_GRANT));
   }
-  const source = factSource(grant.hypervisor, hypervisors);
+  const { hypervisor: host } = grant;
+  const source = factSource(host, hypervisors);
+  const step: Step = { host, reason: 'Attaching', message: `${host} plugs the disk in` };
   if (fact === undefined) {
-    return both(
-      (type) => silence(type, source) ?? no(type, 'Attaching', `${grant.hypervisor} plugs the disk in`),
-    );
+    return both((type) => silence(type, source) ?? no(type, step.reason, step.message));
   }
   if (fact.state === 'Released') {
-    return both((type) => no(type, 'Released', `${grant.hypervisor} has given the disk up`));
+    return both((type) => no(type, 'Released', `${host} has given the disk up`));
   }
   const silent = doubt('Connected', source, fact.bootID);
   if (silent !== undefined) {
     return both((type) => ({ ...silent, type }));
   }
   if (fact.state === undefined) {
-    return both((type) => behind(type, fact.problem, 'Attaching'));
+    return both((type) => behind(type, fact.problem, step));
   }
-  const label = `${fact.device ?? 'disk'} of ${instanceLabel(attachment)} on ${grant.hypervisor}`;
+  const label = `${fact.device ?? 'disk'} of ${instanceLabel(attachment)} on ${host}`;
   return [
-    yes('Connected', 'Connected', `${grant.hypervisor} is logged in`),
-    fact.state === 'Attached'
-      ? yes('Attached', 'Attached', label)
-      : behind('Attached', fact.problem, 'Attaching'),
+    yes('Connected', 'Connected', `${host} is logged in`),
+    fact.state === 'Attached' ? yes('Attached', 'Attached', label) : behind('Attached', fact.problem, step),
   ];
 }
 
 /** Claimed only for a grant which is cut off. */
-function fenced({ attachment }: AttachmentScene, grant: Grant | undefined): Claim[] {
+function fenced({ attachment, servers }: AttachmentScene, grant: Grant | undefined): Claim[] {
   if (grant?.state !== 'Fencing') {
     return [];
   }
   return exportAt(attachment, grant.epoch)?.state === 'Withdrawn'
     ? [yes('Fenced', 'Fenced', `${grant.hypervisor} is cut off at the target`)]
-    : [no('Fenced', 'Fencing', `waiting until ${attachment.status?.server} has cut ${grant.hypervisor} off`)];
+    : [
+        no(
+          'Fenced',
+          'Fencing',
+          `waiting until ${grant.hypervisor} is cut off by ${attachment.status?.server}${unheard(attachment.status?.server, servers)}`,
+        ),
+      ];
 }
 
 function detaching(
-  { attachment, hypervisors }: AttachmentScene,
+  { attachment, hypervisors, servers }: AttachmentScene,
   grant: Grant | undefined,
 ): Omit<Claim, 'type'> {
   const status = 'False';
+  const { server } = attachment.status ?? {};
+  const closing = `waiting until the target is closed by ${server}${unheard(server, servers)}`;
   if (grant === undefined) {
-    const { server } = attachment.status ?? {};
-    return {
-      status,
-      reason: 'Detaching',
-      message: server === undefined ? '' : `waiting until ${server} has closed the target`,
-    };
+    const message = server === undefined ? 'it was attached nowhere, and goes now' : closing;
+    return { status, reason: 'Detaching', message };
   }
   const fact = connectionAt(attachment, grant.epoch);
   if (fact?.state !== 'Released') {
@@ -166,7 +186,7 @@ function detaching(
       };
     }
     if (fact?.problem !== undefined) {
-      return { status, ...told(fact.problem) };
+      return { status, ...told(fact.problem, grant.hypervisor) };
     }
     return {
       status,
@@ -175,8 +195,9 @@ function detaching(
     };
   }
   const problem = exportAt(attachment, grant.epoch)?.problem;
-  const message = `waiting until ${attachment.status?.server} has closed the target`;
-  return problem === undefined ? { status, reason: 'Detaching', message } : { status, ...told(problem) };
+  return problem === undefined
+    ? { status, reason: 'Detaching', message: closing }
+    : { status, ...told(problem, server) };
 }
 
 export function attachmentClaims(scene: AttachmentScene): readonly Claim[] {

@@ -16,7 +16,11 @@ function safe({ host, freshness }: HostScene): Claim {
   }
   const [problem] = agent?.problems ?? [];
   if (agent === undefined) {
-    return unsure('HostSafe', 'NotReported', 'the agent has not reported yet');
+    return unsure(
+      'HostSafe',
+      'NotReported',
+      'the agent has not reported yet; if it lasts, see its log (journalctl -u vbs-node-agent)',
+    );
   }
   return problem === undefined
     ? yes('HostSafe', 'Safe', 'nothing stands against using this host')

@@ -23,17 +23,21 @@ const serverOf = ({ snapshot, servers }: SnapshotWorld): FactSource | undefined 
 function waitsFor({ snapshot, volume, servers }: SnapshotWorld): Claim {
   const { name } = snapshot.spec.volumeRef;
   if (volume === undefined) {
-    return no('Created', 'VolumeNotFound', `there is no Volume ${name} (spec.volumeRef)`);
+    return no(
+      'Created',
+      'VolumeNotFound',
+      `there is no Volume ${name} (spec.volumeRef); create it, or name another in a new Snapshot`,
+    );
   }
   if (isEnding(volume.status?.order) || !isAskedInTime(volume, snapshot)) {
     return no(
       'Created',
       'VolumeDeleting',
-      `Volume ${name} is being deleted; there is nothing left to snapshot`,
+      `Volume ${name} is being deleted, and there is nothing left to snapshot; delete this Snapshot`,
     );
   }
   if (!isProvisioned(volume)) {
-    return no('Created', 'VolumeNotReady', `Volume ${name} is not ready yet`);
+    return no('Created', 'VolumeNotReady', `Volume ${name} is not ready yet; see its Ready condition`);
   }
   const { server, pool } = volume.status ?? {};
   const old = outdated(servers, { server, pool, lacks: 'makes no copies' });
@@ -67,7 +71,7 @@ function created(world: SnapshotWorld): Claim {
     return yes('Created', 'Created', `${size} on ${status.server}, pool ${status.pool}`);
   }
   if (backend?.problem !== undefined) {
-    const { reason, message } = told(backend.problem);
+    const { reason, message } = told(backend.problem, status.server);
     return no('Created', reason, message);
   }
   return (
@@ -81,7 +85,7 @@ function healthy(world: SnapshotWorld): Claim {
   const { snapshot, lost } = world;
   const backend = backendOf(snapshot);
   if (backend === undefined || !isProvisioned(snapshot)) {
-    return no('Healthy', 'NotCreated', 'it is not made yet');
+    return no('Healthy', 'NotCreated', 'it is not made yet; see the condition Created');
   }
   if (lost) {
     return no('Healthy', 'ServerLost', lostWith(snapshot));
@@ -93,7 +97,7 @@ function healthy(world: SnapshotWorld): Claim {
   if (backend.problem === undefined) {
     return yes('Healthy', 'Healthy', `seen on ${snapshot.status?.server}`);
   }
-  const { reason, message } = told(backend.problem);
+  const { reason, message } = told(backend.problem, snapshot.status?.server);
   return no('Healthy', reason, message);
 }
 
@@ -111,7 +115,9 @@ function deleting(world: SnapshotWorld): Omit<Claim, 'type'> {
     return { status, reason: 'Unsupported', message };
   }
   const problem = backendOf(snapshot)?.problem;
-  return problem === undefined ? { status, ...ending(snapshot, servers) } : { status, ...told(problem) };
+  return problem === undefined
+    ? { status, ...ending(snapshot, servers) }
+    : { status, ...told(problem, snapshot.status?.server) };
 }
 
 export function snapshotClaims(world: SnapshotWorld): readonly Claim[] {

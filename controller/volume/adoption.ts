@@ -35,13 +35,13 @@ export function findExisting(world: AdoptionWorld, existing: Existing): Source |
   if (pinned !== undefined && pinned !== existing.volumeServer) {
     return waiting(
       'VolumeServerMismatch',
-      `spec.volumeServer is ${pinned}, and spec.source.existing is on ${existing.volumeServer}; data is adopted where it is`,
+      `spec.volumeServer is ${pinned}, and spec.source.existing is on ${existing.volumeServer}; data is adopted where it is: leave spec.volumeServer out in a new Volume`,
     );
   }
   if (view === undefined) {
     return waiting(
       'VolumeServerNotFound',
-      `there is no VolumeServer ${existing.volumeServer} (spec.source.existing.volumeServer)`,
+      `there is no VolumeServer ${existing.volumeServer} (spec.source.existing.volumeServer); start the agent of that host, or make the Volume anew`,
     );
   }
   return unfit(view) ?? listed(world, view.host, existing);
@@ -53,14 +53,23 @@ function unfit({ host, freshness }: HostView<VolumeServer>): Waiting | undefined
   if (freshness !== 'fresh') {
     return freshness === 'unknown'
       ? waiting('WaitingForHeartbeat', `waiting for the next heartbeat of ${name}`)
-      : waiting('HostSilent', `volume server ${name}, which holds the data, does not answer`);
+      : waiting(
+          'HostSilent',
+          `volume server ${name}, which holds the data, does not answer; start its agent, or see whether the host is up`,
+        );
   }
   if (host.spec?.cordoned === true) {
-    return waiting('NoPool', `volume server ${name}, which holds the data, is cordoned`);
+    return waiting(
+      'NoPool',
+      `volume server ${name}, which holds the data, is cordoned; set spec.cordoned: false on it`,
+    );
   }
   return isTrue(host.status?.conditions, 'HostSafe')
     ? undefined
-    : waiting('NoPool', `volume server ${name}, which holds the data, is not safe (HostSafe)`);
+    : waiting(
+        'NoPool',
+        `volume server ${name}, which holds the data, is not safe; see its HostSafe condition`,
+      );
 }
 
 function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): Source | Waiting {
@@ -74,7 +83,10 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
   const holder = world.holderOf(id);
   if (kept === undefined && holder !== undefined) {
     const { namespace, name } = holder.metadata;
-    return waiting('NotRetained', `${id} is the data of Volume ${namespace}/${name}`);
+    return waiting(
+      'NotRetained',
+      `${id} is the data of Volume ${namespace}/${name}, which has it; delete this one, or wait until that one is deleted and its data kept`,
+    );
   }
   const pool = poolOf(server, found.pool);
   if (pool === undefined || pool.problem !== undefined) {
@@ -87,7 +99,7 @@ function listed(world: AdoptionWorld, server: VolumeServer, { id }: Existing): S
   if (!world.selects(pool)) {
     return waiting(
       'ClassMismatch',
-      `${id} is in pool ${pool.name} (profile ${pool.profile}) of ${metadata.name}, which class ${world.className} does not select`,
+      `${id} is in pool ${pool.name} (profile ${pool.profile}) of ${metadata.name}, which class ${world.className} does not select; name another class in a new Volume`,
     );
   }
   // Of a Snapshot it is put aside and adopted; a Volume's stays what it is.

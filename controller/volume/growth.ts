@@ -48,7 +48,7 @@ function growing(world: VolumeWorld): Claim {
     : no(
         'Resized',
         growth.reason === 'NoSpace' ? 'NoSpace' : 'Resizing',
-        `growing to ${size}: ${growth.message}`,
+        `growing to ${size} on ${volume.status?.server}: ${growth.message}`,
       );
 }
 

@@ -48,13 +48,19 @@ function classOf({ volume, classes }: PlacementWorld): VolumeClass | Placement {
   if (wanted !== undefined) {
     return (
       classes.find(({ metadata }) => metadata.name === wanted) ??
-      waiting('ClassNotFound', `there is no VolumeClass ${wanted} (spec.className)`)
+      waiting(
+        'ClassNotFound',
+        `there is no VolumeClass ${wanted} (spec.className); create it, or make the Volume anew with another`,
+      )
     );
   }
   const defaults = classes.filter(({ spec }) => spec.default === true);
   const [only, ...more] = defaults;
   if (only === undefined) {
-    return waiting('NoDefaultClass', 'spec.className is absent and no VolumeClass has spec.default: true');
+    return waiting(
+      'NoDefaultClass',
+      'spec.className is absent and no VolumeClass has spec.default: true; set it in one, or make the Volume anew with spec.className',
+    );
   }
   if (more.length > 0) {
     const names = defaults.map(({ metadata }) => metadata.name).join(', ');
@@ -193,7 +199,10 @@ function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
   const className = chosen.metadata.name;
   const pinned = world.volume.spec.volumeServer;
   if (pinned !== undefined && viewOf(world, pinned) === undefined) {
-    return waiting('VolumeServerNotFound', `there is no VolumeServer ${pinned} (spec.volumeServer)`);
+    return waiting(
+      'VolumeServerNotFound',
+      `there is no VolumeServer ${pinned} (spec.volumeServer); start the agent of that host, or make the Volume anew with another`,
+    );
   }
   const usable = candidatesOf(world, chosen, source);
   const candidates = usable.filter(({ canCopy }) => canCopy);
@@ -201,22 +210,18 @@ function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
     return elsewhere(world, source);
   }
   if (candidates.length === 0) {
-    const where = pinned === undefined ? 'no volume server' : `volume server ${pinned}`;
-    return waiting(
-      'NoPool',
-      `${where} which answers, is safe and not cordoned has a pool of class ${className}`,
-    );
+    return noPool(world, chosen);
   }
   const fitting = candidates
     .filter(({ freeBytes, neededBytes }) => freeBytes >= neededBytes)
     .toSorted(byFreeBytes);
   const best = nearest(fitting, source);
   if (best === undefined) {
-    const most = candidates.toSorted(byFreeBytes)[0]?.freeBytes ?? 0n;
+    const [most] = candidates.toSorted(byFreeBytes);
     const needed = candidates[0]?.neededBytes ?? 0n;
     return waiting(
       'NoSpace',
-      `no pool of class ${className} has ${needed} bytes free (most: ${most}); free space, add a pool, or lower spec.size`,
+      `no pool of class ${className} has ${needed} bytes free (most: ${most?.freeBytes}, in pool ${most?.pool} of ${most?.server}); free space, add a pool, or lower spec.size`,
     );
   }
   if (source !== undefined && found?.isPinned !== true) {
@@ -224,6 +229,40 @@ function placeNew(world: PlacementWorld, chosen: VolumeClass): Placement {
   }
   const { server, pool } = best;
   return { kind: 'placed', className, server, pool, ...(source === undefined ? {} : { source }) };
+}
+
+/** So many servers are told of by name. */
+const MOST_TOLD = 8;
+
+/** For people: what stands against each server that was looked at. */
+function noPool({ volume, servers }: PlacementWorld, found: VolumeClass): Placement {
+  const asked = servers.filter(
+    ({ host }) => volume.spec.volumeServer === undefined || volume.spec.volumeServer === host.metadata.name,
+  );
+  const told = asked
+    .slice(0, MOST_TOLD)
+    .map((view) => `${view.host.metadata.name} ${whyNot(view, found)}`)
+    .join(', ');
+  const others = asked.length > MOST_TOLD ? `, and ${asked.length - MOST_TOLD} others` : '';
+  const why = told === '' ? 'there is no VolumeServer' : `${told}${others}`;
+  return waiting(
+    'NoPool',
+    `no pool of class ${found.metadata.name} can be used: ${why}; start an agent, uncordon a server, or add a pool`,
+  );
+}
+
+function whyNot({ host, freshness }: HostView<VolumeServer>, found: VolumeClass): string {
+  if (freshness !== 'fresh') {
+    return 'does not answer';
+  }
+  if (host.spec?.cordoned === true) {
+    return 'is cordoned';
+  }
+  if (!isTrue(host.status?.conditions, 'HostSafe')) {
+    return 'is not safe (HostSafe)';
+  }
+  const pool = host.status?.agent?.pools?.find((one) => matches(one, found));
+  return pool?.problem === undefined ? 'has no such pool' : `says ${pool.problem.message}`;
 }
 
 /** In the source's own pool a copy is made soonest, then on its server; of those as near, the one with most room. */

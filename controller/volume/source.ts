@@ -44,7 +44,10 @@ export function sourceOf(
   }
   const kind = snapshotRef === undefined ? 'Volume' : 'Snapshot';
   if (found === undefined) {
-    return waiting('SourceNotFound', `there is no ${kind} ${name} (spec.source)`);
+    return waiting(
+      'SourceNotFound',
+      `there is no ${kind} ${name} (spec.source); create it, or name another in a new Volume`,
+    );
   }
   const isPinned = pinsOf(found).some(({ uid }) => uid === volume.metadata.uid);
   if (!isPinned && (isEnding(found.status?.order) || !isAskedInTime(found, volume))) {
@@ -52,7 +55,7 @@ export function sourceOf(
   }
   const source = ready(kind, name, found);
   if (source === undefined) {
-    return waiting('SourceNotReady', `${kind} ${name} is not ready yet`);
+    return waiting('SourceNotReady', `${kind} ${name} is not ready yet; see its Ready condition`);
   }
   const problem = isPinned ? undefined : backendOf(found)?.problem;
   if (problem !== undefined) {

@@ -5,7 +5,17 @@ import type { VolumeStatus } from '../../api/generated/v1alpha1.ts';
 import { isLost } from '../../api/hosts.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import { backendOf, grantsOf, isDeleting, isExisting, pinsOf, type Volume } from '../../api/volume.ts';
-import { doubt, type FactSource, factSource, no, silence, summarized, told, yes } from '../claims.ts';
+import {
+  doubt,
+  type FactSource,
+  factSource,
+  no,
+  silence,
+  summarized,
+  told,
+  unheard,
+  yes,
+} from '../claims.ts';
 import { ending, retainedAs } from '../ending.ts';
 import { pinners } from '../pins.ts';
 import { growthClaims } from './growth.ts';
@@ -31,7 +41,7 @@ function provisioned(world: VolumeWorld): Claim {
   const { volume } = world;
   const backend = backendOf(volume);
   if (volume.status?.placement === undefined || backend?.refused === true) {
-    return no('Provisioned', 'NotPlaced', 'no server was chosen yet');
+    return no('Provisioned', 'NotPlaced', 'no server was chosen yet; see the condition Placed');
   }
   if (backend === undefined) {
     return silence('Provisioned', serverOf(world)) ?? making(world);
@@ -54,7 +64,7 @@ function provisioned(world: VolumeWorld): Claim {
     return doubts;
   }
   if (backend.problem !== undefined) {
-    return { type: 'Provisioned', status: 'False', ...told(backend.problem) };
+    return { type: 'Provisioned', status: 'False', ...told(backend.problem, volume.status.server) };
   }
   return backend.everProvisioned === true
     ? yes(
@@ -102,7 +112,7 @@ function deleting(world: VolumeWorld): Omit<Claim, 'type'> {
     const holder = attachments.find(({ metadata }) => grant.attachments.includes(metadata.uid));
     const message =
       holder === undefined || isDeleting(holder)
-        ? `waiting until ${grant.hypervisor} has given the disk up`
+        ? `waiting until the disk is given up by ${grant.hypervisor}${unheard(grant.hypervisor, world.hypervisors)}`
         : `in use by Attachment ${holder.metadata.name} (instance ${instanceLabel(holder)} on ${grant.hypervisor}); delete it first`;
     return { status, reason: 'InUse', message };
   }
@@ -115,7 +125,9 @@ function deleting(world: VolumeWorld): Omit<Claim, 'type'> {
     return { status, reason: 'Unsupported', message };
   }
   const problem = backendOf(volume)?.problem;
-  return problem === undefined ? { status, ...ending(volume, servers) } : { status, ...told(problem) };
+  return problem === undefined
+    ? { status, ...ending(volume, servers) }
+    : { status, ...told(problem, volume.status?.server) };
 }
 
 export function volumeClaims(world: VolumeWorld): readonly Claim[] {

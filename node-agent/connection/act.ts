@@ -94,7 +94,7 @@ export async function expectAnswer(visit: HostVisit, world: ConnectionWorld): Pr
     }
     throw new ReportedProblem(
       'TargetAway',
-      `the disk stays in the VM until its target answers, since the VM would stand still meanwhile: ${problem.message}`,
+      `the disk stays in the VM until its target answers, since the VM would stand still meanwhile; bring the volume server back, or fence this hypervisor and restart the VM. ${problem.message}`,
     );
   }
 }

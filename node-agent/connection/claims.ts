@@ -34,7 +34,7 @@ export function expectUnclaimed(deps: Claims, attachment: Attachment): void {
   if (other !== undefined) {
     throw new ReportedProblem(
       'Mismatch',
-      `${volumeID} is connected here for Attachment ${keyOf(other)}, and this one says that it is its own`,
+      `${volumeID} is connected here for Attachment ${keyOf(other)}, and this one says that it is its own; delete one of the two`,
     );
   }
 }

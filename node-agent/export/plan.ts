@@ -185,7 +185,11 @@ function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | 
   const { target, backing } = world;
   for (const grant of wanted) {
     if (backing === undefined) {
-      return { kind: 'wait', reason: 'DataMissing', message: 'the data of the volume is not on this server' };
+      return {
+        kind: 'wait',
+        reason: 'DataMissing',
+        message: 'the data of the volume is not on this server; see the Volume’s Ready condition',
+      };
     }
     const readOnly = grant.mode === 'ReadOnly';
     if (target === undefined || mustOpen(world, readOnly)) {
@@ -195,7 +199,11 @@ function planWanted(world: ExportWorld, wanted: readonly Grant[]): ExportPlan | 
       // On an Exclusive volume nobody is added beside another who is allowed or connected.
       const others = [...target.allowed, ...target.sessions].filter((one) => one !== grant.initiator);
       return others.length > 0
-        ? { kind: 'wait', reason: 'WaitingForOther', message: `${others[0]} still has access` }
+        ? {
+            kind: 'wait',
+            reason: 'WaitingForOther',
+            message: `${others[0]} still has access; this hypervisor is let in when that has gone`,
+          }
         : take({ kind: 'allow', grant }, `grant ${grant.epoch}`);
     }
     const untold = reportOf(world, grant, target, backing);

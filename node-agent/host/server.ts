@@ -13,6 +13,7 @@ import type { Checkup } from '../preflight/checkup.ts';
 import { problemOf } from '../problems.ts';
 import type { BoundProfile } from '../profiles/bind.ts';
 import type { Program } from '../program.ts';
+import { PoolFaulty } from '../roles/errors.ts';
 import type { Backing } from '../roles/pool.ts';
 import type { Export } from '../roles/target.ts';
 import type { TrashKeeper } from '../trash/keeper.ts';
@@ -145,16 +146,11 @@ function measure({ metrics }: Program, { name, view, problem }: SeenPool): void 
   metrics.pooled(name, numbers, problem !== undefined);
 }
 
-const poolFault = (pool: string, fault: string): Problem => ({
-  reason: 'PoolFaulty',
-  message: `pool ${pool}: ${fault}`,
-});
-
 /** Whatever goes wrong with one pool is its own problem: the others, and the host, are reported all the same. */
 async function seePool({ config, pool: { can }, look }: OpenPool): Promise<SeenPool> {
   try {
     const view = await look();
-    const problem = view.fault === undefined ? undefined : poolFault(config.name, view.fault);
+    const problem = view.fault === undefined ? undefined : problemOf(new PoolFaulty(config.name, view.fault));
     return { name: config.name, profile: config.profile, view, can, problem };
   } catch (error) {
     const problem = problemOf(error) ?? { reason: 'CannotLook', message: messageOf(error).slice(0, 900) };

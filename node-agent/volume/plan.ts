@@ -116,7 +116,7 @@ export function planBacking(world: BackingWorld): BackingPlan {
     return { kind: 'report', fact: undefined };
   }
   if (backing?.foreign === true) {
-    const message = `${backing.path} belongs to another cluster; nothing was touched`;
+    const message = `${backing.path} belongs to another cluster, and nothing was touched; move it away, or delete the ${stored.kind}`;
     return report(world, { problem: { reason: 'NotOurs', message } });
   }
   if (isToTakeOver(world)) {
@@ -228,7 +228,8 @@ function planWhole(world: BackingWorld, backing: Backing, sizeBytes: bigint): Ba
     return take({ kind: 'remember-fault', fault: backing.fault });
   }
   if (fault !== undefined) {
-    const problem: Problem = { reason: 'DataLost', message: `${backing.id}: ${fault}` };
+    const message = `${backing.id}: ${fault}; delete the ${world.stored.kind}, it is never good again`;
+    const problem: Problem = { reason: 'DataLost', message };
     return report(world, { sizeBytes: backing.sizeBytes, problem });
   }
   return backing.state === 'growing' ? planGrowing(world, backing) : planGrowth(world, backing, sizeBytes);

@@ -29,6 +29,11 @@ const ready = (claims: readonly Claim[]): string => {
   const find = (type: string) => claims.find((claim) => claim.type === type);
   const stalled = find('Stalled')?.status === 'True' ? ' Stalled' : '';
   assert.is(find('Stalled')?.status === 'True' && find('Reconciling')?.status === 'True', false);
+  for (const { type, status, message } of claims) {
+    // What is over, and that nothing is stalled, needs no words.
+    const needsNone = ['Reconciling', 'Stalled'].includes(type) && status === 'False';
+    assert.ok(needsNone || message !== '', `${type} says nothing`);
+  }
   return `${find('Ready')?.status} ${find('Ready')?.reason}${stalled}`;
 };
 
@@ -205,12 +210,12 @@ const growths: [name: string, world: Partial<VolumeWorld>, expected: RegExp][] =
   [
     'without room the server says so',
     { volume: held('NoSpace'), servers: able, attachments: [plugged(follows)] },
-    /^NoSpace: growing to 2Gi: why$/,
+    /^NoSpace: growing to 2Gi on s1: why$/,
   ],
   [
     'and whatever else keeps the data from growing',
     { volume: held('CommandFailed'), servers: able, attachments: [plugged(follows)] },
-    /^Resizing: growing to 2Gi: why$/,
+    /^Resizing: growing to 2Gi on s1: why$/,
   ],
   [
     'while another server copies it, it stays as it is',
@@ -407,6 +412,52 @@ const attachments: [name: string, change: Partial<AttachmentScene>, expected: st
 for (const [name, change, expected] of attachments) {
   test(`Attachment: ${name}`, () => assert.is(ready(attachmentClaims(scene(change))), expected));
 }
+
+const messageOf = (claims: readonly Claim[]): string =>
+  claims.find(({ type }) => type === 'Ready')?.message ?? '';
+
+test('who is waited for and does not answer is told of, with what to do', () => {
+  const silent = { servers: [aServer('s1', { freshness: 'stale' })] };
+  const going = aVolume({ metadata: deleted, status: { ...provisioned, order: 'Remove' } });
+  assert.match(
+    messageOf(volumeClaims(aWorld({ volume: going }))),
+    /^waiting until the data is removed by s1$/,
+  );
+  assert.match(
+    messageOf(volumeClaims(aWorld({ volume: going, ...silent }))),
+    /removed by s1, which does not answer; start its agent.*spec\.lost/,
+  );
+  const attachment = anAttachment({
+    metadata: deleted,
+    status: { ...attached, connection: { epoch: 1, bootID: 'boot-h1', state: 'Released' } },
+  });
+  assert.match(
+    messageOf(attachmentClaims(scene({ attachment, ...silent }))),
+    /target is closed by s1, which does not answer; start its agent/,
+  );
+});
+
+test('what a host says stands behind its name', () => {
+  const volume = aVolume({ status: problem('PoolMissing') });
+  assert.is(messageOf(volumeClaims(aWorld({ volume }))), 's1: why');
+});
+
+test('a Volume that finds no pool says what stands against each server', () => {
+  const servers = [
+    aServer('s1', { freshness: 'stale' }),
+    aServer('s2', { spec: { cordoned: true } }),
+    aServer('s3', { agent: { pools: [] } }),
+    aServer('s4', {
+      agent: {
+        pools: [{ name: 'main', profile: 'file', problem: { reason: 'PoolMissing', message: 'gone' } }],
+      },
+    }),
+  ];
+  assert.is(
+    messageOf(volumeClaims(aWorld({ servers }))),
+    'no pool of class standard can be used: s1 does not answer, s2 is cordoned, s3 has no such pool, s4 says gone; start an agent, uncordon a server, or add a pool',
+  );
+});
 
 test('Attachment: a cut shows as Fenced', () => {
   const volume = aVolume({ status: granted(aGrant({ state: 'Fencing' })) });

@@ -111,7 +111,10 @@ test('what has become another Volume’s meanwhile is waited for, by its name', 
     servers: [server({ retained: [], orphans: [kept] })],
     holderOf: (id) => (id === ID ? other : undefined),
   });
-  assert.match(placement.kind === 'waiting' ? placement.message : '', /is the data of Volume \S+\/other$/);
+  assert.match(
+    placement.kind === 'waiting' ? placement.message : '',
+    /is the data of Volume \S+\/other, which has it; delete this one/,
+  );
 });
 
 test('a list that was cut says so', () => {

@@ -172,9 +172,7 @@ export class XenHost implements Machines {
       return ok(HEADER + DOM0 + this.domains.map(line).join(''));
     }
     const domain = this.#byID(id);
-    return domain === undefined
-      ? failed(`${id} is an invalid domain identifier (rc=-6)`)
-      : ok(HEADER + line(domain));
+    return domain === undefined ? failed(`Error: Domain '${id}' does not exist.`) : ok(HEADER + line(domain));
   }
 
   #ls(root: string): CommandOutput {

@@ -15,8 +15,10 @@ import { publicKeyOf, Ssh } from './ssh.ts';
 export type MachineRole = 'volume-server' | 'xen' | 'libvirt';
 
 export interface MachinePlan {
-  /** Host name, and the name of its files. */
+  /** The name of its files, and of the host unless this is a twin. */
   readonly name: string;
+  /** The name of the machine of which this is a copy, and for which it takes itself. */
+  readonly twinOf?: string;
   readonly role: MachineRole;
   /** In the network between the machines. */
   readonly address: string;
@@ -61,6 +63,20 @@ export const makeDisks = async (
   for (const [index, bytes] of plan.dataDisks.entries()) {
     await writeFile(dataOf(dir, plan, index), '');
     await truncate(dataOf(dir, plan, index), bytes);
+  }
+};
+
+/** A copy of the disks of a machine that is off. */
+export const copyDisks = async (
+  [from, plan]: readonly [dir: string, plan: MachinePlan],
+  [to, twin]: readonly [dir: string, plan: MachinePlan],
+): Promise<void> => {
+  const copy = async (file: string, target: string): Promise<void> => {
+    await runCommand('cp', ['--sparse=always', file, target]);
+  };
+  await copy(diskOf(from, plan), diskOf(to, twin));
+  for (const index of plan.dataDisks.keys()) {
+    await copy(dataOf(from, plan, index), dataOf(to, twin, index));
   }
 };
 
@@ -221,7 +237,8 @@ const qemuArgs = async (plan: MachinePlan, around: MachineSurroundings): Promise
 };
 
 const bootArgs = async (plan: MachinePlan, { image, keyFile }: MachineSurroundings): Promise<string[]> => {
-  const { name, role, address } = plan;
+  const { role, address } = plan;
+  const name = plan.twinOf ?? plan.name;
   const own = [
     `vbs.role=${role}`,
     `vbs.host=${name}`,

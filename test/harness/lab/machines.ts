@@ -9,6 +9,7 @@ import { identityOf } from '../workdir.ts';
 import { ensureLabImage } from './image.ts';
 import {
   consoleOf,
+  copyDisks,
   isUp,
   Machine,
   type MachinePlan,
@@ -22,6 +23,7 @@ const GIB = 1024 ** 3;
 export const SERVERS = ['server-1', 'server-2'] as const;
 export const XEN_HOST = 'xen-host';
 export const LIBVIRT_HOST = 'libvirt-host';
+const TWIN_ADDRESS = '10.77.0.99';
 
 export interface MachinesOptions {
   /** The work directory of this run. */
@@ -164,6 +166,15 @@ export class Machines {
       throw new Error(`the lab has no machine ${name}`);
     }
     return found;
+  }
+
+  /** A second machine that takes itself for this one, which is off: a copy of its disks, at another address. It is off, and ends with this run. */
+  async twinOf({ plan }: Machine): Promise<Machine> {
+    const { dir, runDir } = this.#around;
+    const name = `${plan.name}-twin`;
+    const twin = { ...plan, name, twinOf: plan.name, address: TWIN_ADDRESS, sshPort: await freePort() };
+    await copyDisks([dir, plan], [runDir, twin]);
+    return new Machine(twin, { ...this.#around, dir: runDir, keep: false });
   }
 
   async connect(): Promise<void> {
