@@ -104,7 +104,7 @@ export async function whileHolding<T>(
   ]);
   if (!isHeld) {
     throw new OperationError(
-      `another process has held ${directory} for too long; see ps -C vbs-control-plane`,
+      `another process has held ${directory} for too long; see pgrep -af vbs-control-plane`,
     );
   }
   try {

@@ -48,6 +48,7 @@ const tree = async (
   return [
     program(`${LIB}/${ONE_FILE}`, await readFile(file)),
     ...STANDALONE_PROGRAMS.map((name) => ({ path: `${LIB}/${name}`, target: ONE_FILE })),
+    { path: `${LIB}/vbs-controller`, target: `../../bin/${NAME}` },
     ...(await units()),
     await from(
       path.join(CONTROL_PLANE_SOURCES, 'vbs-control-plane.conf'),
@@ -63,10 +64,7 @@ const tree = async (
 
 export const CONTROL_PLANE: Recipe = {
   name: NAME,
-  executables: [
-    { program: 'vbs-control-plane', path: 'usr/bin/vbs-control-plane' },
-    { program: 'vbs-controller', path: `${LIB}/vbs-controller` },
-  ],
+  executable: { program: NAME, path: `usr/bin/${NAME}` },
   tree,
   control: `Depends: libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 8), systemd (>= 248)
 Section: admin

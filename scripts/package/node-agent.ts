@@ -34,7 +34,7 @@ const tree = async (bundled: readonly BundledPackage[]): Promise<readonly TreeEn
 
 export const NODE_AGENT: Recipe = {
   name: NAME,
-  executables: [{ program: NAME, path: 'usr/bin/vbs-node-agent' }],
+  executable: { program: NAME, path: `usr/bin/${NAME}` },
   tree,
   // The tools depend on what the host is: a hypervisor needs no target, and nothing may come with the agent that changes the data
   // path. The version of Node needs glibc 2.28 and libstdc++ of GCC 8.

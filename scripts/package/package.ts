@@ -7,13 +7,13 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
-import { type BundledPackage, bundleProgram } from './bundle.ts';
+import { bundleProgram } from './bundle.ts';
 import { makeExecutable, NODE } from './executable.ts';
 import { ARCHITECTURE, isFile, type Recipe, type TreeEntry, writeTree } from './tree.ts';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** A package is 38 or 130 MB, and a change of what is in it makes another one. */
+/** A package is 38 or 80 MB, and a change of what is in it makes another one. */
 const KEPT = 6;
 
 /**
@@ -24,19 +24,18 @@ export const buildPackage = async (recipe: Recipe, log: Log): Promise<string> =>
   const { version } = JSON.parse(await readFile(path.join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };
-  const bundles = await Promise.all(recipe.executables.map(({ program }) => bundleProgram(program)));
-  const tree = await recipe.tree(together(bundles.map(({ packages }) => packages)), log);
-  const texts = bundles.map(({ text }) => text);
+  const { text, packages } = await bundleProgram(recipe.executable.program);
+  const tree = await recipe.tree(packages, log);
   const epoch = process.env.SOURCE_DATE_EPOCH ?? (await dateOfCommit());
   const place = path.join(cacheRoot(), 'package');
   const file = `${recipe.name}_${version}_${ARCHITECTURE}.deb`;
-  const given = [version, epoch, recipe.control, ...texts];
+  const given = [version, epoch, recipe.control, text];
   const dir = await ensureCached({
     target: path.join(place, (await fingerprint(given, tree)).slice(0, 16)),
     log,
     build: async (folder) => {
       log(`building ${file}`);
-      await assemble(folder, { recipe, texts, tree, version, epoch, file });
+      await assemble(folder, { recipe, text, tree, version, epoch, file });
     },
   });
   // What is used is kept, and the oldest of the others go.
@@ -45,15 +44,10 @@ export const buildPackage = async (recipe: Recipe, log: Log): Promise<string> =>
   return path.join(dir, file);
 };
 
-/** What is in any of them, once. */
-const together = (lists: readonly (readonly BundledPackage[])[]): readonly BundledPackage[] => [
-  ...new Map(lists.flat().map((one) => [`${one.name} ${one.version}`, one])).values(),
-];
-
 interface Parts {
   readonly recipe: Recipe;
-  /** Of the executables, in their order. */
-  readonly texts: readonly string[];
+  /** Of the executable. */
+  readonly text: string;
   readonly tree: readonly TreeEntry[];
   readonly version: string;
   readonly epoch: string;
@@ -62,15 +56,13 @@ interface Parts {
 
 const assemble = async (
   folder: string,
-  { recipe, texts, tree, version, epoch, file }: Parts,
+  { recipe, text, tree, version, epoch, file }: Parts,
 ): Promise<void> => {
   const [work, root] = [path.join(folder, 'work'), path.join(folder, 'root')];
   await mkdir(work);
-  for (const [index, { path: place }] of recipe.executables.entries()) {
-    const executable = path.join(root, place);
-    await mkdir(path.dirname(executable), { recursive: true });
-    await makeExecutable(texts[index] ?? '', work, executable);
-  }
+  const executable = path.join(root, recipe.executable.path);
+  await mkdir(path.dirname(executable), { recursive: true });
+  await makeExecutable(text, work, executable);
   await writeTree(root, recipe, tree, version);
   // One thread: with several, the bytes depend on how many the machine has.
   const compression = ['-Zzstd', '-z9', '--threads-max=1'];

