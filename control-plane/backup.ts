@@ -12,7 +12,7 @@ import { VERSION } from './version.ts';
 
 export const SNAPSHOT = 'snapshot.db';
 export const CONFIG = 'control-plane.yaml';
-const VERSION_FILE = 'version';
+export const VERSION_FILE = 'version';
 export const MEMBERS = [SNAPSHOT, 'pki', CONFIG, VERSION_FILE] as const;
 const UNFINISHED = '.unfinished';
 const DAY_MS = 86_400_000;

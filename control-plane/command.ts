@@ -95,16 +95,13 @@ export async function whileHolding<T>(
   const holder = execa('flock', ['--exclusive', wait, directory, 'sh', '-c', 'echo held; exec cat'], {
     env: { PATH },
     extendEnv: false,
-    buffer: false,
     reject: false,
   });
-  const isHeld = await Promise.race([
-    new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true))),
-    holder.then(() => false),
-  ]);
-  if (!isHeld) {
+  const held = new Promise<undefined>((resolve) => holder.stdout.once('data', () => resolve(undefined)));
+  const ended = await Promise.race([held, holder]);
+  if (ended !== undefined) {
     throw new OperationError(
-      `another process has held ${directory} for too long; see pgrep -af vbs-control-plane`,
+      `another process holds ${directory}, and has for long; see pgrep -af vbs-control-plane (flock: exit code ${ended.exitCode} ${ended.stderr})`,
     );
   }
   try {

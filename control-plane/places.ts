@@ -10,7 +10,7 @@ export interface Places {
   /** What is made from the configuration, and the store. */
   readonly state: string;
   readonly store: string;
-  /** There only while a backup is put in the place of what is here, or when that was ended in its midst: then nothing may start. */
+  /** A folder that is there only while a backup is put in the place of what is here, or when that was ended in its midst: then nothing may start. */
   readonly restoring: string;
   readonly apiServerEnvironment: string;
   readonly controllerConfig: string;

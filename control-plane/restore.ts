@@ -1,7 +1,7 @@
 // `vbs-control-plane restore FILE`: the store as it was, under revisions that nobody has seen, so that no watch goes on as if nothing had been.
 import path from 'node:path';
 import { ConfigError } from '../runtime/errors.ts';
-import { CONFIG, MEMBERS, SNAPSHOT, type SnapshotStatus, snapshotStatus } from './backup.ts';
+import { CONFIG, MEMBERS, SNAPSHOT, type SnapshotStatus, snapshotStatus, VERSION_FILE } from './backup.ts';
 import { succeed } from './command.ts';
 import { type ControlPlaneConfig, loadControlPlaneConfig } from './config.ts';
 import { bringUp } from './init.ts';
@@ -22,26 +22,35 @@ export interface RestoreCommand {
 }
 
 export async function restore(surroundings: Surroundings, command: RestoreCommand): Promise<void> {
-  const { places, disk, tell } = surroundings;
+  const { places, disk, rootOwner, tell } = surroundings;
   await refuseWhileRunning(surroundings);
   await disk.makeDirectory(places.state, directoryRights(surroundings));
   const ready = await readied(surroundings, command);
-  // While there is what `readied` has made, nothing starts: what is here may be half of one thing and half of the other.
+  // While there is this folder, nothing starts: what is here may be half of one thing and half of the other.
+  await disk.makeDirectory(places.restoring, { mode: 0o700, owner: rootOwner });
   const aside = stamp(surroundings);
   await placeKeys(surroundings, ready.keys, aside);
   await setAside(surroundings, places.store, aside);
   await disk.rename(ready.store, places.store);
   await ensureConfig(surroundings);
+  await disk.remove(workOf(surroundings));
   await disk.remove(places.restoring);
   const { totalKey, revision } = ready.status;
-  tell(`the store is as in the backup: ${totalKey} keys at revision ${revision}`);
+  tell(
+    `the store is as in the backup, of version ${ready.version}: ${totalKey} keys at revision ${revision}`,
+  );
   const config = await loadControlPlaneConfig(places.configFile);
   await bringUp(surroundings, config);
   tellNext(surroundings, config);
 }
 
+/** On the file system of the store. */
+const workOf = ({ places }: Pick<Surroundings, 'places'>): string => path.join(places.state, 'unpacked');
+
 interface Ready {
   readonly status: SnapshotStatus;
+  /** Which made the backup. */
+  readonly version: string;
   readonly keys: readonly Key[];
   /** Where the restored store is, whole and on the disk. */
   readonly store: string;
@@ -49,22 +58,18 @@ interface Ready {
 
 /** All that can fail before anything is changed. */
 async function readied(surroundings: Surroundings, command: RestoreCommand): Promise<Ready> {
-  const { places, disk, rootOwner } = surroundings;
-  const work = places.restoring;
-  const isRepeated = (await disk.list(work)) !== undefined;
+  const { disk, rootOwner } = surroundings;
+  const work = workOf(surroundings);
+  await disk.remove(work);
   await disk.makeDirectory(work, { mode: 0o700, owner: rootOwner });
   try {
-    for (const name of (await disk.list(work)) ?? []) {
-      await disk.remove(path.join(work, name));
-    }
     const status = await unpack(surroundings, command.file, work);
     const keys = await keysFrom(surroundings, work);
     await refuseUnasked(surroundings, command, keys);
-    return { status, keys, store: await restored(surroundings, work) };
+    const version = ((await disk.read(path.join(work, VERSION_FILE))) ?? '').trim();
+    return { status, version, keys, store: await restored(surroundings, work) };
   } catch (error) {
-    if (!isRepeated) {
-      await disk.remove(work);
-    }
+    await disk.remove(work);
     throw error;
   }
 }
@@ -189,10 +194,11 @@ async function placeKeys(surroundings: Surroundings, keys: readonly Key[], aside
 }
 
 /** On another machine than the backup is from there may be none yet. */
-async function ensureConfig({ places, disk, rootOwner, tell }: Surroundings): Promise<void> {
+async function ensureConfig(surroundings: Surroundings): Promise<void> {
+  const { places, disk, rootOwner, tell } = surroundings;
   const file = places.configFile;
   if ((await disk.read(file)) === undefined) {
-    const text = (await disk.read(path.join(places.restoring, CONFIG))) ?? '';
+    const text = (await disk.read(path.join(workOf(surroundings), CONFIG))) ?? '';
     await disk.write(file, text, { mode: 0o644, owner: rootOwner });
     tell(`${file} is from the backup`);
   }

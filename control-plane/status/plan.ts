@@ -196,7 +196,9 @@ function certificateFinding({ what, isCa, notAfter }: CertificateFact, { now }: 
 
 function backupFinding({ backups, now }: Facts): Finding {
   const remedy = 'vbs-control-plane backup; journalctl -u vbs-control-plane-backup -n 20';
-  const newest = backups.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0];
+  // One that was made while the clock was ahead says nothing.
+  const past = backups.filter(({ at }) => at <= now);
+  const newest = past.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0];
   if (newest === undefined) {
     return { state: 'WARN', text: 'there is no backup', remedy };
   }

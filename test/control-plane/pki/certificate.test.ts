@@ -34,7 +34,8 @@ const leaf = (usage: 'server' | 'client') =>
     issuer,
   );
 
-const openssl = (...args: string[]): string => execFileSync('openssl', args, { encoding: 'utf8', stdio: 'pipe' });
+const openssl = (...args: string[]): string =>
+  execFileSync('openssl', args, { encoding: 'utf8', stdio: 'pipe' });
 
 test('openssl accepts both, each for its use only', async ({ dir }) => {
   const file = (name: string) => path.join(dir, name);

@@ -117,6 +117,11 @@ const troubles: readonly (readonly [what: string, change: Partial<Facts>, words:
     { certificates: [{ what: 'the CA', isCa: true, notAfter: daysOn(300) }] },
     /WARN the certificate of the CA has 300 days left\n.*renew --ca/,
   ],
+  [
+    'a backup that was made while the clock was ahead',
+    { backups: [{ file: 'f', at: daysOn(900), sizeBytes: 1 }] },
+    /WARN there is no backup/,
+  ],
   ['no backup', { backups: [] }, /WARN there is no backup\n.*vbs-control-plane backup/],
   [
     'an old backup',
