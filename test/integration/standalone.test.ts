@@ -310,11 +310,12 @@ story('a host is enrolled by the command that is printed, and makes a Volume Rea
   });
   await apply(world, volume('kept'));
   await ready(world, 'vbsvol/kept');
+  const text = await typed(world, ['enroll', HOST, '--join-text']);
+  assert.match(text, /^[A-Za-z0-9+/=\n]+$/);
   const bindings = await kubectl(world, ['get', 'clusterrolebinding', '-o', 'name']);
   assert.match(bindings, `vbs-volume-server-${HOST}`);
   assert.not.match(bindings, `vbs-hypervisor-${HOST}`);
-  const text = await typed(world, ['enroll', HOST, '--roles', 'volumeServer', '--join-text']);
-  assert.match(text, /^[A-Za-z0-9+/=\n]+$/);
+  assert.match(await refusal(world, 'enroll', 'stranger'), /stranger has no role yet: say with --roles/);
 });
 
 story(
@@ -404,6 +405,9 @@ story('certificates that are about to end are renewed while everything runs', as
     pids,
     'nothing was restarted',
   );
+  assert.match(await typed(world, ['renew', '--ca']), 'made the CA');
+  const restarted = SERVICES.filter((unit, index) => machine.units.pidOf(unit) !== pids[index]);
+  assert.equal(restarted, [CONTROLLER_MANAGER_UNIT]);
   await apply(world, volume('after-renewal'));
   await ready(world, 'vbsvol/after-renewal');
   assert.match(await typed(world, ['renew']), 'no certificate is about to end');
