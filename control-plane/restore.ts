@@ -28,6 +28,7 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   const ready = await readied(surroundings, command);
   // While there is this folder, nothing starts: what is here may be half of one thing and half of the other.
   await disk.makeDirectory(places.restoring, { mode: 0o700, owner: rootOwner });
+  await disk.sync(places.state);
   const aside = stamp(surroundings);
   await placeKeys(surroundings, ready.keys, aside);
   await setAside(surroundings, places.store, aside);
