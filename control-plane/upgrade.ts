@@ -23,16 +23,17 @@ export async function upgrade(surroundings: Surroundings, config: ControlPlaneCo
   await prepare(surroundings, config);
   await units.reload();
   await units.enable([TARGET, ...TIMERS]);
+  // While the API server answers it gives its Lease back, and the new one need not wait for that to run out.
+  await units.stop(CONTROLLER_UNIT);
   await units.restart(ETCD);
   await units.restart(API_SERVER_UNIT);
   await apiServerReady(surroundings, kubectl);
   await units.restart(CONTROLLER_MANAGER_UNIT);
-  // An old controller works with new definitions, and not the other way round.
   await applyManifests(surroundings, kubectl);
   for (const host of await enrolledHosts(kubectl)) {
     await applyHost(surroundings, kubectl, host);
   }
-  await units.restart(CONTROLLER_UNIT);
+  await units.start(CONTROLLER_UNIT);
   await controllerLeads(surroundings, kubectl);
   for (const unit of [TARGET, ...TIMERS]) {
     await units.start(unit);

@@ -18,6 +18,7 @@ export class DpkgRoot {
     for (const folder of ['info', 'updates', 'triggers']) {
       await mkdir(path.join(database, folder), { recursive: true });
     }
+    await mkdir(path.join(root, 'etc'));
     await writeFile(path.join(database, 'status'), '');
     return new DpkgRoot(root);
   }
