@@ -21,7 +21,7 @@ export async function observe(surroundings: Surroundings, config: ControlPlaneCo
   const asked = async (args: readonly string[]) => await kubectl([...args, '--request-timeout=10s']);
   const unitFacts = async (units: readonly string[]) =>
     await Promise.all(units.map(async (unit) => await unitFact(surroundings, unit)));
-  // One after the other: each is a program of 60 MiB, on a machine that may be small.
+  // One after the other: each is a program of 90 MiB, on a machine that may be small.
   return {
     version: VERSION,
     appliedVersion: (await disk.read(places.appliedVersion))?.trim(),

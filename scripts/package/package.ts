@@ -13,7 +13,7 @@ import { ARCHITECTURE, isFile, type Recipe, type TreeEntry, writeTree } from './
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** A package is 38 or 80 MB, and a change of what is in it makes another one. */
+/** A package is 38 or 73 MB, and a change of what is in it makes another one. */
 const KEPT = 6;
 
 /**
