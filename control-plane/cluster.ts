@@ -15,7 +15,7 @@ const BINDINGS: Readonly<Record<HostRole, string>> = {
   hypervisor: 'vbs-hypervisor-HOST',
 };
 export const HOST_ROLES = Object.keys(BINDINGS) as readonly HostRole[];
-const READY_LIMIT_MS = 300_000;
+const READY_LIMIT_MS = 600_000;
 const RETRY_MS = 300;
 
 export type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;

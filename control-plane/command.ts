@@ -20,7 +20,7 @@ export type RunCommand = (
 
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 /** Ends what hangs: some of them read and write a whole store. */
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 900_000;
 
 export const runCommand: RunCommand = async (file, args, { stdin = '' } = {}) => {
   const result = await execa(file, args, {
