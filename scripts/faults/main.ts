@@ -7,11 +7,11 @@
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { POINTS, type Tried } from '../../test/sim/campaign.ts';
 import { historyOf, play } from '../../test/sim/history.ts';
 import { CHOICES, type Kit, kitOf, shownKit } from '../../test/sim/kit.ts';
 import type { Task } from './worker.ts';
+import { inWorkers } from './workers.ts';
 
 const CHUNK = 25;
 const whole = (text: string, option: string): number => {
@@ -61,31 +61,18 @@ const run = async (tasks: readonly Task[]): Promise<Tried> => {
   console.log(
     `# ${tasks.length} parts, ${availableParallelism()} at a time; each takes up to some minutes and is told when it ends`,
   );
-  const waiting = [...tasks];
   const failures: string[] = [];
   let passed = 0;
-  const one = async (): Promise<void> => {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url));
-    for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
-      const startedAt = performance.now();
-      const { promise, resolve, reject } = Promise.withResolvers<Tried>();
-      worker.once('message', resolve).once('error', reject).postMessage(task);
-      const tried = await promise;
-      worker.removeAllListeners();
-      passed += tried.passed;
-      failures.push(...tried.failures);
-      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-      const counts = `${tried.passed} passed${tried.failures.length > 0 ? `, ${tried.failures.length} failed` : ''}`;
-      console.log(
-        `${tried.failures.length > 0 ? 'FAIL' : 'ok  '} ${titleOf(task)}: ${counts} (${seconds} s)`,
-      );
-      for (const failure of tried.failures) {
-        console.log(`\n${failure}\n`);
-      }
+  await inWorkers(tasks, (task, tried, seconds) => {
+    passed += tried.passed;
+    failures.push(...tried.failures);
+    const counts = `${tried.passed} passed${tried.failures.length > 0 ? `, ${tried.failures.length} failed` : ''}`;
+    const outcome = tried.failures.length > 0 ? 'FAIL' : 'ok  ';
+    console.log(`${outcome} ${titleOf(task)}: ${counts} (${seconds.toFixed(1)} s)`);
+    for (const failure of tried.failures) {
+      console.log(`\n${failure}\n`);
     }
-    await worker.terminate();
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, one));
+  });
   return { passed, failures };
 };
 
