@@ -74,7 +74,11 @@ const isSame = (one: ControlPlaneConfig, other: ControlPlaneConfig): boolean =>
   JSON.stringify([one.address, one.alternativeAddresses, one.listen]) ===
   JSON.stringify([other.address, other.alternativeAddresses, other.listen]);
 
-async function refuseUnusable(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
+/** Throws ConfigError where what is wanted cannot be on this machine. */
+export async function refuseUnusable(
+  surroundings: Pick<Surroundings, 'places' | 'disk' | 'units' | 'addresses'>,
+  config: ControlPlaneConfig,
+): Promise<void> {
   const { places, disk, units, addresses } = surroundings;
   const { address, port } = config.listen;
   if ((await disk.list(places.restoring)) !== undefined) {
@@ -87,8 +91,9 @@ async function refuseUnusable(surroundings: Surroundings, config: ControlPlaneCo
       `${places.configFile}: listen.address: ${address} is no address of this machine, which has ${addresses().join(', ')}; give one of them, or 0.0.0.0`,
     );
   }
-  const isOwn = (await units.stateOf(API_SERVER_UNIT)).isActive;
-  if (!isOwn && !(await isFree(address, port))) {
+  // Ours may listen before it says that it is ready.
+  const { isOff } = await units.stateOf(API_SERVER_UNIT);
+  if (isOff && !(await isFree(address, port))) {
     throw new ConfigError(
       `${places.configFile}: listen.port: something else listens on port ${port} (ss -ltnp 'sport = :${port}'); end it, or give another port`,
     );
@@ -148,9 +153,9 @@ export async function restartIfOutdated(
   unit: string,
   file: string,
 ): Promise<void> {
-  const { isActive, since } = await units.stateOf(unit);
+  const { isOff, since } = await units.stateOf(unit);
   const changedAt = await disk.changedAt(file);
-  if (isActive && since !== undefined && changedAt !== undefined && since < changedAt) {
+  if (!isOff && since !== undefined && changedAt !== undefined && since < changedAt) {
     await units.restart(unit);
   }
 }

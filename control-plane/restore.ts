@@ -77,8 +77,8 @@ async function readied(surroundings: Surroundings, command: RestoreCommand): Pro
 
 async function refuseWhileRunning({ units }: Surroundings): Promise<void> {
   for (const unit of SERVICES) {
-    const { state } = await units.stateOf(unit);
-    if (state !== 'inactive' && state !== 'failed') {
+    const { state, isOff } = await units.stateOf(unit);
+    if (!isOff) {
       throw new ConfigError(
         `${unit} is ${state}; stop all of it first, which no guest notices: systemctl stop ${SERVICES.join(' ')}`,
       );

@@ -12,8 +12,11 @@ export const TIMERS = ['vbs-control-plane-backup.timer', 'vbs-control-plane-rene
 
 export interface UnitState {
   readonly isActive: boolean;
+  /** Nothing of it runs, not even for its start or its end. */
+  readonly isOff: boolean;
   /** In systemd's words: `active`, `failed`, `inactive`, `activating`. */
   readonly state: string;
+  /** When its process was started. */
   readonly since?: Date;
   readonly memoryBytes?: number;
 }
@@ -48,7 +51,7 @@ export function systemd(run: RunCommand): Units {
     restart: act('restart'),
     stop: act('stop'),
     stateOf: async (unit) => {
-      const properties = '--property=ActiveState,ActiveEnterTimestamp,MemoryCurrent';
+      const properties = '--property=ActiveState,ExecMainStartTimestamp,MemoryCurrent';
       return unitState(await systemctl('show', properties, '--timestamp=us+utc', unit));
     },
   };
@@ -58,10 +61,11 @@ export function systemd(run: RunCommand): Units {
 export function unitState(text: string): UnitState {
   const field = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1] ?? '';
   const state = field('ActiveState');
-  const [, day, time] = /(\d{4}-\d\d-\d\d) ([\d:.]+) UTC$/.exec(field('ActiveEnterTimestamp')) ?? [];
+  const [, day, time] = /(\d{4}-\d\d-\d\d) ([\d:.]+) UTC$/.exec(field('ExecMainStartTimestamp')) ?? [];
   const memory = field('MemoryCurrent');
   return {
     isActive: state === 'active',
+    isOff: state === 'inactive' || state === 'failed',
     state,
     ...(day === undefined ? {} : { since: new Date(`${day}T${time}Z`) }),
     ...(/^\d+$/.test(memory) ? { memoryBytes: Number(memory) } : {}),

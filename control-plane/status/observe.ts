@@ -43,7 +43,7 @@ const reasonOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().split('\n').at(-1) ?? '';
 
 async function unitFact({ units }: Surroundings, unit: string): Promise<UnitFact> {
-  const { isActive: _, ...fact } = await units.stateOf(unit);
+  const { isActive: _, isOff: __, ...fact } = await units.stateOf(unit);
   return { unit, ...fact };
 }
 

@@ -1,6 +1,7 @@
 // What init puts on the disk: ended at any of its writes and run again, it comes to the same, and no key is ever another one.
 import { createPrivateKey } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { suite } from 'uvu';
@@ -8,12 +9,13 @@ import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
 import { configFrom, configText, parseControlPlaneConfig } from '../../control-plane/config.ts';
 import { type Disk, machineDisk } from '../../control-plane/files.ts';
-import { prepare } from '../../control-plane/init.ts';
+import { prepare, refuseUnusable } from '../../control-plane/init.ts';
 import { renewAuthority } from '../../control-plane/pki/authority.ts';
 import { ensureLeaves, leafFile, seenIn, wantedLeaves } from '../../control-plane/pki/leaves.ts';
 import type { Leaf } from '../../control-plane/pki/plan.ts';
 import { KEEPSAKES, placesUnder } from '../../control-plane/places.ts';
 import type { Surroundings } from '../../control-plane/surroundings.ts';
+import { type Units, unitState } from '../../control-plane/units.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/errors.ts';
 
@@ -229,6 +231,29 @@ test('a CA that is renewed goes on with its key: what it signed stays good', asy
   const made = await ensureLeaves(home(world, later), configIn(world), renewed);
   assert.is(made.length, wantedLeaves(configIn(world)).length, 'they had ended by then');
   assert.equal(await ensureLeaves(home(world, later), configIn(world), renewed), []);
+});
+
+test('a port that is taken is refused, unless by our own API server on its way up', async (world) => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const config = { ...configIn(world), listen: { address: '127.0.0.1', port } };
+  const unit = (state: string) =>
+    ({ stateOf: async () => unitState(`ActiveState=${state}\n`) }) as unknown as Units;
+  try {
+    for (const state of ['activating', 'active', 'deactivating']) {
+      await refuseUnusable({ ...home(world), units: unit(state) }, config);
+    }
+    for (const state of ['inactive', 'failed']) {
+      const error = await refuseUnusable({ ...home(world), units: unit(state) }, config).catch(
+        (caught) => caught,
+      );
+      assert.instance(error, ConfigError);
+      assert.match(error.message, `something else listens on port ${port}`);
+    }
+  } finally {
+    server.close();
+  }
 });
 
 test.run();

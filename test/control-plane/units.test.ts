@@ -91,17 +91,21 @@ test('etcd has no port, and the API server lets nobody in without a name', async
 
 test('what systemd tells of a unit is understood', () => {
   const text =
-    'ActiveState=active\nActiveEnterTimestamp=Fri 2026-11-27 04:10:24.123456 UTC\nMemoryCurrent=1048576\n';
+    'ActiveState=active\nExecMainStartTimestamp=Fri 2026-11-27 04:10:24.123456 UTC\nMemoryCurrent=1048576\n';
   assert.equal(unitState(text), {
     isActive: true,
+    isOff: false,
     state: 'active',
     since: new Date('2026-11-27T04:10:24.123Z'),
     memoryBytes: 1_048_576,
   });
-  assert.equal(unitState('ActiveState=failed\nActiveEnterTimestamp=\nMemoryCurrent=[not set]\n'), {
+  assert.equal(unitState('ActiveState=failed\nExecMainStartTimestamp=\nMemoryCurrent=[not set]\n'), {
     isActive: false,
+    isOff: true,
     state: 'failed',
   });
+  const { isActive, isOff } = unitState('ActiveState=activating\n');
+  assert.equal([isActive, isOff], [false, false]);
 });
 
 test.run();

@@ -129,17 +129,18 @@ export class PlayedUnits implements Units {
 
   async stateOf(unit: string): Promise<UnitState> {
     if (this.#others.has(unit)) {
-      return { isActive: true, state: 'active' };
+      return { isActive: true, isOff: false, state: 'active' };
     }
     const running = this.#running.get(unit);
     return running?.process.isRunning() === true
       ? {
           isActive: true,
+          isOff: false,
           state: 'active',
           since: running.since,
           memoryBytes: await residentBytes(running.process.pid),
         }
-      : { isActive: false, state: running === undefined ? 'inactive' : 'failed' };
+      : { isActive: false, isOff: true, state: running === undefined ? 'inactive' : 'failed' };
   }
 
   pidOf(unit: string): number | undefined {
