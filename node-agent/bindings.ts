@@ -16,7 +16,7 @@ import { ProfileError } from './profiles/problems.ts';
 import type { RoleName } from './profiles/vocabulary.ts';
 
 /** The package installs them where an administrator looks for configuration, and keeps his changes. */
-const SHIPPED = isSea() ? '/etc/vbs/profiles' : path.join(import.meta.dirname, 'profiles', 'shipped');
+export const SHIPPED = isSea() ? '/etc/vbs/profiles' : path.join(import.meta.dirname, 'profiles', 'shipped');
 
 export interface BindingDeps {
   readonly config: AgentConfig;

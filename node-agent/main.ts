@@ -10,12 +10,16 @@ import { createLog, type Log, silentLog } from '../runtime/log.ts';
 import { Metrics } from '../runtime/metrics.ts';
 import { installShutdown } from '../runtime/shutdown.ts';
 import { tellHoldings } from './adopt/command.ts';
-import { binder } from './bindings.ts';
+import { binder, SHIPPED } from './bindings.ts';
 import { type AgentConfig, loadAgentConfig } from './config.ts';
 import { enrollCommand } from './enrolment/command.ts';
 import { isEnrolled, keepTokenFresh, tokenFileIn } from './enrolment/renewal.ts';
+import { become } from './exec/command.ts';
 import { hostFiles } from './exec/files.ts';
 import { WrongCluster } from './identity.ts';
+import { onNode } from './on-node/command.ts';
+import { leaveControlGroups } from './on-node/groups.ts';
+import { enrollNode } from './on-node/identity.ts';
 import { checkHost } from './preflight/command.ts';
 import { ProfileError } from './profiles/problems.ts';
 import { RoleError } from './roles/errors.ts';
@@ -87,6 +91,7 @@ const USAGE = `usage: vbs-node-agent [run] --config FILE
        vbs-node-agent adopt --config FILE [--cluster UID]
                                                     prints what this host holds as manifests, for a cluster which takes the place
                                                     of one whose store is lost; changes nothing
+       vbs-node-agent on-node --config FILE         in a pod of the chart vbs: brings the agent to the node, enrols that, and runs there
        vbs-node-agent --version
        vbs-node-agent --help
 `;
@@ -128,6 +133,7 @@ const OPTIONS = {
   'ca-file': { type: 'string' },
   'token-file': { type: 'string' },
   'join-file': { type: 'string' },
+  'leave-control-groups': { type: 'boolean' },
   version: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const;
@@ -166,6 +172,27 @@ async function acting(config: AgentConfig, act: Act): Promise<number> {
   return typeof exitCode === 'number' ? exitCode : 0;
 }
 
+/** Where the image of the agent holds what is to come to the node; the chart mounts the profiles that are given as values. */
+const IMAGE = { executable: process.execPath, profiles: SHIPPED, ownProfiles: '/etc/vbs/own-profiles' };
+
+async function perform(words: readonly string[], config: string, values: Values): Promise<number> {
+  const [name = 'run', ...more] = words;
+  if (name === 'on-node' && more.length === 0) {
+    const pod = { files, clock, image: IMAGE, environment: process.env, enroll: enrollNode, become };
+    await onNode({ ...values, config }, pod);
+    return 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined || more.length > 0) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  if (values['leave-control-groups'] === true) {
+    await leaveControlGroups(files, process.pid);
+  }
+  return await command(await loadAgentConfig(config), values);
+}
+
 /** What only a person can cure before the agent can start. */
 const isForPeople = (error: unknown): error is Error =>
   error instanceof ConfigError ||
@@ -179,14 +206,12 @@ export async function main(): Promise<number> {
     process.stdout.write(values.version === true ? `${VERSION}\n` : USAGE);
     return 0;
   }
-  const [name = 'run', ...more] = positionals;
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (values.config === undefined || command === undefined || more.length > 0) {
+  if (values.config === undefined) {
     process.stderr.write(USAGE);
     return 2;
   }
   try {
-    return await command(await loadAgentConfig(values.config), values);
+    return await perform(positionals, values.config, values);
   } catch (error) {
     if (isForPeople(error)) {
       process.stderr.write(`vbs-node-agent: ${error.message}\n`);

@@ -14,6 +14,7 @@ import { dashboard } from './generate/dashboard.ts';
 import { fieldTable } from './generate/field-table.ts';
 import { metricsPage } from './generate/metrics-page.ts';
 import { preflightPage } from './generate/preflight-page.ts';
+import { rightsPage } from './generate/rights-page.ts';
 import { shapes } from './generate/shapes.ts';
 import { valuesPage } from './generate/values-page.ts';
 
@@ -86,6 +87,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/fields.md', fieldTable(crds)],
     ['docs/reference/conditions.md', conditionsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
+    ['docs/reference/rights.md', await rightsPage()],
     ['docs/reference/values.md', await valuesPage()],
     ['docs/preflight.md', await preflightPage()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],

@@ -1,8 +1,9 @@
-// node scripts/test.ts [--tier unit|integration|all|lab] [--all] [--keep] [--stop] [path filters]
+// node scripts/test.ts [--tier unit|integration|all|cluster|lab] [--all] [--keep] [--stop] [path filters]
 //
 // Runs each test file in a process of its own, two at a time. Files below test/integration start daemons and guests of
 // their own; one that is run alone shows its output as it comes. Files below test/lab run in emulated machines, one after
-// another and slowly, and are not among "all"; those in its folders only with --all, or when they are named. --keep lets the machines stay up for the next run, --stop ends them. What uvu lets pass
+// another and slowly, and are not among "all"; those in its folders only with --all, or when they are named. Files below test/cluster have a
+// Kubernetes node on this machine, and are not among "all" either. --keep lets the machines stay up for the next run, --stop ends them. What uvu lets pass
 // silently is a failure here: no files, a file without .run(), a file without tests,
 // tests that a failing hook kept from running.
 
@@ -12,6 +13,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { nodePackages } from '../test/harness/cluster/packages.ts';
 import { stopKept } from '../test/harness/lab/machines.ts';
 import { emulationPackages } from '../test/harness/lab/packages.ts';
 import { ensurePackages, labPackages } from '../test/harness/packages.ts';
@@ -21,10 +23,16 @@ import { resolveControlPlane } from './control-plane/resolve.ts';
 
 const root = path.dirname(import.meta.dirname);
 const minute = 60_000;
-const timeLimits = { unit: 25 * minute, integration: 20 * minute, lab: 120 * minute };
-const packagesOf = { integration: [...labPackages, ...monitoringPackages], lab: emulationPackages };
+const timeLimits = { unit: 25 * minute, integration: 20 * minute, cluster: 20 * minute, lab: 120 * minute };
+const packagesOf = {
+  integration: async () => [...labPackages, ...monitoringPackages],
+  cluster: nodePackages,
+  lab: async () => emulationPackages,
+};
 const graceMs = 30_000;
-const filesAtOnce = { unit: 2, integration: 2, lab: 1 };
+const filesAtOnce = { unit: 2, integration: 2, cluster: 1, lab: 1 };
+/** Of which only a wish brings tests about. */
+const separate: readonly string[] = ['cluster', 'lab'];
 
 type Tier = keyof typeof timeLimits;
 
@@ -68,7 +76,7 @@ const main = async (): Promise<void> => {
   }
   const unit = files.filter(({ tier }) => tier === 'unit');
   const outcomes = await runAll(unit, filesAtOnce.unit);
-  for (const tier of ['integration', 'lab'] as const) {
+  for (const tier of ['integration', 'cluster', 'lab'] as const) {
     const slow = files.filter((file) => file.tier === tier);
     if (slow.length > 0 && !stopped) {
       outcomes.push(...(await runSlow(tier, slow)));
@@ -92,8 +100,8 @@ const main = async (): Promise<void> => {
 };
 
 const findTestFiles = async (dir: string): Promise<TestFile[]> => {
-  if (!['unit', 'integration', 'all', 'lab'].includes(values.tier)) {
-    throw new Error(`--tier is unit, integration, all or lab, not ${values.tier}`);
+  if (!['unit', 'integration', 'all', ...separate].includes(values.tier)) {
+    throw new Error(`--tier is unit, integration, all, cluster or lab, not ${values.tier}`);
   }
   const entries = await readdir(dir, { recursive: true });
   return entries
@@ -102,7 +110,7 @@ const findTestFiles = async (dir: string): Promise<TestFile[]> => {
     .map((entry): TestFile => {
       return { file: path.join(dir, entry), name: path.join(path.basename(dir), entry), tier: tierOf(entry) };
     })
-    .filter(({ tier }) => (values.tier === 'all' ? tier !== 'lab' : values.tier === tier))
+    .filter(({ tier }) => (values.tier === 'all' ? !separate.includes(tier) : values.tier === tier))
     .filter(({ name, tier }) => tier !== 'lab' || isCore(name) || values.all || positionals.length > 0)
     .filter(
       ({ name }) =>
@@ -115,7 +123,7 @@ const isCore = (name: string): boolean => path.basename(path.dirname(name)) === 
 
 const tierOf = (entry: string): Tier => {
   const folder = entry.split(path.sep)[0];
-  return folder === 'integration' || folder === 'lab' ? folder : 'unit';
+  return folder === 'integration' || folder === 'cluster' || folder === 'lab' ? folder : 'unit';
 };
 
 const runSlow = async (tier: keyof typeof packagesOf, files: readonly TestFile[]): Promise<Outcome[]> => {
@@ -124,7 +132,7 @@ const runSlow = async (tier: keyof typeof packagesOf, files: readonly TestFile[]
       throw new Error('they start daemons or make disk images: run them as root, or use --tier unit');
     }
     await sweepDeadRuns(log);
-    await ensurePackages(packagesOf[tier], log);
+    await ensurePackages(await packagesOf[tier](), log);
     await resolveControlPlane(log);
   } catch (error) {
     console.error(`\nFAIL the ${tier} tests could not be prepared: ${messageOf(error)}`);

@@ -29,7 +29,12 @@ export async function enrollCommand(given: EnrollArguments, surroundings: Enroll
     given['join-file'] === undefined
       ? await fromParts(given, surroundings)
       : await fromJoin(given, surroundings);
-  await enroll({ ...surroundings, ...known, tell: (line) => process.stdout.write(`${line}\n`) });
+  const tell = (line: string): void => void process.stdout.write(`${line}\n`);
+  await enroll({ ...surroundings, ...known, tell });
+  if (surroundings.config.volumeServer !== undefined) {
+    tell('once, before the first start: vbs-node-agent prepare-pools --config FILE');
+  }
+  tell('then: systemctl restart vbs-node-agent');
 }
 
 type Known = Pick<Enrolment, 'server' | 'ca' | 'token'>;

@@ -49,7 +49,7 @@ export async function enroll(enrolment: Enrolment): Promise<void> {
   await makeDirectory(files, config.stateDir);
   await files.writeAtomic(tokenFile, `${own.text}\n`, 0o600);
   await files.writeAtomic(config.kubeconfig, kubeconfigText({ ...identity, user: { tokenFile } }), 0o600);
-  tellNext(enrolment, own);
+  tellOutcome(enrolment, own);
 }
 
 /** The first request proves server, CA and token; the second is made as this host. */
@@ -140,7 +140,7 @@ async function refuseForeignKubeconfig({ files, config }: Enrolment): Promise<vo
   }
 }
 
-function tellNext({ config, clock, tell }: Enrolment, { issued, expires }: Token): void {
+function tellOutcome({ config, clock, tell }: Enrolment, { issued, expires }: Token): void {
   const aheadMs = clock.now().getTime() - issued.getTime();
   if (Math.abs(aheadMs) > LARGEST_SKEW_MS) {
     const seconds = Math.round(Math.abs(aheadMs) / 1000);
@@ -152,8 +152,4 @@ function tellNext({ config, clock, tell }: Enrolment, { issued, expires }: Token
   tell(
     `its token is valid until ${expires.toISOString()}; the agent renews it while it runs, and a host that is off for longer has to be enrolled again`,
   );
-  if (config.volumeServer !== undefined) {
-    tell('once, before the first start: vbs-node-agent prepare-pools --config FILE');
-  }
-  tell('then: systemctl restart vbs-node-agent');
 }

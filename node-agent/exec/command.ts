@@ -190,3 +190,14 @@ export const createRunCommand =
       await stdin.close();
     }
   };
+
+/**
+ * This process becomes the program, with its number, its streams and nothing else but the environment given; see execve(2). Returns never: it throws, when
+ * the program cannot be started.
+ */
+export const become = (file: string, args: readonly string[], environment: Record<string, string>): void => {
+  if (process.execve === undefined) {
+    throw new Error(`this Node (${process.version}) cannot become another program`);
+  }
+  process.execve(file, [file, ...args], environment);
+};

@@ -37,6 +37,13 @@ const CONTROL_PLANE: Build = {
   programs: ['etcd', 'kube-apiserver', 'kubectl'],
   duration: 'about six minutes',
 };
+const NODE: Build = {
+  name: 'node',
+  source: path.resolve(import.meta.dirname, '../node'),
+  files: ['go.mod', 'go.sum', 'main.go'],
+  programs: ['kube-controller-manager', 'kube-scheduler', 'kubelet'],
+  duration: 'about two minutes after the control plane',
+};
 const STANDALONE: Build = {
   name: 'standalone',
   source: import.meta.dirname,
@@ -53,6 +60,9 @@ const STANDALONE: Build = {
  * @throws Error naming the remedy when Go is missing or too old, or with the compiler's words.
  */
 export const buildControlPlane = (log: Log): Promise<string> => built(CONTROL_PLANE, log);
+
+/** The same with `kube-controller-manager`, `kube-scheduler` and `kubelet`. */
+export const buildNode = (log: Log): Promise<string> => built(NODE, log);
 
 export interface Standalone {
   /** The file that is all of them. */

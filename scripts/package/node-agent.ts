@@ -15,7 +15,7 @@ import {
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const DEBIAN = path.join(import.meta.dirname, 'debian/node-agent');
-const PROFILES = path.join(ROOT, 'node-agent/profiles/shipped');
+export const PROFILES = path.join(ROOT, 'node-agent/profiles/shipped');
 const NAME = 'vbs-node-agent';
 const DOC = `usr/share/doc/${NAME}`;
 

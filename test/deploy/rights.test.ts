@@ -93,7 +93,7 @@ test('neither controller nor hosts delete anything, nor write an object as a who
 });
 
 test('nobody touches what would give it more rights', () => {
-  // A token of the account a host has anyway gives it no more than it has.
+  // A token of the account a host has anyway gives it no more than it has; the pod on a node becomes that node's host, by deploy/admission/nodes.yaml.
   const isOwnToken = ({ kind, resources, resourceNames }: (typeof rules)[number]) =>
     kind === 'Role' &&
     resources.join() === 'serviceaccounts/token' &&
@@ -129,8 +129,11 @@ test('the only namespace which a host may read is the one whose UID tells cluste
   }
 });
 
-test('rights go to the two accounts which the policies know, and every role is bound', () => {
-  const known = [`${SYSTEM_NAMESPACE}/vbs-controller`, `${hostNamespace('HOST')}/${AGENT_ACCOUNT}`];
+test('rights go to the accounts which the policies know, and every role is bound', () => {
+  const known = [
+    ...['vbs-controller', 'vbs-node-agent'].map((name) => `${SYSTEM_NAMESPACE}/${name}`),
+    `${hostNamespace('HOST')}/${AGENT_ACCOUNT}`,
+  ];
   for (const { metadata, subjects = [] } of manifests) {
     for (const { kind, name, namespace } of subjects) {
       assert.is(kind, 'ServiceAccount', metadata.name);
@@ -161,7 +164,7 @@ test('every policy refuses when it cannot decide, and is bound to deny', () => {
       metadata.name,
     );
   }
-  assert.is(policies.length, 15);
+  assert.is(policies.length, 16);
 });
 
 test.run();

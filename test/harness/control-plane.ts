@@ -8,7 +8,7 @@ import { request } from 'node:https';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type ControlPlaneBinaries, resolveControlPlane } from '../../scripts/control-plane/resolve.ts';
-import { type KeyPair, makePki, type Pki } from './pki.ts';
+import { type KeyPair, makeCertificate, makePki, type Pki } from './pki.ts';
 import { freePort } from './ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
 
@@ -20,6 +20,8 @@ export interface ControlPlaneOptions {
   readonly unsafeNoFsync?: boolean;
   /** More names for the serving certificate, as openssl writes them: `IP:10.0.2.2`. */
   readonly alternativeNames?: readonly string[];
+  /** A free one when absent. */
+  readonly port?: number;
   /** More flags for the API server. */
   readonly apiServerArgs?: readonly string[];
 }
@@ -44,7 +46,8 @@ export const startControlPlane = async (options: ControlPlaneOptions): Promise<C
   const binaries = await resolveControlPlane(log);
   const names = ['IP:127.0.0.1', 'DNS:localhost', 'DNS:kubernetes.default.svc', ...alternativeNames];
   const pki = await makePki(path.join(dir, 'pki'), names);
-  const setup = { ...options, dir, workdir: options.dir, binaries, pki, port: await freePort() };
+  const { port = await freePort() } = options;
+  const setup = { ...options, dir, workdir: options.dir, binaries, pki, port };
   const controlPlane = new ControlPlane(setup);
   try {
     await controlPlane.startEtcd();
@@ -85,6 +88,11 @@ export class ControlPlane {
     this.kubectlPath = setup.binaries.kubectl;
   }
 
+  /** Its certificates and keys. */
+  get pki(): Pki {
+    return this.#setup.pki;
+  }
+
   get apiServerPid(): number | undefined {
     return this.#apiServer?.pid;
   }
@@ -120,6 +128,22 @@ export class ControlPlane {
     const token = (await this.kubectl(args)).trim();
     const file = path.join(this.#setup.dir, `${name}.kubeconfig`);
     await this.#writeKubeconfig(file, { namespace, user: { token } });
+    return file;
+  }
+
+  /** Writes a kubeconfig (mode 0600) with a certificate of that subject, such as `/O=system:nodes/CN=system:node:n`, and returns its path. */
+  async certifiedKubeconfig(name: string, subject: string): Promise<string> {
+    const { dir, pki } = this.#setup;
+    const extensions = ['extendedKeyUsage=clientAuth'];
+    const client = await makeCertificate({
+      dir: path.join(dir, 'pki'),
+      name,
+      subject,
+      issuer: pki.ca,
+      extensions,
+    });
+    const file = path.join(dir, `${name}.kubeconfig`);
+    await this.#writeKubeconfig(file, { namespace: 'default', user: await userOf(client) });
     return file;
   }
 
@@ -231,11 +255,7 @@ export class ControlPlane {
 
   /** Called once by `startControlPlane`. */
   async writeAdminKubeconfig(): Promise<void> {
-    const { admin } = this.#setup.pki;
-    const user = {
-      'client-certificate-data': await base64Of(admin.certFile),
-      'client-key-data': await base64Of(admin.keyFile),
-    };
+    const user = await userOf(this.#setup.pki.admin);
     await this.#writeKubeconfig(this.adminKubeconfig, { namespace: 'default', user });
   }
 
@@ -282,6 +302,11 @@ export class ControlPlane {
     return (await getStatus(`${this.server}${resource}`, this.#setup.pki.ca, this.#setup.pki.admin)) === 200;
   }
 }
+
+const userOf = async ({ certFile, keyFile }: KeyPair): Promise<object> => ({
+  'client-certificate-data': await base64Of(certFile),
+  'client-key-data': await base64Of(keyFile),
+});
 
 const base64Of = async (file: string): Promise<string> => (await readFile(file)).toString('base64');
 

@@ -55,7 +55,8 @@ interface CertificateRequest {
   readonly extensions?: readonly string[];
 }
 
-const makeCertificate = async (request: CertificateRequest): Promise<KeyPair> => {
+/** A key, and a certificate for it, in `dir`. */
+export const makeCertificate = async (request: CertificateRequest): Promise<KeyPair> => {
   const { dir, name, subject, issuer, extensions = [] } = request;
   const pair = { certFile: path.join(dir, `${name}.crt`), keyFile: path.join(dir, `${name}.key`) };
   await writeKey(pair.keyFile);

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace } from '../../api/names.ts';
-import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
 import { freePort } from './ports.ts';
 import { type Log, type RunningProcess, runCommand, startProcess, waitFor } from './process.ts';
@@ -23,6 +23,8 @@ export interface SystemOptions {
   readonly logLevel?: 'debug' | 'info';
   /** More flags for the API server. */
   readonly apiServerArgs?: readonly string[];
+  /** Where else it is reached. */
+  readonly apiServer?: Pick<ControlPlaneOptions, 'port' | 'alternativeNames'>;
   /** The volume servers; one when absent. The agent of any but the first is started by `join`. */
   readonly servers?: readonly string[];
   /** Where the sources of each part are; of this checkout when absent. */
@@ -112,8 +114,8 @@ export class System {
 
   /** The components that are not ours. */
   async startParts(): Promise<void> {
-    const { dir, log, apiServerArgs = [], servers = [SERVER] } = this.#options;
-    this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs });
+    const { dir, log, apiServerArgs = [], apiServer = {}, servers = [SERVER] } = this.#options;
+    this.#controlPlane = await startControlPlane({ dir, log, apiServerArgs, ...apiServer });
     for (const name of servers) {
       const poolDir = name === SERVER ? this.poolDir : path.join(dir, `${name}-pool`);
       this.#servers.push({ name, poolDir, tgtd: await startTgtd({ dir, log }) });

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exists } from './cache.ts';
+import { removeGroups } from './cluster/groups.ts';
 import { onEarlyEnd } from './early-end.ts';
 import { type Log, workdirMark } from './process.ts';
 
@@ -90,12 +91,13 @@ const isDead = async (dir: string): Promise<boolean> => {
 
 const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid');
 
-// Files that had to stand elsewhere, one path a line; see `noteOutside`.
+// Files that had to stand elsewhere, one path a line (see `noteOutside`), and control groups.
 const removeOutside = async (dir: string): Promise<void> => {
   const list = await readFile(path.join(dir, outsideFile), 'utf8').catch(() => '');
   for (const file of list.split('\n').filter(path.isAbsolute)) {
     await rm(file, { force: true });
   }
+  await removeGroups(dir);
 };
 
 /** Notes files made outside of the work directory, so that its end, or the sweep after a crash, removes them. */

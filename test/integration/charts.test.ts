@@ -1,15 +1,22 @@
 // The charts, by the real Helm on a real API server: what they install is all that the controller and the hosts need, and an uninstalled release takes
 // neither definitions nor data nor the identities of hosts along. (There is no kubelet: the controller runs with the account of the chart.)
-import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
+import { loadAgentConfig } from '../../node-agent/config.ts';
+import { claimsOf, userNameOf } from '../../node-agent/enrolment/token.ts';
+import { hostFiles } from '../../node-agent/exec/files.ts';
+import { enrollNode } from '../../node-agent/on-node/identity.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { silentLog } from '../../runtime/log.ts';
 import { makeRootfs } from '../../scripts/image/rootfs.ts';
 import type { ControlPlane } from '../harness/control-plane.ts';
 import { type Helm, helmFor } from '../harness/helm.ts';
 import { loud } from '../harness/loud.ts';
-import { runCommand } from '../harness/process.ts';
+import { runCommand, waitFor } from '../harness/process.ts';
+import { operatorKinds } from '../harness/prometheus-operator.ts';
 import { attachment, openStory, type Story, volume } from '../harness/story.ts';
 import { HYPERVISOR, ROOT, SERVER } from '../harness/system.ts';
 
@@ -108,7 +115,234 @@ test('helm finds nothing to complain of, and wrong values are refused with their
   assert.match(await refusal('--set', 'controller.replica=3'), 'replica');
   assert.match(await refusal('--set', 'hosts[0].name=Xen07,hosts[0].roles[0]=hypervisor'), 'hosts/0/name');
   assert.match(await refusal('--set', 'image.digest=latest'), 'image/digest');
+  assert.match(await refusal('--set', 'nodeAgent.enabled=true'), 'nodeAgent.volumeServer');
+  assert.match(await refusal('--set', 'nodeAgent.hypervisor.vmm.profile=xen-xl'), 'initiator');
+  assert.match(await refusal('--set', 'nodeAgent.settings.host=xen07'), 'settings');
 });
+
+const SERVES = {
+  pools: [{ name: 'thin', profile: 'lvm-thin', params: { vg: 'vg0', thinpool: 'vbs' } }],
+  target: { profile: 'lio', portals: ['$(NODE_IP):3260'] },
+};
+const RUNS = { initiator: { profile: 'open-iscsi' }, vmm: { profile: 'libvirt-virsh' } };
+const ON_NODES = {
+  ...values,
+  hosts: [
+    ...values.hosts,
+    { name: 'node3', roles: ['volumeServer', 'hypervisor'], node: true, agent: { observeSeconds: 2 } },
+    { name: 'node4', roles: ['hypervisor'], node: true },
+  ],
+  nodeAgent: {
+    enabled: true,
+    volumeServer: SERVES,
+    hypervisor: RUNS,
+    settings: { heartbeat: { leaseSeconds: 30 } },
+    profiles: { lio: 'profile: 1' },
+    metricsFile: '/var/lib/prometheus/node-exporter/vbs.prom',
+    imageDigest: `sha256:${'b'.repeat(64)}`,
+    apiServer: 'https://cluster.example.org:6443',
+    tolerations: [{ operator: 'Exists' }],
+    podAnnotations: { note: 'x' },
+  },
+};
+const CONTROLLERS = {
+  imageRepository: 'registry.example.org/vbs',
+  image: { digest: `sha256:${'a'.repeat(64)}`, pullPolicy: 'Always' },
+  imagePullSecrets: ['registry'],
+  controller: {
+    replicas: 1,
+    affinity: { nodeAffinity: {} },
+    nodeSelector: { disk: 'fast' },
+    tolerations: [{ operator: 'Exists' }],
+    podAnnotations: { note: 'x' },
+  },
+  userRoles: { enabled: false },
+  networkPolicy: { enabled: true, from: [{ namespaceSelector: {} }] },
+};
+const METRICS = {
+  serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'monitoring' } },
+  prometheusRule: {
+    enabled: true,
+    runbooks: 'https://docs.example.org/runbooks',
+    labels: { role: 'alerts' },
+  },
+  dashboard: { enabled: true },
+};
+/** All that a value may change in what is rendered. */
+const VARIANTS: Readonly<Record<string, object>> = {
+  nothing: {},
+  hosts: values,
+  nodes: ON_NODES,
+  'nodes of one role': { ...ON_NODES, nodeAgent: { enabled: true, hypervisor: RUNS } },
+  controllers: CONTROLLERS,
+  'everything at once': { ...ON_NODES, ...CONTROLLERS, userRoles: { enabled: true }, metrics: METRICS },
+};
+
+interface PodSpec {
+  readonly affinity: object;
+  readonly containers: readonly { readonly image: string }[];
+}
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: PodSpec & { readonly template?: { readonly spec: PodSpec } };
+  readonly data: Readonly<Record<string, string>>;
+}
+
+const rendered = async ({ helm, story }: World, given: object): Promise<string> => {
+  const file = path.join(story.workdir.dir, 'variant.yaml');
+  await writeFile(file, stringify(given));
+  return await helm(
+    'template',
+    'vbs',
+    chart('vbs'),
+    ...NAMESPACE,
+    '--kube-version',
+    '1.37.0',
+    '--values',
+    file,
+  );
+};
+
+test('a node has the agent of its labels, and the agent what is said for it', async (world) => {
+  const manifests = parseAllDocuments(await rendered(world, ON_NODES)).map((one) => one.toJS() as Manifest);
+  const terms = Object.fromEntries(
+    manifests
+      .filter(({ kind }) => kind === 'DaemonSet')
+      .map(({ metadata, spec }) => {
+        const text = JSON.stringify(spec.template?.spec.affinity);
+        const found = [...text.matchAll(/"key":"vbs.dev\/([a-z-]+)","operator":"(\w+)"/g)];
+        return [metadata.name, found.map(([, key, operator]) => `${key} ${operator}`)];
+      }),
+  );
+  assert.equal(terms, {
+    'vbs-node-agent-both': ['hypervisor In', 'volume-server In'],
+    'vbs-node-agent-hypervisor': ['hypervisor In', 'volume-server NotIn'],
+    'vbs-node-agent-volume-server': ['hypervisor NotIn', 'volume-server In'],
+  });
+  const maps = manifests.filter(({ kind }) => kind === 'ConfigMap');
+  const data = maps.find(({ metadata }) => metadata.name === 'vbs-node-agent-both')?.data ?? {};
+  assert.equal(Object.keys(data).sort(), ['agent.yaml', 'node3.yaml']);
+  const [common, special] = ['agent.yaml', 'node3.yaml'].map((one) =>
+    parseAllDocuments(data[one] ?? '')[0]?.toJS(),
+  );
+  assert.equal([common.volumeServer, common.hypervisor], [SERVES, RUNS]);
+  assert.equal(
+    [common.heartbeat, common.metricsFile],
+    [{ leaseSeconds: 30 }, ON_NODES.nodeAgent.metricsFile],
+  );
+  assert.equal(special, { observeSeconds: 2 });
+});
+
+test('each image has a digest of its own', async (world) => {
+  const given = { ...ON_NODES, image: CONTROLLERS.image };
+  const manifests = parseAllDocuments(await rendered(world, given)).map((one) => one.toJS() as Manifest);
+  const images = manifests
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet' || kind === 'Pod')
+    .map(({ spec }) => (spec.template?.spec ?? spec).containers[0]?.image);
+  const [controller, agent] = ['a', 'b'].map((digit) => `@sha256:${digit.repeat(64)}`);
+  assert.equal([...new Set(images)].sort(), [`vbs-controller${controller}`, `vbs-node-agent${agent}`]);
+});
+
+const POD_ON_NODE3 = `apiVersion: v1
+kind: Pod
+metadata: { name: agent, namespace: vbs-system }
+spec:
+  nodeName: node3
+  serviceAccountName: vbs-node-agent
+  automountServiceAccountToken: false
+  containers: [{ name: agent, image: none }]
+`;
+
+test('a pod of the node agent becomes the host of its own node, and no other', async ({
+  story,
+  helm,
+  values: file,
+}) => {
+  const { controlPlane } = story.system;
+  const nodes = path.join(story.workdir.dir, 'nodes.yaml');
+  await writeFile(nodes, stringify(ON_NODES));
+  await helm('upgrade', 'vbs', chart('vbs'), ...NAMESPACE, '--values', nodes);
+  await controlPlane.kubectl(
+    ['apply', '-f', '-'],
+    ['apiVersion: v1\nkind: Node\nmetadata: { name: node3 }', POD_ON_NODE3].join('\n---\n'),
+  );
+  const dir = path.join(story.workdir.dir, 'node3');
+  const create = ['create', 'token', 'vbs-node-agent', ...NAMESPACE];
+  const ofPod = await controlPlane.kubectl([
+    ...create,
+    '--bound-object-kind=Pod',
+    '--bound-object-name=agent',
+  ]);
+  const enroll = async (host: string, token: string): Promise<string> => {
+    await rm(dir, { recursive: true, force: true });
+    await mkdir(dir);
+    const [tokenFile, configFile] = [path.join(dir, 'pod-token'), path.join(dir, 'agent.yaml')];
+    await writeFile(tokenFile, token);
+    await writeFile(configFile, stringify({ host, kubeconfig: path.join(dir, 'kubeconfig'), stateDir: dir }));
+    await enrollNode({
+      config: await loadAgentConfig(configFile),
+      server: controlPlane.server,
+      caFile: controlPlane.caFile,
+      tokenFile,
+      files: hostFiles,
+      clock: systemClock,
+      log: silentLog,
+    });
+    return claimsOf(await readFile(path.join(dir, 'token'), 'utf8')).subject ?? '';
+  };
+  const refusal = (promise: Promise<string>): Promise<string> =>
+    promise.then(
+      () => '',
+      (error: Error) => error.message,
+    );
+  assert.is(await enroll('node3', ofPod), userNameOf('node3'));
+  // A policy takes effect a moment after it was made.
+  await waitFor({ what: 'a refusal', timeoutMs: 30_000 }, async () =>
+    (await refusal(enroll('node4', ofPod))).includes(
+      'becomes the host it runs on, and this one runs on node3',
+    ),
+  );
+  assert.match(
+    await refusal(enroll('node3', await controlPlane.kubectl(create))),
+    'cannot tell on which node it runs',
+  );
+  assert.match(
+    await refusal(enroll(SERVER, ofPod)),
+    new RegExp(`node ${SERVER} has no identity as a host: add it`),
+  );
+  const others = ['auth', 'can-i', '--list', `--as=system:serviceaccount:vbs-system:vbs-node-agent`];
+  assert.not.match(await controlPlane.kubectl([...others, ...NAMESPACE]), 'vbs.dev');
+  await controlPlane.kubectl(['delete', 'node', 'node3', '--wait=false']);
+  await controlPlane.kubectl(['delete', 'pod', 'agent', ...NAMESPACE, '--force', '--grace-period=0']);
+  await helm('upgrade', 'vbs', chart('vbs'), ...NAMESPACE, '--values', file);
+});
+
+test('a cluster with the Prometheus operator has its kinds', async ({ story }) => {
+  const files = (await operatorKinds()).flatMap((file) => ['-f', file]);
+  await story.kubectl('create', ...files);
+  await story.kubectl('wait', '--for=condition=Established', '--timeout=60s', ...files);
+});
+
+// Namespaces of all hosts are there by now, as a dry run does not make what it would put something into.
+for (const [name, given] of Object.entries(VARIANTS)) {
+  test(`the API server would take what is rendered with values for ${name}`, async (world) => {
+    const { controlPlane } = world.story.system;
+    const text = await rendered(world, given);
+    const dryRun = [
+      'apply',
+      '--dry-run=server',
+      '--validate=strict',
+      '--server-side',
+      '--force-conflicts',
+      '-f',
+      '-',
+    ];
+    const taken = (await controlPlane.kubectl(dryRun, text)).trim().split('\n');
+    assert.is(taken.length, parseAllDocuments(text).filter((one) => one.toJS() !== null).length);
+  });
+}
 
 test('every host gets what its roles need and no more', async ({ story }) => {
   const bindings = await namesOf(story, 'clusterrolebindings');

@@ -54,11 +54,14 @@ runnerSuite('shows a failing test and its reason', ({ dir }) => {
   assert.is(exitCode, 1);
 });
 
-runnerSuite('leaves files for emulated machines out unless they are asked for', ({ dir }) => {
-  write(dir, { 'one.test.ts': passing, 'lab/two.test.ts': failing });
-  assert.is(runIn(dir, '--tier', 'all').lines.at(-1), '2 passed, 0 failed');
-  assert.is(runIn(dir).lines.at(-1), '2 passed, 0 failed');
-});
+runnerSuite(
+  'leaves files for emulated machines and for a cluster out unless they are asked for',
+  ({ dir }) => {
+    write(dir, { 'one.test.ts': passing, 'lab/two.test.ts': failing, 'cluster/three.test.ts': failing });
+    assert.is(runIn(dir, '--tier', 'all').lines.at(-1), '2 passed, 0 failed');
+    assert.is(runIn(dir).lines.at(-1), '2 passed, 0 failed');
+  },
+);
 
 runnerSuite('runs only the files that a filter names', ({ dir }) => {
   write(dir, { 'one.test.ts': passing, 'two.test.ts': failing });

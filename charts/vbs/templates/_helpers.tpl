@@ -20,8 +20,8 @@ app.kubernetes.io/component: controller
 {{- define "vbs.image" -}}
 {{- $root := .root -}}
 {{- $name := printf "%s%s" (ternary "" (printf "%s/" (trimSuffix "/" $root.Values.imageRepository)) (empty $root.Values.imageRepository)) .name -}}
-{{- if $root.Values.image.digest -}}
-{{ printf "%s@%s" $name $root.Values.image.digest }}
+{{- if .digest -}}
+{{ printf "%s@%s" $name .digest }}
 {{- else -}}
 {{ printf "%s:%s" $name (default $root.Chart.AppVersion $root.Values.image.tag) }}
 {{- end -}}
