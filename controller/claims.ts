@@ -42,10 +42,13 @@ export const told = (
 export function summarized(stages: readonly Claim[], ready: Omit<Claim, 'type'>): readonly Claim[] {
   const { status, reason, message } = ready;
   const stalled = status !== 'True' && infoOf(reason)?.stalls === true;
-  const moving = status !== 'True' && !stalled;
+  // What is Ready may still be on its way to what is wanted, as a Volume that grows.
+  const moving = status === 'True' ? stages.find((stage) => stage.status !== 'True') : ready;
   return [
     { type: 'Ready', status, reason, message },
-    moving ? yes('Reconciling', reason, message) : no('Reconciling', stalled ? reason : 'Settled', ''),
+    moving === undefined || stalled
+      ? no('Reconciling', stalled ? reason : 'Settled', '')
+      : yes('Reconciling', moving.reason, moving.message),
     stalled ? yes('Stalled', reason, message) : no('Stalled', 'NotStalled', ''),
     ...stages,
   ];

@@ -7,6 +7,7 @@ import { compile } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
 import { type AgentBlock, policyFile } from './generate/admission.ts';
 import { agentPolicy } from './generate/agent-policy.ts';
+import { argocdPatch } from './generate/argocd.ts';
 import { chartFiles } from './generate/charts.ts';
 import { conditionsPage } from './generate/conditions-page.ts';
 import { controllerPolicy } from './generate/controller-policy.ts';
@@ -90,6 +91,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/rights.md', await rightsPage()],
     ['docs/reference/values.md', await valuesPage()],
     ['docs/preflight.md', await preflightPage()],
+    ['examples/gitops/argocd/argocd-cm.yaml', await argocdPatch()],
     ['deploy/admission/agents.yaml', policyFile(crds, blocks, agentPolicy)],
     ['deploy/monitoring/dashboard.json', dashboard()],
     ['deploy/admission/controller.yaml', policyFile(crds, blocks, controllerPolicy)],

@@ -1,13 +1,16 @@
 // Carries out one step of the connection plan.
-import { exportAt } from '../../api/attachment.ts';
+import { type Attachment, exportAt } from '../../api/attachment.ts';
 import { LUN } from '../../api/names.ts';
 import type { KeptKey } from '../chap.ts';
 import { problemOf, ReportedProblem } from '../problems.ts';
-import { Mismatch } from '../roles/errors.ts';
-import type { Connection, Identity } from '../roles/initiator.ts';
+import { Busy, DeviceInUse, Mismatch } from '../roles/errors.ts';
+import type { Connection, Identity, Locator } from '../roles/initiator.ts';
 import type { Instance } from '../roles/vmm.ts';
 import type { ConnectionStep, ConnectionWorld } from './plan.ts';
 import { grantUUIDOf, type HostVisit, type HypervisorDeps, initiatorOf } from './visit.ts';
+
+/** More than there are workers: each time one of the others has come first. */
+const DEVICE_NAMES_TRIED = 10;
 
 type OutsideStep = Exclude<ConnectionStep, { readonly kind: 'detach' }>;
 
@@ -137,20 +140,41 @@ async function attach(visit: HostVisit, world: ConnectionWorld, instance: Instan
     await deps.initiator.disconnect(connection, signal);
     throw mismatch;
   }
-  const disks = await deps.vmm.disks(instance, signal);
-  const present = disks.find((disk) => disk.volumeID === volumeID && disk.state !== 'pending');
-  await deps.vmm.attach(
-    instance,
-    {
-      volumeID,
-      device: present?.device ?? deps.vmm.freeDevice(instance, disks, attachment.spec.device),
-      readOnly: attachment.spec.readOnly === true,
-      locator,
-      grantUUID: grantUUIDOf(volumeID, epoch),
-    },
-    signal,
-  );
-  if (present === undefined) {
+  if (await plugIn(visit, attachment, { instance, locator, tries: DEVICE_NAMES_TRIED })) {
     deps.seenBytes.set(volumeID, identity.sizeBytes);
   }
+}
+
+interface Plugging {
+  readonly instance: Instance;
+  readonly locator: Locator;
+  readonly tries: number;
+}
+
+/** Whether the disk was not there before. A name that we chose may be taken meanwhile by another disk: then the next free one. */
+async function plugIn(visit: HostVisit, attachment: Attachment, to: Plugging): Promise<boolean> {
+  const { deps, signal } = visit;
+  const { spec, status: { volumeID = '', epoch = 0 } = {} } = attachment;
+  const { instance, locator, tries } = to;
+  const disks = await deps.vmm.disks(instance, signal);
+  const present = disks.find((disk) => disk.volumeID === volumeID && disk.state !== 'pending');
+  const request = {
+    volumeID,
+    device: present?.device ?? deps.vmm.freeDevice(instance, disks, spec.device),
+    readOnly: spec.readOnly === true,
+    locator,
+    grantUUID: grantUUIDOf(volumeID, epoch),
+  };
+  try {
+    await deps.vmm.attach(instance, request, signal);
+  } catch (error) {
+    if (!(error instanceof DeviceInUse) || spec.device !== undefined) {
+      throw error;
+    }
+    if (tries === 1) {
+      throw new Busy(instance.name, error.message);
+    }
+    return await plugIn(visit, attachment, { ...to, tries: tries - 1 });
+  }
+  return present === undefined;
 }

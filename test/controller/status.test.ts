@@ -281,8 +281,15 @@ test('Volume, growing: what keeps it from that leaves it ready', () => {
 
 for (const [name, world, expected] of growths) {
   test(`Volume, growing: ${name}`, () => {
-    const claim = volumeClaims(aWorld(world)).find(({ type }) => type === 'Resized');
-    assert.match(claim === undefined ? 'nothing' : `${claim.reason}: ${claim.message}`, expected);
+    const claims = volumeClaims(aWorld(world));
+    const find = (type: string) => claims.find((claim) => claim.type === type);
+    const [resized, reconciling] = [find('Resized'), find('Reconciling')];
+    assert.match(resized === undefined ? 'nothing' : `${resized.reason}: ${resized.message}`, expected);
+    if (find('Ready')?.status === 'True') {
+      // Whoever waits for what was asked for, by kstatus, waits for the size too.
+      assert.is(reconciling?.status, resized === undefined ? 'False' : 'True');
+      assert.is(reconciling?.reason, resized?.reason ?? 'Settled');
+    }
   });
 }
 

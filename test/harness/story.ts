@@ -26,10 +26,11 @@ export interface Thing extends KubeObject {
   readonly status?: Readonly<Record<string, unknown>> & { readonly conditions?: readonly Condition[] };
 }
 
-/** Which object: its kind and name; in namespace `default` unless the kind has none. */
+/** Which object: its kind and name; in namespace `default` unless another is named or the kind has none. */
 export interface Ref {
   readonly resource: Resource;
   readonly name: string;
+  readonly namespace?: string | undefined;
 }
 
 export const volume = (name: string): Ref => ({ resource: VOLUMES, name });
@@ -114,12 +115,11 @@ export class Story {
 
   /** Makes the object; retries while the API server is away. */
   async make(ref: Ref, spec: object): Promise<Thing> {
-    const { resource, name } = ref;
-    const metadata = { name, ...(resource.namespaced ? { namespace: NAMESPACE } : {}) };
+    const { resource } = ref;
     const draft = {
       apiVersion: `${resource.group}/${resource.version}`,
       kind: resource.kind,
-      metadata,
+      metadata: whereOf(ref),
       spec,
     };
     return await this.api.create<Thing>(resource, draft as never);
@@ -427,9 +427,9 @@ export class Story {
   }
 }
 
-const whereOf = ({ resource, name }: Ref) => ({
+const whereOf = ({ resource, name, namespace = NAMESPACE }: Ref) => ({
   name,
-  ...(resource.namespaced ? { namespace: NAMESPACE } : {}),
+  ...(resource.namespaced ? { namespace } : {}),
 });
 
 const nameOf = ({ resource, name }: Ref): string => `${resource.kind} ${name}`;

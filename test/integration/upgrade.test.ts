@@ -1,9 +1,10 @@
 // Upgrades and downgrades under a guest that writes without end; and CRDs of a version that is yet to come.
-import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, stringify } from 'yaml';
+import { crdFiles } from '../deploy/platform.ts';
 import { AuditLog, isConflict, isWrite, programOf } from '../harness/audit.ts';
 import type { Guest } from '../harness/guest.ts';
 import { loud } from '../harness/loud.ts';
@@ -134,9 +135,8 @@ future.before(
     const { dir } = world.sources;
     await cp(path.join(ROOT, 'deploy'), path.join(dir, 'deploy'), { recursive: true });
     await mkdir(path.join(dir, 'crds'));
-    for (const file of await readdir(path.join(ROOT, 'crds'))) {
-      const text = withFuture(await readFile(path.join(ROOT, 'crds', file), 'utf8'));
-      await writeFile(path.join(dir, 'crds', file), text);
+    for (const file of await crdFiles()) {
+      await writeFile(path.join(dir, 'crds', path.basename(file)), withFuture(await readFile(file, 'utf8')));
     }
     const { apiServerArgs } = audit;
     world.story = await openStory(log, { apiServerArgs, sources: { cluster: dir } });

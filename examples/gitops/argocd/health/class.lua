@@ -1,0 +1,2 @@
+-- Health of a VolumeClass, which has no status: it is what it says.
+return { status = "Healthy", message = "" }
