@@ -86,6 +86,8 @@ const USAGE = `usage: vbs-node-agent [run] --config FILE
                                                     gives this host its identity: reads a token made by an administrator
                                                     (kubectl create token vbs-agent -n vbs-host-HOST) from FILE or standard
                                                     input, and writes the kubeconfig named in the configuration
+       vbs-node-agent enroll --config FILE --join-file FILE
+                                                    the same with what vbs-control-plane enroll printed; - is standard input
        vbs-node-agent adopt --config FILE [--cluster UID]
                                                     prints what this host holds as manifests, for a cluster which takes the place
                                                     of one whose store is lost; changes nothing
@@ -130,6 +132,7 @@ const OPTIONS = {
   server: { type: 'string' },
   'ca-file': { type: 'string' },
   'token-file': { type: 'string' },
+  'join-file': { type: 'string' },
   'leave-control-groups': { type: 'boolean' },
   version: { type: 'boolean' },
   help: { type: 'boolean' },

@@ -30,8 +30,13 @@ export interface KubeconfigContent {
   /** PEM. */
   readonly ca: string;
   readonly namespace: string;
-  readonly user: { readonly token: string } | { readonly tokenFile: string };
+  readonly user: { readonly token: string } | { readonly tokenFile: string } | ClientCertificate;
 }
+
+/** PEM, or files of it, which are read again when they change. */
+export type ClientCertificate =
+  | { readonly certificate: string; readonly key: string }
+  | { readonly certificateFile: string; readonly keyFile: string };
 
 /** A kubeconfig of one cluster and one user. */
 export function kubeconfigText({ server, ca, namespace, user }: KubeconfigContent): string {
@@ -39,11 +44,20 @@ export function kubeconfigText({ server, ca, namespace, user }: KubeconfigConten
   return stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [
-      { name, cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
-    ],
-    users: [{ name, user }],
+    clusters: [{ name, cluster: { server, 'certificate-authority-data': data(ca) } }],
+    users: [{ name, user: credentialsOf(user) }],
     contexts: [{ name, context: { cluster: name, user: name, namespace } }],
     'current-context': name,
   });
+}
+
+const data = (pem: string): string => Buffer.from(pem).toString('base64');
+
+function credentialsOf(user: KubeconfigContent['user']): object {
+  if ('certificate' in user) {
+    return { 'client-certificate-data': data(user.certificate), 'client-key-data': data(user.key) };
+  }
+  return 'certificateFile' in user
+    ? { 'client-certificate': user.certificateFile, 'client-key': user.keyFile }
+    : user;
 }

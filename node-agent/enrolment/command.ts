@@ -1,17 +1,20 @@
-// `vbs-node-agent enroll` as it is typed. The token comes from a file or from standard input, never from an argument, which all users see.
+// `vbs-node-agent enroll` as it is typed. The token comes from a file or from standard input, never from an argument, which all users see;
+// alone, or in a join text with everything else.
 
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
+import { parseJoin } from '../../api/join.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/errors.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Files } from '../exec/files.ts';
-import { enroll } from './enroll.ts';
+import { type Enrolment, enroll } from './enroll.ts';
 
 export interface EnrollArguments {
   readonly server?: string | undefined;
   readonly 'ca-file'?: string | undefined;
   readonly 'token-file'?: string | undefined;
+  readonly 'join-file'?: string | undefined;
 }
 
 export interface EnrollSurroundings {
@@ -22,28 +25,51 @@ export interface EnrollSurroundings {
 
 /** Throws a ConfigError that names the remedy. */
 export async function enrollCommand(given: EnrollArguments, surroundings: EnrollSurroundings): Promise<void> {
-  const { server, 'ca-file': caFile, 'token-file': tokenFile } = given;
-  if (server === undefined || caFile === undefined) {
-    throw new ConfigError(
-      'enroll needs --server, the URL of the API server, and --ca-file, the certificate of its CA',
-    );
-  }
-  const token = await readToken(surroundings.files, tokenFile);
+  const known =
+    given['join-file'] === undefined
+      ? await fromParts(given, surroundings)
+      : await fromJoin(given, surroundings);
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
-  await enroll({ ...surroundings, server, caFile, token, tell });
+  await enroll({ ...surroundings, ...known, tell });
   if (surroundings.config.volumeServer !== undefined) {
     tell('once, before the first start: vbs-node-agent prepare-pools --config FILE');
   }
   tell('then: systemctl restart vbs-node-agent');
 }
 
-async function readToken(files: Files, tokenFile: string | undefined): Promise<string> {
-  if (tokenFile !== undefined && tokenFile !== '-') {
-    return await files.read(tokenFile).catch((error) => {
-      throw new ConfigError(`--token-file ${tokenFile} cannot be read: ${String(error)}`, { cause: error });
+type Known = Pick<Enrolment, 'server' | 'ca' | 'token'>;
+
+async function fromParts(given: EnrollArguments, { files }: EnrollSurroundings): Promise<Known> {
+  const { server, 'ca-file': caFile, 'token-file': tokenFile } = given;
+  if (server === undefined || caFile === undefined) {
+    throw new ConfigError(
+      'enroll needs --server, the URL of the API server, and --ca-file, the certificate of its CA; or --join-file with what vbs-control-plane enroll printed',
+    );
+  }
+  return { server, ca: { file: caFile }, token: await readSecret(files, 'token', tokenFile) };
+}
+
+async function fromJoin(given: EnrollArguments, { files }: EnrollSurroundings): Promise<Known> {
+  const { 'join-file': joinFile, ...parts } = given;
+  if (parts.server !== undefined || parts['ca-file'] !== undefined || parts['token-file'] !== undefined) {
+    throw new ConfigError('--join-file holds everything: leave out --server, --ca-file and --token-file');
+  }
+  const join = parseJoin(await readSecret(files, 'join', joinFile));
+  if (join === undefined) {
+    throw new ConfigError(
+      'what was given is no join text, or not all of it; copy every line that vbs-control-plane enroll printed between JOIN and JOIN',
+    );
+  }
+  return { server: join.server, ca: { pem: join.ca }, token: join.token };
+}
+
+async function readSecret(files: Files, what: 'token' | 'join', file: string | undefined): Promise<string> {
+  if (file !== undefined && file !== '-') {
+    return await files.read(file).catch((error) => {
+      throw new ConfigError(`--${what}-file ${file} cannot be read: ${String(error)}`, { cause: error });
     });
   }
-  if (process.stdin.isTTY) {
+  if (process.stdin.isTTY && what === 'token') {
     return await askForToken();
   }
   const chunks: Buffer[] = [];

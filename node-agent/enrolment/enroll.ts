@@ -20,7 +20,8 @@ const LARGEST_SKEW_MS = 60_000;
 export interface Enrolment {
   readonly config: AgentConfig;
   readonly server: string;
-  readonly caFile: string;
+  /** A file of it, or, from a join text, the certificate itself, PEM. */
+  readonly ca: { readonly file: string } | { readonly pem: string };
   /** Short-lived, made by an administrator. */
   readonly token: string;
   readonly files: Files;
@@ -42,7 +43,7 @@ export async function enroll(enrolment: Enrolment): Promise<void> {
   const ca = await readCa(enrolment);
   await refuseForeignKubeconfig(enrolment);
   const identity = { server: url, ca, namespace: hostNamespace(config.host) };
-  const attempt = { server: url, caFile: enrolment.caFile, token, host: config.host };
+  const attempt = { server: url, ca: enrolment.ca, token, host: config.host };
   const own = await obtain(enrolment, kubeconfigText({ ...identity, user: { token } }), attempt);
   const tokenFile = tokenFileIn(config.stateDir);
   await makeDirectory(files, config.stateDir);
@@ -110,7 +111,11 @@ function usableServer(server: string): string {
   return server.replace(/\/+$/, '');
 }
 
-async function readCa({ files, caFile }: Enrolment): Promise<string> {
+async function readCa({ files, ca }: Enrolment): Promise<string> {
+  if ('pem' in ca) {
+    return ca.pem;
+  }
+  const caFile = ca.file;
   const text = await files.read(caFile).catch((error) => {
     throw new ConfigError(`--ca-file ${caFile} cannot be read: ${String(error)}`, { cause: error });
   });

@@ -4,7 +4,7 @@ import { claimsOf } from './token.ts';
 
 export interface Attempt {
   readonly server: string;
-  readonly caFile: string;
+  readonly ca: { readonly file: string } | { readonly pem: string };
   readonly token: string;
   readonly host: string;
   readonly now: Date;
@@ -19,6 +19,8 @@ const FOREIGN_CA = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 const OUT_OF_DATE = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
+
+const newJoin = 'make a new join text: vbs-control-plane enroll';
 
 /** Errors that no person at this host can cure come back as they are. */
 export function explained(error: unknown, attempt: Attempt): unknown {
@@ -39,10 +41,13 @@ function complaintOf(error: ApiError, attempt: Attempt): string | undefined {
   }
 }
 
-function unanswered(error: ApiError, { server, caFile, now }: Attempt): string {
+function unanswered(error: ApiError, { server, ca, now }: Attempt): string {
   const { code, message } = innermost(error);
   if (FOREIGN_CA.has(code)) {
-    return `the certificate of ${server} is not signed by what is in ${caFile}; give the CA of this cluster with --ca-file: kubectl config view --raw --minify --flatten -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}' | base64 -d`;
+    if ('pem' in ca) {
+      return `the certificate of ${server} is not signed by the CA in the join text: another control plane is at that address, or it was made anew; ${newJoin}`;
+    }
+    return `the certificate of ${server} is not signed by what is in ${ca.file}; give the CA of this cluster with --ca-file: kubectl config view --raw --minify --flatten -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}' | base64 -d`;
   }
   if (OUT_OF_DATE.has(code)) {
     return `the certificate of ${server} is not valid at ${now.toISOString()}, which is the time on this host; if that is wrong, set the clock (timedatectl), else renew the certificate`;
@@ -56,9 +61,12 @@ function unanswered(error: ApiError, { server, caFile, now }: Attempt): string {
   return `${server} cannot be reached from this host; check --server, and routes and firewalls on the way (${code === '' ? error.message : code})`;
 }
 
-function refusedToken({ server, token, host, now }: Attempt): string {
+function refusedToken({ server, ca, token, host, now }: Attempt): string {
   const { subject, expires } = claimsOf(token);
-  const remedy = `make a new one: kubectl create token vbs-agent -n vbs-host-${host} --duration=1h`;
+  const remedy =
+    'pem' in ca
+      ? newJoin
+      : `make a new one: kubectl create token vbs-agent -n vbs-host-${host} --duration=1h`;
   if (subject === undefined) {
     return `${server} does not accept the token, which is none of a ServiceAccount; ${remedy}`;
   }

@@ -33,7 +33,7 @@ export async function enrollNode(enrolment: NodeEnrolment): Promise<void> {
   try {
     const token = await tokenOfHost(enrolment);
     const tell = (line: string): void => log.info({}, line);
-    await enroll({ config, server, caFile, token, files, clock, tell });
+    await enroll({ config, server, ca: { file: caFile }, token, files, clock, tell });
   } catch (error) {
     if (!(await isEnrolled(files, config).catch(() => false))) {
       throw error;
@@ -65,7 +65,7 @@ async function tokenOfHost({
   } catch (error) {
     throw error instanceof ApiError && (error.isForbidden || error.isNotFound)
       ? withoutIdentity(config.host, error)
-      : explained(error, { server, caFile, token, host: config.host, now: clock.now() });
+      : explained(error, { server, ca: { file: caFile }, token, host: config.host, now: clock.now() });
   } finally {
     await api.close();
   }

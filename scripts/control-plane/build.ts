@@ -1,25 +1,30 @@
-// Builds the parts of Kubernetes from pinned Go modules into the cache.
+// Builds etcd and parts of Kubernetes from pinned Go modules into the cache.
 
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, symlink } from 'node:fs/promises';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
+import { licensesOf } from './licenses.ts';
 
 const run = promisify(execFile);
-const sources = ['go.mod', 'go.sum', 'main.go'];
 const oldestGo = [1, 26] as const;
 const secondsBetweenReports = 10;
+const LICENSES = 'licenses.txt';
 
 interface Build {
   /** Of the file that is all of them, and of the folder in the cache. */
   readonly name: string;
   /** Where its module is. */
   readonly source: string;
+  /** What it is made of, there. */
+  readonly files: readonly string[];
+  /** Of Go, for the build. */
+  readonly tag?: string;
   /** By which names the file is called. */
   readonly programs: readonly string[];
   readonly duration: string;
@@ -28,14 +33,24 @@ interface Build {
 const CONTROL_PLANE: Build = {
   name: 'control-plane',
   source: import.meta.dirname,
+  files: ['go.mod', 'go.sum', 'main.go'],
   programs: ['etcd', 'kube-apiserver', 'kubectl'],
   duration: 'about six minutes',
 };
 const NODE: Build = {
   name: 'node',
   source: path.resolve(import.meta.dirname, '../node'),
+  files: ['go.mod', 'go.sum', 'main.go'],
   programs: ['kube-controller-manager', 'kube-scheduler', 'kubelet'],
   duration: 'about two minutes after the control plane',
+};
+const STANDALONE: Build = {
+  name: 'standalone',
+  source: import.meta.dirname,
+  files: ['go.mod', 'go.sum', 'main.go', 'standalone.go', 'licenses.ts'],
+  tag: 'standalone',
+  programs: ['etcd', 'etcdctl', 'etcdutl', 'kube-apiserver', 'kube-controller-manager', 'kubectl'],
+  duration: 'about three minutes after the control plane',
 };
 
 /**
@@ -49,7 +64,30 @@ export const buildControlPlane = (log: Log): Promise<string> => built(CONTROL_PL
 /** The same with `kube-controller-manager`, `kube-scheduler` and `kubelet`. */
 export const buildNode = (log: Log): Promise<string> => built(NODE, log);
 
-const built = async (build: Build, log: Log): Promise<string> =>
+export interface Standalone {
+  /** The file that is all of them. */
+  readonly file: string;
+  /** The terms of what is in it. */
+  readonly licensesFile: string;
+}
+
+/** By which names the file of `buildStandalone` is called. */
+export const STANDALONE_PROGRAMS = STANDALONE.programs;
+
+/** The same with what a control plane without a cluster needs beside it, in one file. */
+export const buildStandalone = async (log: Log): Promise<Standalone> => {
+  const dir = await built(STANDALONE, log, async (unfinished) => {
+    const terms = await licensesOf(STANDALONE.source, STANDALONE.tag ?? '', goEnvironment());
+    await writeFile(path.join(unfinished, LICENSES), terms);
+  });
+  return { file: path.join(dir, STANDALONE.name), licensesFile: path.join(dir, LICENSES) };
+};
+
+const built = async (
+  build: Build,
+  log: Log,
+  finish: (dir: string) => Promise<void> = async () => {},
+): Promise<string> =>
   await ensureCached({
     target: path.join(cacheRoot(), build.name, await fingerprint(build)),
     log,
@@ -60,12 +98,13 @@ const built = async (build: Build, log: Log): Promise<string> =>
       for (const name of build.programs) {
         await symlink(build.name, path.join(dir, name));
       }
+      await finish(dir);
     },
   });
 
-const fingerprint = async ({ source }: Build): Promise<string> => {
+const fingerprint = async ({ source, files }: Build): Promise<string> => {
   const hash = createHash('sha256');
-  for (const name of sources) {
+  for (const name of files) {
     hash.update(await readFile(path.join(source, name)));
   }
   return hash.digest('hex').slice(0, 16);
@@ -89,11 +128,11 @@ const requireGo = async ({ source }: Build): Promise<void> => {
 };
 
 // Without these the server calls itself v0.0.0-master+$Format, which clients cannot parse.
-const versionFlags = async ({ name, source }: Build): Promise<string> => {
+const versionFlags = async ({ source }: Build): Promise<string> => {
   const goMod = await readFile(path.join(source, 'go.mod'), 'utf8');
   const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
   if (!version) {
-    throw new Error(`scripts/${name}/go.mod names no version of k8s.io/kubernetes`);
+    throw new Error(`${source}/go.mod names no version of k8s.io/kubernetes`);
   }
   const [, full, major, minor] = version;
   const values = { gitVersion: full, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
@@ -103,6 +142,13 @@ const versionFlags = async ({ name, source }: Build): Promise<string> => {
   return ['-s', '-w', ...flags].join(' ');
 };
 
+const goEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  CGO_ENABLED: '0',
+  GOFLAGS: '',
+  GOWORK: 'off',
+});
+
 const compile = async (build: Build, output: string, log: Log): Promise<void> => {
   const startedAt = Date.now();
   const args = [
@@ -110,6 +156,7 @@ const compile = async (build: Build, output: string, log: Log): Promise<void> =>
     '-v',
     '-trimpath',
     '-buildvcs=false',
+    ...(build.tag === undefined ? [] : ['-tags', build.tag]),
     '-ldflags',
     await versionFlags(build),
     '-o',
@@ -118,7 +165,7 @@ const compile = async (build: Build, output: string, log: Log): Promise<void> =>
   ];
   const go = spawn('go', args, {
     cwd: build.source,
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' },
+    env: goEnvironment(),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const lines: string[] = [];

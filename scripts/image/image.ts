@@ -5,8 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { ensurePackages } from '../../test/harness/packages.ts';
 import type { Log } from '../../test/harness/process.ts';
-import type { ProgramName } from '../package/bundle.ts';
-import { CONTENTS, makeRootfs } from './rootfs.ts';
+import { CONTENTS, type ImageProgram, makeRootfs } from './rootfs.ts';
 
 const run = promisify(execFile);
 
@@ -19,7 +18,7 @@ export interface Image {
 }
 
 /** The image of a program of these sources. */
-export const imageOf = (program: ProgramName, version: string): Image => ({
+export const imageOf = (program: ImageProgram, version: string): Image => ({
   tag: version,
   user: CONTENTS[program].user,
   entrypoint: [`/usr/bin/${program}`],

@@ -8,7 +8,8 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { bundleProgram, type ProgramName } from '../package/bundle.ts';
 import { makeExecutable, NODE } from '../package/executable.ts';
-import { copyright, PROFILES } from '../package/tree.ts';
+import { PROFILES } from '../package/node-agent.ts';
+import { copyright } from '../package/tree.ts';
 
 const run = promisify(execFile);
 
@@ -22,7 +23,10 @@ interface Contents {
   readonly folders: readonly (readonly [place: string, from: string])[];
 }
 
-export const CONTENTS: Readonly<Record<ProgramName, Contents>> = {
+/** Those that are in a cluster. */
+export type ImageProgram = Exclude<ProgramName, 'vbs-control-plane'>;
+
+export const CONTENTS: Readonly<Record<ImageProgram, Contents>> = {
   // Whoever runs the controller: nobody else has this number.
   'vbs-controller': { user: '65532:65532', tools: [], packages: [], folders: [] },
   'vbs-node-agent': {
@@ -64,7 +68,7 @@ export const putProgram = async (root: string, file: string, from: string): Prom
 };
 
 /** Fills a directory that is empty, or is not there yet. */
-export const makeRootfs = async (program: ProgramName, root: string): Promise<void> => {
+export const makeRootfs = async (program: ImageProgram, root: string): Promise<void> => {
   const { tools, packages: toolPackages, folders } = CONTENTS[program];
   await mkdir(path.dirname(root), { recursive: true });
   const work = await mkdtemp(`${root}.`);
@@ -103,5 +107,5 @@ if (import.meta.main) {
     console.error(`usage: node scripts/image/rootfs.ts ${Object.keys(CONTENTS).join('|')} DIRECTORY`);
     process.exit(2);
   }
-  await makeRootfs(program as ProgramName, path.resolve(root));
+  await makeRootfs(program as ImageProgram, path.resolve(root));
 }

@@ -23,6 +23,7 @@ export interface BundledPackage {
 const ENTRIES = {
   'vbs-node-agent': 'node-agent/executable.ts',
   'vbs-controller': 'controller/executable.ts',
+  'vbs-control-plane': 'scripts/package/standalone.ts',
 };
 export type ProgramName = keyof typeof ENTRIES;
 

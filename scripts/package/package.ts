@@ -1,4 +1,4 @@
-// The Debian package of the node agent, from the sources of this checkout.
+// Our Debian packages, from the sources of this checkout.
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,34 +7,35 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from '../../test/harness/cache.ts';
 import type { Log } from '../../test/harness/process.ts';
-import { type Bundle, bundleProgram } from './bundle.ts';
+import { bundleProgram } from './bundle.ts';
 import { makeExecutable, NODE } from './executable.ts';
-import { ARCHITECTURE, EXECUTABLE, NAME, packageTree, type TreeFile, writeTree } from './tree.ts';
+import { ARCHITECTURE, isFile, type Recipe, type TreeEntry, writeTree } from './tree.ts';
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** A package is 38 MB and a change of the agent makes another one. */
-const KEPT = 4;
+/** A package is 38 or 73 MB, and a change of what is in it makes another one. */
+const KEPT = 6;
 
 /**
  * Answers the path of the package of these sources, in the cache; makes it when they have changed since. The same sources and the same
  * commit make the same bytes.
  */
-export const buildPackage = async (log: Log): Promise<string> => {
+export const buildPackage = async (recipe: Recipe, log: Log): Promise<string> => {
   const { version } = JSON.parse(await readFile(path.join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };
-  const bundle = await bundleProgram(NAME);
-  const tree = await packageTree(bundle.packages);
+  const { text, packages } = await bundleProgram(recipe.executable.program);
+  const tree = await recipe.tree(packages, log);
   const epoch = process.env.SOURCE_DATE_EPOCH ?? (await dateOfCommit());
   const place = path.join(cacheRoot(), 'package');
-  const file = `${NAME}_${version}_${ARCHITECTURE}.deb`;
+  const file = `${recipe.name}_${version}_${ARCHITECTURE}.deb`;
+  const given = [version, epoch, recipe.control, text];
   const dir = await ensureCached({
-    target: path.join(place, (await fingerprint([version, epoch, bundle.text], tree)).slice(0, 16)),
+    target: path.join(place, (await fingerprint(given, tree)).slice(0, 16)),
     log,
     build: async (folder) => {
       log(`building ${file}`);
-      await assemble(folder, { bundle, tree, version, epoch, file });
+      await assemble(folder, { recipe, text, tree, version, epoch, file });
     },
   });
   // What is used is kept, and the oldest of the others go.
@@ -44,20 +45,25 @@ export const buildPackage = async (log: Log): Promise<string> => {
 };
 
 interface Parts {
-  readonly bundle: Bundle;
-  readonly tree: readonly TreeFile[];
+  readonly recipe: Recipe;
+  /** Of the executable. */
+  readonly text: string;
+  readonly tree: readonly TreeEntry[];
   readonly version: string;
   readonly epoch: string;
   readonly file: string;
 }
 
-const assemble = async (folder: string, { bundle, tree, version, epoch, file }: Parts): Promise<void> => {
+const assemble = async (
+  folder: string,
+  { recipe, text, tree, version, epoch, file }: Parts,
+): Promise<void> => {
   const [work, root] = [path.join(folder, 'work'), path.join(folder, 'root')];
-  const executable = path.join(root, EXECUTABLE);
   await mkdir(work);
+  const executable = path.join(root, recipe.executable.path);
   await mkdir(path.dirname(executable), { recursive: true });
-  await makeExecutable(bundle.text, work, executable);
-  await writeTree(root, tree, version);
+  await makeExecutable(text, work, executable);
+  await writeTree(root, recipe, tree, version);
   // One thread: with several, the bytes depend on how many the machine has.
   const compression = ['-Zzstd', '-z9', '--threads-max=1'];
   await run('dpkg-deb', ['--root-owner-group', ...compression, '--build', root, path.join(folder, file)], {
@@ -67,13 +73,13 @@ const assemble = async (folder: string, { bundle, tree, version, epoch, file }: 
   await rm(root, { recursive: true });
 };
 
-/** Of everything the package is made from and with. */
-const fingerprint = async (given: readonly string[], tree: readonly TreeFile[]): Promise<string> => {
+/** Of everything a package is made from and with. */
+const fingerprint = async (given: readonly string[], tree: readonly TreeEntry[]): Promise<string> => {
   const hash = createHash('sha256');
-  for (const part of [
-    ...given,
-    ...tree.flatMap(({ path, mode, content }) => [path, String(mode), content]),
-  ]) {
+  const entries = tree.flatMap((entry) =>
+    isFile(entry) ? [entry.path, String(entry.mode), entry.content] : [entry.path, entry.target],
+  );
+  for (const part of [...given, ...entries]) {
     hash.update(`${Buffer.byteLength(part)}\n`).update(part);
   }
   for (const script of (await readdir(import.meta.dirname)).filter((name) => name.endsWith('.ts')).sort()) {

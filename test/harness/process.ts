@@ -182,6 +182,8 @@ export const runCommand = async (
     killSignal: 'SIGKILL',
     ...(cwd === undefined ? {} : { cwd }),
   });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
   const { stdout, stderr, code, signal } = await ended(child, stdin ?? '');
   if (code !== 0) {
     const line = [path.basename(file), ...args].join(' ');

@@ -83,7 +83,7 @@ async function enrolling({ platform, dir }: World, changed: Partial<Enrolment> =
   await enroll({
     config: await loadAgentConfig(placesOf(dir).configFile),
     server: platform.controlPlane.server,
-    caFile: platform.controlPlane.caFile,
+    ca: { file: platform.controlPlane.caFile },
     token: changed.token ?? (await tokenOf(platform, HOST)),
     files: hostFiles,
     clock: systemClock,
@@ -246,14 +246,14 @@ test('a token of another cluster, and what is no token at all, are refused', asy
 test('a wrong CA is told apart from a wrong address', async (world) => {
   const { dir } = world;
   const pki = await makePki(path.join(dir, 'pki'), ['IP:127.0.0.1']);
-  const message = await complaint(world, { caFile: pki.ca.certFile });
+  const message = await complaint(world, { ca: { file: pki.ca.certFile } });
   assert.match(message, 'is not signed by what is in');
   assert.match(message, '--ca-file');
   const nobody = `https://127.0.0.1:${await freePort()}`;
   assert.match(await complaint(world, { server: nobody }), /cannot be reached from this host.*ECONNREFUSED/);
   assert.match(await complaint(world, { server: 'http://127.0.0.1:6443' }), 'is no address of an API server');
-  assert.match(await complaint(world, { caFile: placesOf(dir).configFile }), 'no certificate in PEM');
-  assert.match(await complaint(world, { caFile: '/nowhere' }), '--ca-file /nowhere cannot be read');
+  assert.match(await complaint(world, { ca: { file: placesOf(dir).configFile } }), 'no certificate in PEM');
+  assert.match(await complaint(world, { ca: { file: '/nowhere' } }), '--ca-file /nowhere cannot be read');
 });
 
 test('a host whose rights are of an earlier version is told what to apply', async (world) => {

@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace } from '../../../api/names.ts';
+import { NODE_AGENT } from '../../../scripts/package/node-agent.ts';
 import { buildPackage } from '../../../scripts/package/package.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane.ts';
 import { type Log, type RunningProcess, startProcess } from '../process.ts';
@@ -71,6 +72,8 @@ export class Lab {
   readonly workdir: Workdir;
   readonly #options: LabOptions;
   readonly #agents = new Map<string, LabAgent>();
+  /** Their configurations. */
+  readonly #roles = new Map<HostName, object>();
   readonly #guests = new Map<string, LabGuest>();
   #controlPlane: ControlPlane | undefined;
   #controller: RunningProcess | undefined;
@@ -194,7 +197,7 @@ export class Lab {
 
   /** The file of the agent's Debian package of this checkout. */
   async package(): Promise<string> {
-    this.#package ??= buildPackage(this.log);
+    this.#package ??= buildPackage(NODE_AGENT, this.log);
     return await this.#package;
   }
 
@@ -228,6 +231,22 @@ export class Lab {
     await agent.start();
   }
 
+  /** The host goes to another control plane, with its roles and without a past; `enroll` gives it its identity there. */
+  async moveHost(host: HostName, enroll: (agent: LabAgent) => Promise<void>): Promise<void> {
+    const agent = this.agent(host);
+    const isServer = SERVERS.some((server) => server === host);
+    await agent.stop();
+    if (isServer) {
+      await makePools(this.machine(host));
+    }
+    await agent.install({ host, ...AGENT_SETTINGS, ...this.#roles.get(host) }, await this.package());
+    await enroll(agent);
+    if (isServer) {
+      await agent.preparePools();
+    }
+    await agent.start();
+  }
+
   async #installHypervisor(host: (typeof HYPERVISORS)[number]): Promise<void> {
     const hypervisor = { initiator: { profile: 'open-iscsi' }, vmm: { profile: VMMS[host].profile } };
     const agent = await this.#install(host, { hypervisor });
@@ -237,6 +256,7 @@ export class Lab {
   async #install(host: HostName, roles: object): Promise<LabAgent> {
     const agent = new LabAgent(this.machine(host).ssh);
     this.#agents.set(host, agent);
+    this.#roles.set(host, roles);
     const config = { host, ...AGENT_SETTINGS, ...roles };
     await agent.install(config, await this.package());
     this.log(`${host}: ${await agent.check()}`);

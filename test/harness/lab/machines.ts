@@ -106,7 +106,8 @@ const planMachines = async (): Promise<readonly MachinePlan[]> => {
   const server = { role: 'volume-server', memoryMiB: 1024, dataDisks: [2 * GIB, GIB] } as const;
   const shapes = [
     { name: SERVERS[0], ...server },
-    { name: SERVERS[1], ...server },
+    // It may have a whole control plane as well.
+    { name: SERVERS[1], ...server, memoryMiB: 1536 },
     { name: XEN_HOST, role: 'xen', memoryMiB: 2560, dataDisks: [GIB] },
     { name: LIBVIRT_HOST, role: 'libvirt', memoryMiB: 1536, dataDisks: [] },
   ] as const;

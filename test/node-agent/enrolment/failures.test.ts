@@ -5,7 +5,7 @@ import { ApiError, ConfigError } from '../../../runtime/errors.ts';
 
 const test = suite('why a host cannot be enrolled');
 const NOW = new Date('2026-11-26T12:00:00Z');
-const attempt = { server: 'https://c:6443', caFile: 'ca.crt', token: 'x.y.z', host: 'xen07', now: NOW };
+const attempt = { server: 'https://c:6443', ca: { file: 'ca.crt' }, token: 'x.y.z', host: 'xen07', now: NOW };
 
 /** A failed connection as the HTTP client tells it. */
 const broken = (code: string): ApiError => {
@@ -41,6 +41,16 @@ test('each failure names its remedy', () => {
     assert.instance(told, ConfigError);
     assert.match((told as Error).message, words);
     assert.is((told as Error).cause, error);
+  }
+});
+
+test('with a join text, the remedy is a new one', () => {
+  const joined = { ...attempt, ca: { pem: 'PEM' } };
+  for (const [error, words] of [
+    [broken('SELF_SIGNED_CERT_IN_CHAIN'), /not signed by the CA in the join text.*vbs-control-plane enroll/],
+    [answered(401), /none of a ServiceAccount; make a new join text: vbs-control-plane enroll/],
+  ] as const) {
+    assert.match((explained(error, joined) as Error).message, words);
   }
 });
 

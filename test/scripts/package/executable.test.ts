@@ -6,6 +6,7 @@ import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { stringify } from 'yaml';
+import { NODE_AGENT } from '../../../scripts/package/node-agent.ts';
 import { buildPackage } from '../../../scripts/package/package.ts';
 import { cacheRoot } from '../../harness/cache.ts';
 
@@ -18,7 +19,7 @@ const test = suite<World>('the executable');
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 
 test.before(async (world) => {
-  const deb = await buildPackage((line) => process.stdout.write(`# ${line}\n`));
+  const deb = await buildPackage(NODE_AGENT, (line) => process.stdout.write(`# ${line}\n`));
   world.dir = await mkdtemp(path.join(os.tmpdir(), 'executable-'));
   assert.is(spawnSync('dpkg-deb', ['-x', deb, world.dir]).status, 0);
   world.executable = path.join(world.dir, 'usr/bin/vbs-node-agent');

@@ -6,13 +6,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseDocument } from 'yaml';
 import { loadAgentConfig } from '../../../node-agent/config.ts';
-import { packageTree, type TreeFile } from '../../../scripts/package/tree.ts';
+import { NODE_AGENT } from '../../../scripts/package/node-agent.ts';
+import { isFile, type TreeFile } from '../../../scripts/package/tree.ts';
+import { settingsOf } from '../../harness/unit-file.ts';
 
 const test = suite('the tree of the package');
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 const PROFILES = path.join(ROOT, 'node-agent/profiles/shipped');
 const bundled = [{ name: 'a-package', version: '1.0.0', license: 'MIT', licenseText: 'As is.' }];
-const tree = await packageTree(bundled);
+const tree = (await NODE_AGENT.tree(bundled, () => {})).filter(isFile);
 const textOf = (place: string): string =>
   String((tree.find((file) => file.path === place) as TreeFile).content);
 
@@ -56,17 +58,8 @@ test('changelog and licenses are inside', () => {
   assert.match(licenses, 'Node.js is licensed for use as follows');
 });
 
-/** The settings of a section, each with all its values. */
-function settings(text: string): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  for (const [, key = '', value = ''] of text.matchAll(/^([A-Za-z]+)=(.*)$/gm)) {
-    found.set(key, [...(found.get(key) ?? []), value]);
-  }
-  return found;
-}
-
 test('the unit never takes the data path down, nor ends what the agent started', () => {
-  const unit = settings(textOf('usr/lib/systemd/system/vbs-node-agent.service'));
+  const unit = settingsOf(textOf('usr/lib/systemd/system/vbs-node-agent.service'));
   const expected = {
     ConditionPathExists: '/etc/vbs/kubeconfig',
     ExecStart: '/usr/bin/vbs-node-agent run --config /etc/vbs/agent.yaml',
@@ -88,7 +81,7 @@ test('the unit never takes the data path down, nor ends what the agent started',
 });
 
 test('the unit keeps the tools on the host: no namespaces, no filter of devices, no limit that children share', () => {
-  const unit = settings(textOf('usr/lib/systemd/system/vbs-node-agent.service'));
+  const unit = settingsOf(textOf('usr/lib/systemd/system/vbs-node-agent.service'));
   const harmful =
     /^(Private|Protect(?!ion)|ReadOnly|ReadWrite|Inaccessible|Bind(ReadOnly)?Paths|Root|TemporaryFileSystem|Mount|Device|DynamicUser|User$|NoNewPrivileges|Capability|Memory|Tasks|CPU|IO|StateDirectory)/;
   assert.equal(
@@ -98,7 +91,7 @@ test('the unit keeps the tools on the host: no namespaces, no filter of devices,
 });
 
 test('the default configuration is an example, and says what is missing', async () => {
-  const file = path.join(ROOT, 'scripts/package/debian/agent.yaml');
+  const file = path.join(ROOT, 'scripts/package/debian/node-agent/agent.yaml');
   const error = await loadAgentConfig(file).catch((caught: unknown) => caught);
   assert.match(String(error), 'the key host is missing; add it');
 });

@@ -1,0 +1,94 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  configFrom,
+  configText,
+  localServer,
+  parseControlPlaneConfig,
+  publicServer,
+  servedNames,
+} from '../../control-plane/config.ts';
+import { ConfigError } from '../../runtime/errors.ts';
+
+const test = suite('the configuration of a control plane');
+const FILE = 'control-plane.yaml';
+
+const complaint = (work: () => unknown): string => {
+  try {
+    work();
+  } catch (error) {
+    assert.instance(error, ConfigError);
+    return (error as Error).message;
+  }
+  return 'no complaint';
+};
+
+test('without a word it is for this machine only', () => {
+  const config = configFrom({ addresses: [] });
+  assert.is(publicServer(config), 'https://127.0.0.1:6443');
+  assert.is(localServer(config), 'https://127.0.0.1:6443');
+  assert.equal(servedNames(config), ['127.0.0.1', '::1', 'localhost']);
+});
+
+test('one address is where it listens, and what hosts are told', () => {
+  const config = configFrom({ addresses: ['192.0.2.10', 'vbs.example.org'] });
+  assert.equal(config.listen, { address: '192.0.2.10', port: 6443 });
+  assert.is(publicServer(config), 'https://192.0.2.10:6443');
+  assert.is(localServer(config), 'https://192.0.2.10:6443');
+  assert.equal(servedNames(config), ['192.0.2.10', 'vbs.example.org', '127.0.0.1', '::1', 'localhost']);
+});
+
+test('a name needs an address to listen on, which may be all of them', () => {
+  assert.match(
+    complaint(() => configFrom({ addresses: ['vbs.example.org'] })),
+    /is a name: say with --listen/,
+  );
+  const config = configFrom({ addresses: ['vbs.example.org'], listen: '0.0.0.0:7443' });
+  assert.is(publicServer(config), 'https://vbs.example.org:7443');
+  assert.is(localServer(config), 'https://127.0.0.1:7443');
+});
+
+test('IPv6', () => {
+  const config = configFrom({ addresses: ['2001:db8::10'], listen: '[2001:db8::10]:7443' });
+  assert.is(publicServer(config), 'https://[2001:db8::10]:7443');
+  assert.is(localServer(configFrom({ addresses: ['2001:db8::10'], listen: '::' })), 'https://[::1]:6443');
+});
+
+test('what is written is what is read', () => {
+  const config = configFrom({ addresses: ['192.0.2.10', 'a.example'], listen: '0.0.0.0:7443' });
+  assert.equal(parseControlPlaneConfig(FILE, configText(config)), config);
+});
+
+const wrong: readonly (readonly [text: string, words: RegExp])[] = [
+  ['adress: 10.0.0.1', /control-plane\.yaml:1: adress: there is no such key; remove it or write address/],
+  [
+    'address: 10.0.0.1',
+    /listen\.address: hosts are told to connect to 10\.0\.0\.1, and 127\.0\.0\.1 is reached from this machine only/,
+  ],
+  ['address: 0.0.0.0\nlisten: { address: 0.0.0.0 }', /address: hosts cannot connect to 0\.0\.0\.0/],
+  ['listen: { address: example.org }', /listen\.address: example\.org is no IP address/],
+  ['listen: { port: 443 }', /control-plane\.yaml:1: listen\.port: must be >= 1024/],
+  ['backup: { directory: backups }', /backup\.directory: .*change the value/],
+  ['backup: { keepDays: 0 }', /backup\.keepDays/],
+  ['address: "a b"', /address/],
+];
+for (const [text, words] of wrong) {
+  test(`refuses ${text.replace('\n', '; ')}`, () => {
+    assert.match(
+      complaint(() => parseControlPlaneConfig(FILE, text)),
+      words,
+    );
+  });
+}
+
+test('--listen is an address', () => {
+  for (const listen of ['eth0', '10.0.0.1:', 'example.org:6443', '2001:db8::1:6443:x']) {
+    assert.match(
+      complaint(() => configFrom({ addresses: [], listen })),
+      /--listen .*give an IP address/,
+      listen,
+    );
+  }
+});
+
+test.run();
