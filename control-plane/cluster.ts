@@ -1,7 +1,7 @@
 // What the API server is asked and given, by the kubectl that comes with it.
 import path from 'node:path';
 import { hostOfNamespace } from '../api/names.ts';
-import { OperationError, succeed } from './command.ts';
+import { type Kubectl, OperationError, succeed } from './command.ts';
 import { type ControlPlaneConfig, localServer } from './config.ts';
 import { leaderOf, leads } from './leader.ts';
 import { secretRights } from './pki/authority.ts';
@@ -17,8 +17,6 @@ const BINDINGS: Readonly<Record<HostRole, string>> = {
 export const HOST_ROLES = Object.keys(BINDINGS) as readonly HostRole[];
 const READY_LIMIT_MS = 600_000;
 const RETRY_MS = 300;
-
-export type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;
 
 export const kubectlArguments = (
   { places }: Pick<Surroundings, 'places'>,

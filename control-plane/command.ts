@@ -18,6 +18,9 @@ export type RunCommand = (
   options?: CommandOptions,
 ) => Promise<CommandOutput>;
 
+/** As the administrator of the control plane that is here; answers what it printed. */
+export type Kubectl = (args: readonly string[], stdin?: string) => Promise<string>;
+
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 /** Ends what hangs: some of them read and write a whole store. */
 const LIMIT_MS = 900_000;

@@ -2,7 +2,8 @@
 import { joinText } from '../api/join.ts';
 import { AGENT_ACCOUNT, hostNamespace } from '../api/names.ts';
 import { ConfigError } from '../runtime/errors.ts';
-import { applyHost, enrolledHosts, HOST_ROLES, type HostRole, type Kubectl, kubectlOf } from './cluster.ts';
+import { applyHost, enrolledHosts, HOST_ROLES, type HostRole, kubectlOf } from './cluster.ts';
+import type { Kubectl } from './command.ts';
 import { type ControlPlaneConfig, isLoopback, publicServer } from './config.ts';
 import { readAuthority } from './pki/authority.ts';
 import type { Surroundings } from './surroundings.ts';

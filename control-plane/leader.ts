@@ -1,6 +1,6 @@
 // Which controller leads, as its Lease says.
 import { LEADER_LEASE, SYSTEM_NAMESPACE } from '../api/names.ts';
-import type { Kubectl } from './cluster.ts';
+import type { Kubectl } from './command.ts';
 
 export interface Leader {
   readonly holder: string;

@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 const DEPLOY = path.resolve(import.meta.dirname, '../../deploy');
 const FILES = ['controller.yaml', 'agents.yaml', 'host.yaml', 'node.yaml', 'users.yaml'];
 
-interface Rule {
+export interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly resourceNames?: readonly string[];

@@ -5,16 +5,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseAllDocuments } from 'yaml';
 import { AGENT_ACCOUNT, hostNamespace, SYSTEM_NAMESPACE } from '../../api/names.ts';
+import type { Rule } from '../../scripts/generate/rights-page.ts';
 
 const test = suite('the rights in deploy/');
 const DIR = path.resolve(import.meta.dirname, '../../deploy');
 
-interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly resourceNames?: readonly string[];
-  readonly verbs: readonly string[];
-}
 interface Manifest {
   readonly file: string;
   readonly kind: string;
