@@ -170,10 +170,13 @@ const livesInMountsOf = (pid: number, dir: string): boolean => {
   }
 };
 
+/** Half a minute: one that gives gigabytes back on a busy machine takes seconds. */
+const END_ROUNDS = 600;
+
 /** Ends every process of that work directory with SIGKILL and waits until they are gone; returns their pids. */
 export const endProcessesOf = async (dir: string): Promise<number[]> => {
   const ended = new Set<number>();
-  for (let round = 0; round < 50; round += 1) {
+  for (let round = 0; round < END_ROUNDS; round += 1) {
     const pids = processesOf(dir).filter((pid) => identityOf(pid) !== undefined);
     if (pids.length === 0) {
       break;
