@@ -18,6 +18,15 @@ export const ATTACHMENTS = ours('Attachment', 'attachments', true);
 export const VOLUME_CLASSES = ours('VolumeClass', 'volumeclasses', false);
 export const VOLUME_SERVERS = ours('VolumeServer', 'volumeservers', false);
 export const HYPERVISORS = ours('Hypervisor', 'hypervisors', false);
+/** All of ours. */
+export const OUR_KINDS: readonly Resource[] = [
+  VOLUMES,
+  SNAPSHOTS,
+  ATTACHMENTS,
+  VOLUME_CLASSES,
+  VOLUME_SERVERS,
+  HYPERVISORS,
+];
 
 export const LEASES: Resource = {
   group: 'coordination.k8s.io',

@@ -1,6 +1,7 @@
 // Files as the control plane writes them: whole or not at all, durable, with their owner and mode from the first moment on.
 import * as fs from 'node:fs/promises';
 import path from 'node:path';
+import { sync } from '../runtime/sync.ts';
 
 export interface Owner {
   readonly uid: number;
@@ -44,15 +45,6 @@ const orAbsent = async <T>(work: Promise<T>): Promise<T | undefined> => {
       return undefined;
     }
     throw error;
-  }
-};
-
-const sync = async (place: string): Promise<void> => {
-  const handle = await fs.open(place, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 };
 

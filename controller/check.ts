@@ -3,15 +3,7 @@ import { isTrue } from '../api/conditions.ts';
 import type { Hypervisor, VolumeServer } from '../api/hosts.ts';
 import { LEADER_LEASE } from '../api/names.ts';
 import type { KubeObject, Resource } from '../api/object.ts';
-import {
-  ATTACHMENTS,
-  HYPERVISORS,
-  LEASES,
-  SNAPSHOTS,
-  VOLUME_CLASSES,
-  VOLUME_SERVERS,
-  VOLUMES,
-} from '../api/resources.ts';
+import { HYPERVISORS, LEASES, OUR_KINDS, VOLUME_CLASSES, VOLUME_SERVERS } from '../api/resources.ts';
 import type { VolumeClass } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -31,8 +23,6 @@ interface Finding {
   readonly state: 'ok' | 'todo' | 'FAIL';
   readonly text: string;
 }
-
-const OUR_KINDS = [VOLUMES, SNAPSHOTS, ATTACHMENTS, VOLUME_CLASSES, VOLUME_SERVERS, HYPERVISORS];
 
 /** Answers the exit code. */
 export async function checkInstallation(command: CheckCommand): Promise<0 | 1> {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { sync } from '../../runtime/sync.ts';
 
 export type FileKind = 'file' | 'directory' | 'symlink' | 'block' | 'other';
 
@@ -106,15 +107,6 @@ const write = async (path: string, text: string, mode = 0o644): Promise<void> =>
   const handle = await fs.open(path, 'w', mode);
   try {
     await handle.write(text, null, 'utf8');
-  } finally {
-    await handle.close();
-  }
-};
-
-const sync = async (path: string): Promise<void> => {
-  const handle = await fs.open(path, 'r');
-  try {
-    await handle.sync();
   } finally {
     await handle.close();
   }

@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/errors.ts';
 import { createLog } from '../../runtime/log.ts';
 import { loadAgentConfig } from '../config.ts';
+import type { EnrollArguments } from '../enrolment/command.ts';
 import { DEFAULT_PATH } from '../exec/command.ts';
 import type { Files } from '../exec/files.ts';
 import type { NodeEnrolment } from './identity.ts';
@@ -14,11 +15,8 @@ import { type Node, readSettings, settingsText } from './settings.ts';
 
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-export interface OnNodeArguments {
+export interface OnNodeArguments extends Omit<EnrollArguments, 'join-file'> {
   readonly config: string;
-  readonly server?: string | undefined;
-  readonly 'ca-file'?: string | undefined;
-  readonly 'token-file'?: string | undefined;
 }
 
 export interface PodSurroundings {

@@ -2,8 +2,9 @@
 // runs is never written over.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, open, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
+import { sync } from '../../runtime/sync.ts';
 import { errorCode } from '../exec/files.ts';
 
 const PROGRAM = 'vbs-node-agent';
@@ -111,13 +112,4 @@ async function put(files: readonly InstalledFile[], base: string, name: string):
   await sync(unfinished);
   await rename(unfinished, path.join(base, name));
   await sync(base);
-}
-
-async function sync(place: string): Promise<void> {
-  const handle = await open(place, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,13 +1,11 @@
 // How Flux and Argo CD define the kinds of which the examples for them are: the definitions that stand in these projects' own Go modules.
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { cacheRoot, ensureCached } from './cache.ts';
+import { downloadGoModule } from './go-module.ts';
 import type { Log } from './process.ts';
 
-const run = promisify(execFile);
 const DOWNLOAD_LIMIT_MS = 10 * 60_000;
 
 /** Each module at a version, with its checksum as `go.sum` writes it, and its file. Flux is that of 2.7, with source-controller of 2.8. */
@@ -30,30 +28,12 @@ const SOURCES = {
   },
 } as const;
 
-interface Downloaded {
-  readonly Dir: string;
-  readonly Sum: string;
-}
-
-const download = async (module: string, modules: string): Promise<Downloaded> => {
-  // Into a folder of its own, to be removed: of many megabytes one file is needed.
-  const env = { ...process.env, GOMODCACHE: modules, GOFLAGS: '-modcacherw' };
-  const { stdout } = await run('go', ['mod', 'download', '-json', module], {
-    cwd: path.dirname(modules),
-    env,
-    timeout: DOWNLOAD_LIMIT_MS,
-  });
-  return JSON.parse(stdout) as Downloaded;
-};
-
 const fetchAll = async (dir: string): Promise<void> => {
   const modules = path.join(dir, 'modules');
   for (const [module, { sum, file }] of Object.entries(SOURCES)) {
-    const { Dir, Sum } = await download(module, modules);
-    if (Sum !== sum) {
-      throw new Error(`${module} has the checksum ${Sum}, and not ${sum}`);
-    }
-    await copyFile(path.join(Dir, file), path.join(dir, path.basename(file)));
+    // Into a folder of its own, to be removed: of many megabytes one file is needed.
+    const from = await downloadGoModule({ module, sum }, { limitMs: DOWNLOAD_LIMIT_MS, cache: modules });
+    await copyFile(path.join(from, file), path.join(dir, path.basename(file)));
   }
   await rm(modules, { recursive: true });
 };

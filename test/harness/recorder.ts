@@ -1,26 +1,9 @@
 // Keeps every state in which the objects of our kinds are seen.
-import type { Resource } from '../../api/object.ts';
-import {
-  ATTACHMENTS,
-  HYPERVISORS,
-  SNAPSHOTS,
-  VOLUME_CLASSES,
-  VOLUME_SERVERS,
-  VOLUMES,
-} from '../../api/resources.ts';
+import { OUR_KINDS } from '../../api/resources.ts';
 import type { Api } from '../../runtime/api.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { Reflector } from '../../runtime/reflector.ts';
 import type { Thing } from './story.ts';
-
-const KINDS: readonly Resource[] = [
-  VOLUMES,
-  SNAPSHOTS,
-  ATTACHMENTS,
-  VOLUME_CLASSES,
-  VOLUME_SERVERS,
-  HYPERVISORS,
-];
 
 export class Recorder {
   readonly seen: Thing[] = [];
@@ -28,7 +11,7 @@ export class Recorder {
   readonly #watching: readonly Promise<void>[];
 
   constructor(api: Api) {
-    this.#watching = KINDS.map((resource) => {
+    this.#watching = OUR_KINDS.map((resource) => {
       const reflector = new Reflector<Thing>({ api, resource, log: silentLog });
       reflector.onChange(({ object }) => {
         if (object !== undefined) {

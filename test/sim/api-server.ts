@@ -5,17 +5,7 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { uuidFrom } from '../../api/ids.ts';
 import type { KubeObject, Resource } from '../../api/object.ts';
-import {
-  API_VERSION,
-  ATTACHMENTS,
-  GROUP,
-  HYPERVISORS,
-  NAMESPACES,
-  SNAPSHOTS,
-  VOLUME_CLASSES,
-  VOLUME_SERVERS,
-  VOLUMES,
-} from '../../api/resources.ts';
+import { API_VERSION, GROUP, NAMESPACES, OUR_KINDS } from '../../api/resources.ts';
 import type {
   Api,
   Draft,
@@ -58,7 +48,6 @@ export interface Line {
 
 const CRDS = path.join(import.meta.dirname, '../../crds');
 const BOOKMARK_MS = 60_000;
-const OUR_KINDS = [ATTACHMENTS, SNAPSHOTS, VOLUMES, VOLUME_CLASSES, VOLUME_SERVERS, HYPERVISORS];
 const isOurs = ({ apiVersion }: KubeObject): boolean => apiVersion === API_VERSION;
 const kindsWithStatus = (resource: Resource): boolean => resource.group === GROUP;
 

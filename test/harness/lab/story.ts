@@ -104,6 +104,12 @@ export class LabStory {
     return /^\/sys\/block\/(\w+)\/serial$/m.exec(found)?.[1] ?? device;
   }
 
+  /** Waits until the guest has so many disks. */
+  async hasDisks(guest: LabGuest, count: number): Promise<void> {
+    const limits = { what: `${guest.name} to have ${count} disks`, timeoutMs: WAIT_MS, intervalMs: 1_000 };
+    await waitFor(limits, async () => (await guest.disks()).length === count);
+  }
+
   async unplug(guest: LabGuest, ...names: readonly string[]): Promise<void> {
     const before = await guest.disks();
     await this.delete(...names.map((name) => attachmentRef(name, guest.name)));

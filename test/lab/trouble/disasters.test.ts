@@ -28,8 +28,7 @@ const fence = async (told: LabStory, fenced: boolean): Promise<void> => {
 const diskIn = async (told: LabStory, guestName: 'vm-a' | 'vm-b'): Promise<string> => {
   const guest = told.lab.guest(guestName);
   await told.ready(attachmentRef(DB, guestName));
-  const limits = { what: `${guestName} to have its disk`, timeoutMs: WAIT_MS, intervalMs: 1_000 };
-  await waitFor(limits, async () => (await guest.disks()).length === 1);
+  await told.hasDisks(guest, 1);
   return await told.deviceOf(guest, DB);
 };
 
@@ -102,8 +101,7 @@ story(
     // It notices, and ends; Kubernetes would start it again.
     await lab.controller.exited;
     await lab.startController();
-    const isOut = { what: 'vm-a to have no disk', timeoutMs: WAIT_MS, intervalMs: 2_000 };
-    await waitFor(isOut, async () => (await lab.guest('vm-a').disks()).length === 0);
+    await told.hasDisks(lab.guest('vm-a'), 0);
     await checkWrites(lab.guest('vm-b'), await diskIn(told, 'vm-b'), acknowledged);
     await told.unplug(lab.guest('vm-b'), DB);
   },

@@ -45,8 +45,7 @@ story('a copy of a hypervisor runs beside it: one of the two acts, and it is tol
   await machine.powerOn();
   await machine.connect();
   await guest.start();
-  const hasDisk = { what: 'vm-b to have its disk again', timeoutMs: WAIT_MS, intervalMs: 1_000 };
-  await waitFor(hasDisk, async () => (await guest.disks()).length === 1);
+  await told.hasDisks(guest, 1);
   const load = await GuestLoad.start(guest, await told.deviceOf(guest, DB));
   const holder = await holderOf(told);
 
@@ -114,8 +113,7 @@ story('finalizers are taken off: the disk is let go of, the data stays, and is h
   const [device = ''] = await told.plugIn(a, DB);
   await a.writeMarker(device, WRITTEN);
   await strip(told, attachmentRef(DB, 'vm-a'));
-  const isOut = { what: 'vm-a to have no disk', timeoutMs: WAIT_MS, intervalMs: 1_000 };
-  await waitFor(isOut, async () => (await a.disks()).length === 0);
+  await told.hasDisks(a, 0);
 
   const [there = ''] = await told.plugIn(b, DB);
   assert.is(await b.readMarker(there), WRITTEN);

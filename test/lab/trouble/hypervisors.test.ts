@@ -67,8 +67,7 @@ const expectUnseen = async ({ lab }: LabStory): Promise<void> => {
 /** The guest has its disk again, by itself, and on it is what was there. */
 const hasItsDisk = async (told: LabStory, pair: Pair): Promise<void> => {
   const guest = told.lab.guest(pair.guest);
-  const limits = { what: `${guest.name} to have its disk again`, timeoutMs: WAIT_MS, intervalMs: 1_000 };
-  await waitFor(limits, async () => (await guest.disks()).length === 1);
+  await told.hasDisks(guest, 1);
   await told.ready(attachmentRef(pair.name, pair.guest));
   assert.is(await guest.readMarker(await told.deviceOf(guest, pair.name)), WRITTEN);
 };
