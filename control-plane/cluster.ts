@@ -76,16 +76,28 @@ export const controllerLeads = async (
 /** Applies as one who owns what it applied last: what a new version leaves out goes. */
 const APPLY = ['apply', '--server-side', '--force-conflicts', '--field-manager=vbs-control-plane'];
 
-/** Definitions, rights and policies of this version. */
-export async function applyManifests(surroundings: Surroundings, kubectl: Kubectl): Promise<void> {
-  const { places, disk, tell } = surroundings;
+/** Definitions, rights, also those of each host, and policies of this version. */
+export async function applyAll(surroundings: Surroundings, kubectl: Kubectl): Promise<void> {
+  await applyManifests(surroundings, kubectl);
+  await applyHosts(surroundings, kubectl, await enrolledHosts(kubectl));
+  surroundings.tell(`the definitions, rights and policies of version ${VERSION} are applied`);
+}
+
+/** When nothing is left to do: until then an upgrade has to go on. */
+export const recordVersion = async (surroundings: Surroundings): Promise<void> =>
+  await surroundings.disk.write(
+    surroundings.places.appliedVersion,
+    `${VERSION}\n`,
+    secretRights(surroundings),
+  );
+
+async function applyManifests(surroundings: Surroundings, kubectl: Kubectl): Promise<void> {
+  const { places } = surroundings;
   const [crds, deploy] = [path.join(places.manifests, 'crds'), path.join(places.manifests, 'deploy')];
   await kubectl([...APPLY, `--filename=${crds}`]);
   await kubectl(['wait', '--for=condition=Established', '--timeout=300s', `--filename=${crds}`]);
   const parts = ['controller.yaml', 'agents.yaml', 'users.yaml', 'admission'];
   await kubectl([...APPLY, ...parts.map((part) => `--filename=${path.join(deploy, part)}`)]);
-  await disk.write(places.appliedVersion, `${VERSION}\n`, secretRights(surroundings));
-  tell(`the definitions, rights and policies of version ${VERSION} are applied`);
 }
 
 /** The manifests of one host's identity, with the bindings of these roles only. */
@@ -98,29 +110,37 @@ export const hostManifests = (template: string, host: string, roles: readonly Ho
     .replaceAll('HOST', host);
 };
 
-/** The identity of a host, and no role but these. */
-export async function applyHost(
+export interface EnrolledHost {
+  readonly host: string;
+  readonly roles: readonly HostRole[];
+}
+
+/** The identity of each, and no role but these. */
+export async function applyHosts(
   { places, disk }: Pick<Surroundings, 'places' | 'disk'>,
   kubectl: Kubectl,
-  { host, roles }: { readonly host: string; readonly roles: readonly HostRole[] },
+  hosts: readonly EnrolledHost[],
 ): Promise<void> {
+  if (hosts.length === 0) {
+    return;
+  }
   const file = path.join(places.manifests, 'deploy/host.yaml');
   const template = await disk.read(file);
   if (template === undefined) {
     throw new OperationError(`${file} is missing: install the package again`);
   }
-  await kubectl([...APPLY, '--filename=-'], hostManifests(template, host, roles));
-  const others = HOST_ROLES.filter((role) => !roles.includes(role));
-  const bindings = others.map((role) => BINDINGS[role].replace('HOST', host));
+  const manifests = hosts.map(({ host, roles }) => hostManifests(template, host, roles));
+  await kubectl([...APPLY, '--filename=-'], manifests.join('\n---\n'));
+  const bindings = hosts.flatMap(({ host, roles }) =>
+    HOST_ROLES.filter((role) => !roles.includes(role)).map((role) => BINDINGS[role].replace('HOST', host)),
+  );
   if (bindings.length > 0) {
     await kubectl(['delete', 'clusterrolebinding', '--ignore-not-found', ...bindings]);
   }
 }
 
 /** Every host that has an identity, with its roles. */
-export async function enrolledHosts(
-  kubectl: Kubectl,
-): Promise<readonly { readonly host: string; readonly roles: readonly HostRole[] }[]> {
+export async function enrolledHosts(kubectl: Kubectl): Promise<readonly EnrolledHost[]> {
   const namesOf = async (kind: string) =>
     (await kubectl(['get', kind, '--output=name'])).split('\n').map((line) => line.split('/')[1] ?? '');
   const bindings = new Set(await namesOf('clusterrolebinding'));

@@ -2,7 +2,7 @@
 import { joinText } from '../api/join.ts';
 import { AGENT_ACCOUNT, hostNamespace } from '../api/names.ts';
 import { ConfigError } from '../runtime/errors.ts';
-import { applyHost, enrolledHosts, HOST_ROLES, type HostRole, kubectlOf } from './cluster.ts';
+import { applyHosts, enrolledHosts, HOST_ROLES, type HostRole, kubectlOf } from './cluster.ts';
 import type { Kubectl } from './command.ts';
 import { type ControlPlaneConfig, isLoopback, publicServer } from './config.ts';
 import { readAuthority } from './pki/authority.ts';
@@ -30,7 +30,7 @@ export async function enroll(
   const kubectl = kubectlOf(surroundings, config);
   const { certificate } = await readAuthority(surroundings);
   const roles = given ?? (await rolesOf(kubectl, host));
-  await applyHost(surroundings, kubectl, { host, roles });
+  await applyHosts(surroundings, kubectl, [{ host, roles }]);
   const token = await kubectl([
     ...['create', 'token', AGENT_ACCOUNT, `--namespace=${hostNamespace(host)}`, `--duration=${LIFETIME}`],
   ]);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { ConfigError } from '../runtime/errors.ts';
 import { ensureBackupDirectory } from './backup.ts';
-import { apiServerReady, applyManifests, controllerLeads, kubectlOf } from './cluster.ts';
+import { apiServerReady, applyAll, controllerLeads, kubectlOf, recordVersion } from './cluster.ts';
 import {
   type ControlPlaneConfig,
   configFrom,
@@ -17,8 +17,10 @@ import {
 } from './config.ts';
 import { type Authority, directoryRights, ensureAuthority, sharedRights } from './pki/authority.ts';
 import { ensureLeaves, writeIfOther } from './pki/leaves.ts';
+import { refuseUnsoundStore } from './store.ts';
 import type { Surroundings } from './surroundings.ts';
 import { API_SERVER_UNIT, CONTROLLER_MANAGER_UNIT, CONTROLLER_UNIT, ETCD, TARGET, TIMERS } from './units.ts';
+import { VERSION } from './version.ts';
 
 export interface InitCommand extends InitOptions {
   /** A VolumeClass for pools that are directories, as the default. */
@@ -28,7 +30,10 @@ export interface InitCommand extends InitOptions {
 /** Throws ConfigError where a person has to decide or cure something. */
 export async function init(surroundings: Surroundings, command: InitCommand): Promise<void> {
   const { tell } = surroundings;
-  const config = await ensureConfig(surroundings, command);
+  const config = await wantedConfig(surroundings, command);
+  await refuseUnusable(surroundings, config);
+  await refuseOtherVersion(surroundings);
+  await ensureConfig(surroundings, config);
   await bringUp(surroundings, config);
   if (command.exampleClass) {
     const file = path.join(surroundings.places.manifests, 'examples/volumeclass.yaml');
@@ -42,24 +47,18 @@ export async function init(surroundings: Surroundings, command: InitCommand): Pr
 
 /** From whatever is here to all of it running. */
 export async function bringUp(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
-  await refuseUnusable(surroundings, config);
   await prepare(surroundings, config);
   await startAll(surroundings, config);
 }
 
-async function ensureConfig(
-  surroundings: Surroundings,
+async function wantedConfig(
+  { places, disk }: Surroundings,
   { addresses, listen }: InitCommand,
 ): Promise<ControlPlaneConfig> {
-  const { places, disk, rootOwner, tell } = surroundings;
   const file = places.configFile;
   const isAsked = addresses.length > 0 || listen !== undefined;
   if ((await disk.read(file)) === undefined) {
-    const config = configFrom({ addresses, listen });
-    await disk.makeDirectory(path.dirname(file), { mode: 0o755, owner: rootOwner });
-    await disk.write(file, configText(config), { mode: 0o644, owner: rootOwner });
-    tell(`made ${file}`);
-    return config;
+    return configFrom({ addresses, listen });
   }
   const config = await loadControlPlaneConfig(file);
   if (isAsked && !isSame(config, configFrom({ addresses, listen }))) {
@@ -74,28 +73,46 @@ const isSame = (one: ControlPlaneConfig, other: ControlPlaneConfig): boolean =>
   JSON.stringify([one.address, one.alternativeAddresses, one.listen]) ===
   JSON.stringify([other.address, other.alternativeAddresses, other.listen]);
 
+async function ensureConfig(
+  { places, disk, rootOwner, tell }: Surroundings,
+  config: ControlPlaneConfig,
+): Promise<void> {
+  const file = places.configFile;
+  if ((await disk.read(file)) === undefined) {
+    await disk.makeDirectory(path.dirname(file), { mode: 0o755, owner: rootOwner });
+    await disk.write(file, configText(config), { mode: 0o644, owner: rootOwner });
+    tell(`made ${file}`);
+  }
+}
+
+/** Only an upgrade restarts what runs, and gives hosts the rights of its version. */
+async function refuseOtherVersion({ places, disk }: Surroundings): Promise<void> {
+  const applied = (await disk.read(places.appliedVersion))?.trim() ?? VERSION;
+  if (applied !== VERSION) {
+    throw new ConfigError(
+      `what runs is of version ${applied}, and this is ${VERSION}: vbs-control-plane upgrade`,
+    );
+  }
+}
+
 /** Throws ConfigError where what is wanted cannot be on this machine. */
 export async function refuseUnusable(
   surroundings: Pick<Surroundings, 'places' | 'disk' | 'units' | 'addresses'>,
   config: ControlPlaneConfig,
 ): Promise<void> {
-  const { places, disk, units, addresses } = surroundings;
+  const { places, units, addresses } = surroundings;
   const { address, port } = config.listen;
-  if ((await disk.list(places.restoring)) !== undefined) {
-    throw new ConfigError(
-      `a restore was ended in its midst (${places.restoring}): vbs-control-plane restore FILE --replace once more`,
-    );
-  }
+  await refuseUnsoundStore(surroundings, config);
   if (!isUnspecified(address) && !isLoopback(address) && !addresses().includes(address)) {
     throw new ConfigError(
-      `${places.configFile}: listen.address: ${address} is no address of this machine, which has ${addresses().join(', ')}; give one of them, or 0.0.0.0`,
+      `${places.configFile} or --listen: listen.address: ${address} is no address of this machine, which has ${addresses().join(', ')}; give one of them, or 0.0.0.0`,
     );
   }
   // Ours may listen before it says that it is ready.
   const { isOff } = await units.stateOf(API_SERVER_UNIT);
   if (isOff && !(await isFree(address, port))) {
     throw new ConfigError(
-      `${places.configFile}: listen.port: something else listens on port ${port} (ss -ltnp 'sport = :${port}'); end it, or give another port`,
+      `${places.configFile} or --listen: listen.port: something else listens on port ${port} (ss -ltnp 'sport = :${port}'); end it, or give another port`,
     );
   }
 }
@@ -134,12 +151,13 @@ async function startAll(surroundings: Surroundings, config: ControlPlaneConfig):
   await startAsConfigured(surroundings, API_SERVER_UNIT, places.apiServerEnvironment);
   await apiServerReady(surroundings, kubectl);
   await startAsConfigured(surroundings, CONTROLLER_MANAGER_UNIT, places.controllerManagerKubeconfig);
-  await applyManifests(surroundings, kubectl);
+  await applyAll(surroundings, kubectl);
   await startAsConfigured(surroundings, CONTROLLER_UNIT, places.controllerConfig);
   await controllerLeads(surroundings, kubectl);
   for (const unit of [TARGET, ...TIMERS]) {
     await units.start(unit);
   }
+  await recordVersion(surroundings);
 }
 
 async function startAsConfigured(surroundings: Surroundings, unit: string, file: string): Promise<void> {

@@ -10,13 +10,15 @@ export interface Places {
   /** What is made from the configuration, and the store. */
   readonly state: string;
   readonly store: string;
+  /** What etcd writes first, and looks for: where it is empty, etcd begins with an empty store. */
+  readonly storeLog: string;
   /** A folder that is there only while a backup is put in the place of what is here, or when that was ended in its midst: then nothing may start. */
   readonly restoring: string;
   readonly apiServerEnvironment: string;
   readonly controllerConfig: string;
   readonly controllerKubeconfig: string;
   readonly controllerManagerKubeconfig: string;
-  /** Which version's definitions, rights and policies the API server was given last. */
+  /** Of which version everything is that runs here, and that the API server was given: written when all of that is done. */
   readonly appliedVersion: string;
   readonly etcdSocket: string;
   /** etcd, kube-apiserver, kubectl and the others. */
@@ -36,6 +38,7 @@ export function placesUnder(root = '/'): Places {
     pki: at('etc/vbs/pki'),
     state,
     store: path.join(state, 'etcd'),
+    storeLog: path.join(state, 'etcd/member/wal'),
     restoring: path.join(state, 'restoring'),
     apiServerEnvironment: path.join(state, 'apiserver.env'),
     controllerConfig: path.join(state, 'controller.yaml'),

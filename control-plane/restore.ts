@@ -4,7 +4,7 @@ import { ConfigError } from '../runtime/errors.ts';
 import { CONFIG, MEMBERS, SNAPSHOT, type SnapshotStatus, snapshotStatus, VERSION_FILE } from './backup.ts';
 import { succeed } from './command.ts';
 import { type ControlPlaneConfig, loadControlPlaneConfig } from './config.ts';
-import { bringUp } from './init.ts';
+import { bringUp, refuseUnusable } from './init.ts';
 import { directoryRights, secretRights, sharedRights } from './pki/authority.ts';
 import { KEEPSAKES } from './places.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -34,6 +34,8 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   await setAside(surroundings, places.store, aside);
   await disk.rename(ready.store, places.store);
   await ensureConfig(surroundings);
+  // What is in the backup may have been given by another version.
+  await disk.remove(places.appliedVersion);
   await disk.remove(workOf(surroundings));
   await disk.remove(places.restoring);
   const { totalKey, revision } = ready.status;
@@ -41,6 +43,7 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
     `the store is as in the backup, of version ${ready.version}: ${totalKey} keys at revision ${revision}`,
   );
   const config = await loadControlPlaneConfig(places.configFile);
+  await refuseUnusable(surroundings, config);
   await bringUp(surroundings, config);
   tellNext(surroundings, config);
 }

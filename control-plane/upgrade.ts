@@ -1,15 +1,8 @@
 // `vbs-control-plane upgrade`: after the package was replaced, everything that runs, and what the API server was given, is of its version.
 import { backUp } from './backup.ts';
-import {
-  apiServerReady,
-  applyHost,
-  applyManifests,
-  controllerLeads,
-  enrolledHosts,
-  kubectlOf,
-} from './cluster.ts';
+import { apiServerReady, applyAll, controllerLeads, kubectlOf, recordVersion } from './cluster.ts';
 import type { ControlPlaneConfig } from './config.ts';
-import { prepare } from './init.ts';
+import { prepare, refuseUnusable } from './init.ts';
 import type { Surroundings } from './surroundings.ts';
 import { API_SERVER_UNIT, CONTROLLER_MANAGER_UNIT, CONTROLLER_UNIT, ETCD, TARGET, TIMERS } from './units.ts';
 import { VERSION } from './version.ts';
@@ -17,6 +10,7 @@ import { VERSION } from './version.ts';
 export async function upgrade(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
   const { units, tell } = surroundings;
   const kubectl = kubectlOf(surroundings, config);
+  await refuseUnusable(surroundings, config);
   if ((await units.stateOf(ETCD)).isActive) {
     await backUp(surroundings, config);
   }
@@ -29,15 +23,13 @@ export async function upgrade(surroundings: Surroundings, config: ControlPlaneCo
   await units.restart(API_SERVER_UNIT);
   await apiServerReady(surroundings, kubectl);
   await units.restart(CONTROLLER_MANAGER_UNIT);
-  await applyManifests(surroundings, kubectl);
-  for (const host of await enrolledHosts(kubectl)) {
-    await applyHost(surroundings, kubectl, host);
-  }
+  await applyAll(surroundings, kubectl);
   await units.start(CONTROLLER_UNIT);
   await controllerLeads(surroundings, kubectl);
   for (const unit of [TARGET, ...TIMERS]) {
     await units.start(unit);
   }
+  await recordVersion(surroundings);
   tell(
     `all of the control plane is of version ${VERSION}; the agents of the hosts are upgraded next, one after the other`,
   );

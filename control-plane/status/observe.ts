@@ -10,6 +10,7 @@ import { leaderOf } from '../leader.ts';
 import { readAuthority } from '../pki/authority.ts';
 import { leafFile, seenIn, wantedLeaves } from '../pki/leaves.ts';
 import { whyDue } from '../pki/plan.ts';
+import { storeTrouble } from '../store.ts';
 import type { Surroundings } from '../surroundings.ts';
 import { SERVICES, TIMERS } from '../units.ts';
 import { VERSION } from '../version.ts';
@@ -25,6 +26,7 @@ export async function observe(surroundings: Surroundings, config: ControlPlaneCo
   return {
     version: VERSION,
     appliedVersion: (await disk.read(places.appliedVersion))?.trim(),
+    trouble: await storeTrouble(surroundings, config),
     units: await unitFacts(SERVICES),
     timers: await unitFacts(TIMERS),
     certificates: await certificateFacts(surroundings, config),

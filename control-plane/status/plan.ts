@@ -3,6 +3,7 @@
 import type { Condition } from '../../api/conditions.ts';
 import { isTrue } from '../../api/conditions.ts';
 import { type Leader, leads } from '../leader.ts';
+import type { StoreTrouble } from '../store.ts';
 
 const MIB = 1024 ** 2;
 const HOUR_MS = 3_600_000;
@@ -47,8 +48,10 @@ export interface Facts {
   readonly now: Date;
   /** Of the program that asks. */
   readonly version: string;
-  /** Whose definitions and policies were applied last. */
+  /** Which was started and applied last, to the end. */
   readonly appliedVersion: string | undefined;
+  /** Why nothing may be started. */
+  readonly trouble: StoreTrouble | undefined;
   readonly units: readonly UnitFact[];
   readonly timers: readonly UnitFact[];
   readonly certificates: readonly CertificateFact[];
@@ -72,6 +75,7 @@ export interface Finding {
 
 export function findings(facts: Facts): readonly Finding[] {
   return [
+    ...troubleFindings(facts),
     ...facts.units.map((unit) => unitFinding(unit, facts)),
     ...facts.timers.map(timerFinding),
     versionFinding(facts),
@@ -94,14 +98,16 @@ export const linesOf = (found: readonly Finding[]): readonly string[] =>
     ...(remedy === undefined ? [] : [`     -> ${remedy}`]),
   ]);
 
-function unitFinding({ unit, state, since, memoryBytes }: UnitFact, { now }: Facts): Finding {
+const troubleFindings = ({ trouble }: Facts): readonly Finding[] =>
+  trouble === undefined ? [] : [{ state: 'FAIL', text: trouble.what, remedy: trouble.remedy }];
+
+function unitFinding({ unit, state, since, memoryBytes }: UnitFact, { now, trouble }: Facts): Finding {
   const name = unit.replace('.service', '');
   if (state !== 'active') {
-    return {
-      state: 'FAIL',
-      text: `${name} is ${state}`,
-      remedy: `journalctl -u ${name} -n 50; systemctl restart ${name}`,
-    };
+    const text = `${name} is ${state}`;
+    return trouble === undefined
+      ? { state: 'FAIL', text, remedy: `journalctl -u ${name} -n 50; systemctl restart ${name}` }
+      : { state: 'FAIL', text };
   }
   const memory = memoryBytes === undefined ? '' : `, ${Math.round(memoryBytes / MIB)} MiB`;
   return { state: 'ok', text: `${name} runs since ${told(since, now)}${memory}` };

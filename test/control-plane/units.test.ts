@@ -37,10 +37,16 @@ test('services name the places that the program makes', async () => {
   ];
   for (const unit of SERVICES) {
     const settings = await read(unit);
-    const text = ['ExecStart', 'EnvironmentFile', 'ReadWritePaths', 'ConditionPathExists']
+    const text = [
+      'ExecStart',
+      'EnvironmentFile',
+      'ReadWritePaths',
+      'ConditionPathExists',
+      'ConditionDirectoryNotEmpty',
+    ]
       .flatMap((key) => settings.get(key) ?? [])
       .join(' ');
-    const named = text.match(/(?<=^|[ =!]|unix:\/\/)\/[^ ]+/g) ?? [];
+    const named = text.match(/(?<=^|[ =!|]|unix:\/\/)\/[^ ]+/g) ?? [];
     assert.ok(named.length > 2, unit);
     for (const place of named) {
       assert.ok(known.includes(place), `${unit}: ${place}`);
@@ -69,9 +75,16 @@ test('all of them come back, begin with the target, and wait for a restore', asy
     assert.equal(settings.get('Restart'), ['always'], unit);
     assert.equal(settings.get('StartLimitIntervalSec'), ['0'], unit);
     assert.equal(settings.get('WantedBy'), [TARGET], unit);
-    assert.equal(settings.get('ConditionPathExists'), [places.configFile, `!${places.restoring}`], unit);
+    const conditions = settings.get('ConditionPathExists') ?? [];
+    assert.equal(conditions.slice(0, 2), [places.configFile, `!${places.restoring}`], unit);
     assert.match((await read(TARGET)).get('Wants')?.join(' ') ?? '', unit);
   }
+});
+
+test('etcd does not begin with an empty store where there was one', async () => {
+  const settings = await read('vbs-etcd.service');
+  assert.equal(settings.get('ConditionDirectoryNotEmpty'), [`|${places.storeLog}`]);
+  assert.is(settings.get('ConditionPathExists')?.at(-1), `|!${places.appliedVersion}`);
 });
 
 test('etcd has no port, and the API server lets nobody in without a name', async () => {

@@ -1,7 +1,7 @@
 // The control plane of a machine without systemd and without that machine: the files of its package below a folder, and its units' own
 // commands run as its system user would run them.
 
-import { chmod, chown, mkdir, readFile, symlink } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { runCommand as runInControlPlane } from '../../control-plane/command.ts';
 import { configFrom, configText } from '../../control-plane/config.ts';
@@ -78,6 +78,12 @@ const unpacked = async (dir: string, log: Log): Promise<string> => {
   return place;
 };
 
+/** Those of the units' conditions which there are. */
+const CONDITIONS: Readonly<Record<string, (place: string) => Promise<boolean>>> = {
+  ConditionPathExists: exists,
+  ConditionDirectoryNotEmpty: async (place) => (await readdir(place).catch(() => [])).length > 0,
+};
+
 interface Running {
   process: RunningProcess;
   since: Date;
@@ -110,7 +116,7 @@ export class PlayedUnits implements Units {
     const settings = await this.#settings(unit);
     if (!unit.endsWith('.service')) {
       this.#others.add(unit);
-    } else if (this.#running.get(unit)?.process.isRunning() !== true) {
+    } else if (this.#running.get(unit)?.process.isRunning() !== true && (await this.#mayStart(settings))) {
       await this.#spawn(unit, settings);
     }
   }
@@ -200,9 +206,28 @@ export class PlayedUnits implements Units {
   /** As systemd does with `Restart=always`, unless it was stopped meanwhile. */
   async #again(unit: string, ended: Running, after: string): Promise<void> {
     await systemClock.sleep(Number.parseFloat(after) * 1000);
-    if (this.#running.get(unit) === ended) {
-      await this.#spawn(unit, await this.#settings(unit));
+    const settings = await this.#settings(unit);
+    if (this.#running.get(unit) === ended && (await this.#mayStart(settings))) {
+      await this.#spawn(unit, settings);
     }
+  }
+
+  /** All its conditions hold, and of those with a | at least one. */
+  async #mayStart(settings: ReadonlyMap<string, readonly string[]>): Promise<boolean> {
+    const judged = await Promise.all(
+      Object.entries(CONDITIONS).flatMap(([key, judge]) =>
+        (settings.get(key) ?? []).map(async (text) => {
+          const [, alternative = '', not = '', place = ''] = /^(\|?)(!?)(.*)$/.exec(text) ?? [];
+          const holds = (await judge(path.join(this.#root, place))) !== (not === '!');
+          return { isAlternative: alternative === '|', holds };
+        }),
+      ),
+    );
+    const alternatives = judged.filter(({ isAlternative }) => isAlternative);
+    return (
+      judged.every(({ isAlternative, holds }) => isAlternative || holds) &&
+      (alternatives.length === 0 || alternatives.some(({ holds }) => holds))
+    );
   }
 
   /** etcd says that it is ready when it listens; whoever starts the API server asks it. */

@@ -485,7 +485,13 @@ story(
 
     const command = ['restore', file, '--replace'];
     assert.instance(await failed(typed(world, command, cutShort(machine.surroundings))), Killed);
-    assert.match(await refusal(world, 'init'), /a restore was ended in its midst/);
+    for (const other of ['init', 'upgrade']) {
+      assert.match(await refusal(world, other), /a restore was ended in its midst/);
+    }
+    assert.match(
+      await typed(world, ['status'], {}, 1),
+      /^FAIL a restore was ended in its midst.*\n.*restore FILE --replace/,
+    );
     const restored = await typed(world, command);
     const { state } = machine.surroundings.places;
     const aside = (await machine.surroundings.disk.list(state))?.filter((name) =>
@@ -510,6 +516,28 @@ story(
   },
 );
 
+story('a store that is gone is not begun anew, but by somebody who says so', async (world) => {
+  const { machine } = world;
+  const { places, disk } = machine.surroundings;
+  const file = backupFile(await typed(world, ['backup']));
+  await stopServices(world);
+  const aside = `${places.storeLog}.aside`;
+  await disk.rename(places.storeLog, aside);
+  for (const command of ['init', 'upgrade']) {
+    const said = await refusal(world, command);
+    assert.match(said, 'the store is gone');
+    assert.match(said, `vbs-control-plane restore ${file}`);
+  }
+  await machine.units.start(ETCD);
+  assert.ok((await machine.units.stateOf(ETCD)).isOff, 'etcd does not start');
+  const told = await typed(world, ['status'], {}, 1);
+  assert.match(told, /^FAIL the store is gone/);
+  assert.match(told, /FAIL vbs-etcd is inactive\n(?! )/);
+  await disk.rename(aside, places.storeLog);
+  await typed(world, ['init']);
+  await ready(world, 'vbsvol/kept');
+});
+
 story('another machine takes the place of one that is lost, from its backup alone', async (world) => {
   const { machine, workdir } = world;
   const file = backupFile(await typed(world, ['backup']));
@@ -533,9 +561,22 @@ story('an upgrade restarts all of it, after a backup, and applies what it brings
   const { places, disk, rootOwner } = machine.surroundings;
   await disk.write(places.appliedVersion, '0.0.1\n', { mode: 0o600, owner: rootOwner });
   assert.match(await typed(world, ['status'], {}, 1), 'definitions and policies of 0.0.1');
+  assert.match(await refusal(world, 'init'), /what runs is of version 0\.0\.1.*vbs-control-plane upgrade/);
   const pids = SERVICES.map((unit) => machine.units.pidOf(unit));
   // The rights of hosts are applied again, too.
   await kubectl(world, ['delete', 'role', 'vbs-agent', `--namespace=vbs-host-${HOST}`]);
+  // Ended before the hosts have their rights, it is not done.
+  const dies = async (file: string, args: readonly string[], options?: CommandOptions) => {
+    if (options?.stdin?.includes(`vbs-host-${HOST}`)) {
+      throw new Killed();
+    }
+    return await machine.surroundings.run(file, args, options);
+  };
+  assert.instance(await failed(typed(world, ['upgrade'], { run: dies })), Killed);
+  assert.match(
+    await typed(world, ['status'], {}, 1),
+    /definitions and policies of 0\.0\.1\n.*-> vbs-control-plane upgrade/,
+  );
   const told = await typed(world, ['upgrade']);
   assert.match(told, /backed up \d+ keys/);
   for (const [index, unit] of SERVICES.entries()) {

@@ -20,6 +20,7 @@ const well: Facts = {
   now: NOW,
   version: '1.0.0',
   appliedVersion: '1.0.0',
+  trouble: undefined,
   units: [unit('vbs-etcd.service'), unit('vbs-apiserver.service')],
   timers: [unit('vbs-control-plane-backup.timer')],
   certificates: [
@@ -79,6 +80,14 @@ const troubles: readonly (readonly [what: string, change: Partial<Facts>, words:
     'the API server',
     { apiServer: 'connection refused' },
     /FAIL the API server does not answer: connection refused\n.*journalctl/,
+  ],
+  [
+    'a store with which nothing may be started, instead of remedies that cannot work',
+    {
+      trouble: { what: 'the store is gone', remedy: 'vbs-control-plane restore FILE' },
+      units: [{ unit: 'vbs-etcd.service', state: 'inactive' }],
+    },
+    /^FAIL the store is gone\n {5}-> vbs-control-plane restore FILE\nFAIL vbs-etcd is inactive\n(?!.*systemctl restart)/,
   ],
   ['etcd', { store: 'context deadline exceeded' }, /FAIL etcd does not answer: context deadline/],
   [
