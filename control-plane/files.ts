@@ -23,6 +23,8 @@ export interface Disk {
   changedAt(file: string): Promise<Date | undefined>;
   /** Old or new text, never part of one. */
   write(file: string, text: string, rights: FileRights): Promise<void>;
+  /** Of a file that is there. */
+  setRights(file: string, rights: FileRights): Promise<void>;
   /** With this owner and mode, whether it is there or not. */
   makeDirectory(directory: string, rights: FileRights): Promise<void>;
   rename(from: string, to: string): Promise<void>;
@@ -64,10 +66,14 @@ const write = async (file: string, text: string, { mode, owner }: FileRights): P
   await sync(path.dirname(file));
 };
 
-const makeDirectory = async (directory: string, { mode, owner }: FileRights): Promise<void> => {
+const setRights = async (place: string, { mode, owner }: FileRights): Promise<void> => {
+  await fs.chown(place, owner.uid, owner.gid);
+  await fs.chmod(place, mode);
+};
+
+const makeDirectory = async (directory: string, rights: FileRights): Promise<void> => {
   await fs.mkdir(directory, { recursive: true, mode: 0o755 });
-  await fs.chown(directory, owner.uid, owner.gid);
-  await fs.chmod(directory, mode);
+  await setRights(directory, rights);
 };
 
 const giveTo = async (directory: string, owner: Owner): Promise<void> => {
@@ -81,6 +87,7 @@ export const machineDisk: Disk = {
   read: async (file) => await orAbsent(fs.readFile(file, 'utf8')),
   changedAt: async (file) => (await orAbsent(fs.stat(file)))?.mtime,
   write,
+  setRights,
   makeDirectory,
   rename: async (from, to) => {
     await fs.rename(from, to);

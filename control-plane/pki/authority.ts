@@ -94,10 +94,12 @@ async function ensureKey(home: Home, name: string, rights: FileRights): Promise<
   }
   try {
     createPrivateKey(found);
-    return found;
   } catch (error) {
     throw new ConfigError(damaged(file), { cause: error });
   }
+  // It may be from a backup, where everything is for root only.
+  await home.disk.setRights(file, rights);
+  return found;
 }
 
 const damaged = (file: string): string =>
@@ -120,6 +122,7 @@ async function ensureCertificate(home: Home, key: string): Promise<Authority> {
       `${file} is not of the key beside it, ${KEEPSAKES.caKey}: one of them is of another control plane; take both from a backup`,
     );
   }
+  await home.disk.setRights(file, publicRights(home));
   return { key, certificate: found, validity: validityOf(certificate) };
 }
 
@@ -147,9 +150,12 @@ async function ensureEncryption(home: Home): Promise<void> {
   const found = await home.disk.read(file);
   if (found === undefined) {
     await home.disk.write(file, encryptionText(randomBytes(32)), sharedRights(home));
-  } else if (!isEncryption(found)) {
+    return;
+  }
+  if (!isEncryption(found)) {
     throw new ConfigError(damaged(file));
   }
+  await home.disk.setRights(file, sharedRights(home));
 }
 
 const encryptionText = (key: Buffer): string =>

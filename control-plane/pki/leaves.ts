@@ -37,9 +37,12 @@ export async function ensureLeaves(
 ): Promise<readonly string[]> {
   const made: string[] = [];
   for (const leaf of wantedLeaves(config)) {
-    const text = await home.disk.read(leafFile(home, leaf.name));
+    const file = leafFile(home, leaf.name);
+    const text = await home.disk.read(file);
     const why = whyDue(leaf, seenIn(text, leaf, authority), home.clock.now());
-    if (why !== undefined) {
+    if (why === undefined) {
+      await home.disk.setRights(file, leafRights(home, leaf));
+    } else {
       await makeLeaf(home, leaf, authority);
       home.tell(`made the certificate of ${leaf.what}: ${why}`);
       made.push(leaf.name);
@@ -90,11 +93,12 @@ async function makeLeaf(home: Home, leaf: Leaf, authority: Authority): Promise<v
     { ...leaf, ...leafValidity(authority.validity, now), key },
     authority,
   );
-  // These two services read their own, and read them again when they are renewed.
-  const isShared = leaf.name === API_SERVER || leaf.name === CONTROLLER_MANAGER;
-  const rights = isShared ? sharedRights(home) : secretRights(home);
-  await home.disk.write(leafFile(home, leaf.name), certificate + key, rights);
+  await home.disk.write(leafFile(home, leaf.name), certificate + key, leafRights(home, leaf));
 }
+
+/** Two of the services read their own, and read them again when they are renewed. */
+const leafRights = (home: Home, { name }: Leaf): FileRights =>
+  name === API_SERVER || name === CONTROLLER_MANAGER ? sharedRights(home) : secretRights(home);
 
 /** The administrator's may be carried elsewhere; those of the services are for this machine. */
 async function writeKubeconfigs(home: Home, config: ControlPlaneConfig, authority: Authority): Promise<void> {
@@ -134,12 +138,15 @@ interface Target {
   readonly rights: FileRights;
 }
 
+/** With these rights, in any case. */
 export async function writeIfOther(
   { disk }: Pick<Home, 'disk'>,
   { file, rights }: Target,
   text: string,
 ): Promise<void> {
-  if ((await disk.read(file)) !== text) {
+  if ((await disk.read(file)) === text) {
+    await disk.setRights(file, rights);
+  } else {
     await disk.write(file, text, rights);
   }
 }

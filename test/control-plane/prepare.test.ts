@@ -1,6 +1,6 @@
 // What init puts on the disk: ended at any of its writes and run again, it comes to the same, and no key is ever another one.
 import { createPrivateKey } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -147,9 +147,18 @@ test('secrets are for root, and for the services what they need', async (world) 
     [store, 0o700],
     [path.join(world.root, 'backups'), 0o700],
   ];
-  for (const [file, mode] of modes) {
-    assert.is(((await stat(file)).mode & 0o777).toString(8), mode.toString(8), file);
+  const assertRights = async () => {
+    for (const [file, mode] of modes) {
+      assert.is(((await stat(file)).mode & 0o777).toString(8), mode.toString(8), file);
+    }
+  };
+  await assertRights();
+  // Keys that were taken from a backup are for root only, and those of the services would not be read.
+  for (const [place] of modes) {
+    await chmod(place, 0o700);
   }
+  await prepare(home(world), configIn(world));
+  await assertRights();
 });
 
 test('a second run writes nothing', async (world) => {
