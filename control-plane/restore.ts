@@ -9,11 +9,12 @@ import { directoryRights, secretRights, sharedRights } from './pki/authority.ts'
 import { KEEPSAKES } from './places.ts';
 import type { Surroundings } from './surroundings.ts';
 import { SERVICES } from './units.ts';
+import { VERSION } from './version.ts';
 
 /** As in the unit of etcd. */
 const PEER = 'unix://peer.sock';
-/** Higher than anything that can have been written since the backup. */
-const REVISION_BUMP = 1_000_000_000;
+/** More than will have been written since a backup. */
+const BLIND_BUMP = 1_000_000_000;
 
 export interface RestoreCommand {
   readonly file: string;
@@ -29,6 +30,7 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   // While there is this folder, nothing starts: what is here may be half of one thing and half of the other.
   await disk.makeDirectory(places.restoring, { mode: 0o700, owner: rootOwner });
   await disk.sync(places.state);
+  await refuseStartedMeanwhile(surroundings);
   const aside = stamp(surroundings);
   await placeKeys(surroundings, ready.keys, aside);
   await setAside(surroundings, places.store, aside);
@@ -64,14 +66,16 @@ interface Ready {
 async function readied(surroundings: Surroundings, command: RestoreCommand): Promise<Ready> {
   const { disk, rootOwner } = surroundings;
   const work = workOf(surroundings);
+  await refuseMounted(surroundings);
   await disk.remove(work);
   await disk.makeDirectory(work, { mode: 0o700, owner: rootOwner });
   try {
     const status = await unpack(surroundings, command.file, work);
+    const version = ((await disk.read(path.join(work, VERSION_FILE))) ?? '').trim();
+    refuseNewer(command.file, version);
     const keys = await keysFrom(surroundings, work);
     await refuseUnasked(surroundings, command, keys);
-    const version = ((await disk.read(path.join(work, VERSION_FILE))) ?? '').trim();
-    return { status, version, keys, store: await restored(surroundings, work) };
+    return { status, version, keys, store: await restored(surroundings, work, status) };
   } catch (error) {
     await disk.remove(work);
     throw error;
@@ -87,6 +91,56 @@ async function refuseWhileRunning({ units }: Surroundings): Promise<void> {
       );
     }
   }
+}
+
+/** Unpacking takes minutes, in which somebody may have started a service. From now on nobody can. */
+async function refuseStartedMeanwhile(surroundings: Surroundings): Promise<void> {
+  const { places, disk } = surroundings;
+  try {
+    await refuseWhileRunning(surroundings);
+  } catch (error) {
+    await disk.remove(workOf(surroundings));
+    await disk.remove(places.restoring);
+    throw error;
+  }
+}
+
+/** What is there is renamed to be set aside, which a place where a disk is mounted cannot be. */
+async function refuseMounted({ places, run }: Surroundings): Promise<void> {
+  for (const place of [places.store, places.pki]) {
+    const { exitCode } = await run('mountpoint', ['--quiet', place]);
+    if (exitCode === 0) {
+      throw new ConfigError(
+        `${place} is where a file system is mounted, and cannot be set aside: umount ${place}, or mount that at ${path.dirname(place)} instead`,
+      );
+    }
+  }
+}
+
+/** What a newer etcd or Kubernetes wrote is not promised to be read by an older one. */
+function refuseNewer(file: string, version: string): void {
+  if (isNewer(version, VERSION)) {
+    throw new ConfigError(
+      `${file} is of version ${version}, and this is ${VERSION}, which may not read it: install vbs-control-plane ${version} or newer first`,
+    );
+  }
+}
+
+/** By the three numbers of a version. */
+export function isNewer(version: string, than: string): boolean {
+  const numbers = (text: string) => text.split(/[.+-]/, 3).map(Number);
+  const other = numbers(than);
+  const differing = numbers(version).findIndex((number, index) => number !== other[index]);
+  return differing >= 0 && (numbers(version)[differing] ?? 0) > (other[differing] ?? 0);
+}
+
+/**
+ * To a revision that nobody has seen: milliseconds since 1970. Nobody writes a thousand times a second for long, so these stay ahead of
+ * what is written, and each restore comes to more than the one before, whichever backup it is of. A clock that was set back tells nothing.
+ */
+export function revisionBump(revision: number, now: Date): number {
+  const bump = now.getTime() - revision;
+  return bump > 0 ? bump : BLIND_BUMP;
 }
 
 async function unpack(surroundings: Surroundings, file: string, work: string): Promise<SnapshotStatus> {
@@ -155,12 +209,16 @@ async function refuseUnasked(
   }
 }
 
-async function restored({ places, disk, run, serviceOwner }: Surroundings, work: string): Promise<string> {
+async function restored(
+  { places, disk, run, serviceOwner, clock }: Surroundings,
+  work: string,
+  { revision }: SnapshotStatus,
+): Promise<string> {
   const store = path.join(work, 'etcd');
   await succeed(run, path.join(places.programs, 'etcdutl'), [
     ...['snapshot', 'restore', path.join(work, SNAPSHOT), `--data-dir=${store}`],
     ...['--name=vbs', `--initial-cluster=vbs=${PEER}`, `--initial-advertise-peer-urls=${PEER}`],
-    ...[`--bump-revision=${REVISION_BUMP}`, '--mark-compacted'],
+    ...[`--bump-revision=${revisionBump(revision, clock.now())}`, '--mark-compacted'],
   ]);
   await disk.giveTo(store, serviceOwner);
   await succeed(run, 'sync', ['--file-system', store]);

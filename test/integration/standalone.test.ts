@@ -441,6 +441,45 @@ story('a backup that cannot be made leaves the last one', async (world) => {
   assert.equal(await machine.surroundings.disk.list(backup.directory), before);
 });
 
+/** What a restore finds that cannot come to its end, and what it says. */
+const refusedBackups = ({ places, run, disk, units }: Surroundings) =>
+  [
+    [
+      /etcd is where a file system is mounted, and cannot be set aside: umount/,
+      {
+        run: async (file: string, args: readonly string[], options?: CommandOptions) =>
+          file === 'mountpoint' && args.at(-1) === places.store
+            ? { exitCode: 0, stdout: '', stderr: '' }
+            : await run(file, args, options),
+      },
+    ],
+    [
+      /is of version 9\.0\.0, and this is .*: install vbs-control-plane 9\.0\.0 or newer first/,
+      {
+        disk: {
+          ...disk,
+          read: async (file: string) =>
+            file.endsWith('unpacked/version') ? '9.0.0\n' : await disk.read(file),
+        },
+      },
+    ],
+    [
+      /vbs-etcd\.service is active; stop all of it first/,
+      {
+        units: {
+          ...units,
+          // Somebody starts it while the backup is unpacked.
+          stateOf: async (unit: string) => {
+            const isUnpacked = (await disk.list(places.restoring)) !== undefined;
+            return unit === ETCD && isUnpacked
+              ? { isActive: true, isOff: false, state: 'active' }
+              : await units.stateOf(unit);
+          },
+        },
+      },
+    ],
+  ] as const satisfies readonly (readonly [words: RegExp, more: Partial<Surroundings>])[];
+
 /** Ends with the old store out of its place, and the new one not in it yet. */
 const cutShort = ({ disk }: Surroundings): Partial<Surroundings> => {
   let renames = 0;
@@ -482,6 +521,11 @@ story(
       /is no whole backup, so nothing was changed/,
     );
     assert.match(await refusal(world, 'restore', '/nowhere', '--replace'), /is no whole backup/);
+
+    for (const [words, more] of refusedBackups(machine.surroundings)) {
+      assert.match(String(await failed(typed(world, ['restore', file, '--replace'], more))), words);
+      assert.is(await machine.surroundings.disk.list(machine.surroundings.places.restoring), undefined);
+    }
 
     const command = ['restore', file, '--replace'];
     assert.instance(await failed(typed(world, command, cutShort(machine.surroundings))), Killed);
