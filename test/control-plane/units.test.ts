@@ -81,6 +81,17 @@ test('all of them come back, begin with the target, and wait for a restore', asy
   }
 });
 
+test('the timer can back up wherever a person can', async () => {
+  const settings = await read('vbs-control-plane-backup.service');
+  assert.equal(settings.get('ExecStart'), ['/usr/bin/vbs-control-plane backup']);
+  const hiding =
+    /^(Protect(Home|System)|Private(Tmp|Mounts|Users)|TemporaryFileSystem|(Inaccessible|ReadOnly)Paths|User|DynamicUser)$/;
+  assert.equal(
+    [...settings.keys()].filter((key) => hiding.test(key)),
+    [],
+  );
+});
+
 test('etcd does not begin with an empty store where there was one', async () => {
   const settings = await read('vbs-etcd.service');
   assert.equal(settings.get('ConditionDirectoryNotEmpty'), [`|${places.storeLog}`]);
