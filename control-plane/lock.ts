@@ -8,13 +8,13 @@ const PATIENCE_MS = 2_000;
 
 /** Waits for its turn. */
 export async function oneAtATime<T>(
-  { places, disk, rootOwner, tell }: Pick<Surroundings, 'places' | 'disk' | 'rootOwner' | 'tell'>,
+  { places, disk, rootOwner, warn }: Pick<Surroundings, 'places' | 'disk' | 'rootOwner' | 'warn'>,
   work: () => Promise<T>,
 ): Promise<T> {
   // Whoever may open it may hold it.
   await disk.makeDirectory(places.lock, { mode: 0o700, owner: rootOwner });
   const waiting = setTimeout(
-    () => tell('waiting for another vbs-control-plane that is at work here'),
+    () => warn('waiting for another vbs-control-plane that is at work here'),
     PATIENCE_MS,
   );
   try {

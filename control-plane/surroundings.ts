@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly builtAt: Date;
   /** Tells a person, line by line. */
   readonly tell: (line: string) => void;
+  /** Tells what is no part of the answer, which may go into a pipe. */
+  readonly warn: (line: string) => void;
 }
 
 export const SERVICE_USER = 'vbs-control-plane';
@@ -46,6 +48,7 @@ export async function thisMachine(): Promise<Surroundings> {
         .flatMap((entry) => entry?.address ?? []),
     builtAt: (await stat(process.execPath)).mtime,
     tell: (line) => process.stdout.write(`${line}\n`),
+    warn: (line) => process.stderr.write(`${line}\n`),
   };
 }
 

@@ -7,6 +7,9 @@ import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { OperationError, runCommand, succeed, whileHolding } from '../../control-plane/command.ts';
+import { machineDisk } from '../../control-plane/files.ts';
+import { oneAtATime } from '../../control-plane/lock.ts';
+import { placesUnder } from '../../control-plane/places.ts';
 
 const test = suite<{ dir: string }>('commands of the control plane');
 test.before(async (world) => {
@@ -57,6 +60,19 @@ test('who waits in vain is told by whom', async ({ dir }) => {
   await whileHolding(dir, 60, async () => {
     assert.match(await failure(whileHolding(dir, 0, async () => {})), `another process holds ${dir}`);
   });
+});
+
+test('who waits is told so, and not in its answer', async ({ dir }) => {
+  const places = placesUnder(dir);
+  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const surroundings = { places, disk: machineDisk, rootOwner: owner };
+  const warned = Promise.withResolvers<string>();
+  let waiter: Promise<string> | undefined;
+  await oneAtATime({ ...surroundings, warn: () => {} }, async () => {
+    waiter = oneAtATime({ ...surroundings, warn: warned.resolve }, async () => 'my turn');
+    assert.match(await warned.promise, 'waiting for another vbs-control-plane');
+  });
+  assert.is(await waiter, 'my turn');
 });
 
 test('the lock of a process that was killed is free', async ({ dir }) => {

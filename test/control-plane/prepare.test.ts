@@ -42,6 +42,7 @@ const home = ({ root }: World, more: Partial<Home> = {}): Surroundings => ({
   addresses: () => [],
   builtAt: new Date(0),
   tell: () => {},
+  warn: () => {},
   run: () => Promise.reject(new Error('nothing is run')),
   units: undefined as never,
   ...more,

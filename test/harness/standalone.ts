@@ -26,9 +26,10 @@ const OWN_PLACES =
 export interface StandaloneMachine {
   readonly root: string;
   readonly units: PlayedUnits;
-  /** For the commands of the control plane. What they tell is added to `told`. */
+  /** For the commands of the control plane. What they tell is added to `told`, and what they warn of to `warned`. */
   readonly surroundings: Surroundings;
   readonly told: string[];
+  readonly warned: string[];
   readonly close: () => Promise<void>;
 }
 
@@ -51,6 +52,7 @@ export const installStandalone = async (
   await machineDisk.write(places.configFile, configText(config), { mode: 0o644, owner: { uid: 0, gid: 0 } });
   const units = new PlayedUnits(root, dir);
   const told: string[] = [];
+  const warned: string[] = [];
   const surroundings: Surroundings = {
     places,
     disk: machineDisk,
@@ -65,8 +67,9 @@ export const installStandalone = async (
       told.push(line);
       log(`  ${line.split('\n')[0]}`);
     },
+    warn: (line) => warned.push(line),
   };
-  return { root, units, surroundings, told, close: async () => await units.stopAll() };
+  return { root, units, surroundings, told, warned, close: async () => await units.stopAll() };
 };
 
 /** Once for all machines of a run. */
