@@ -1,5 +1,5 @@
 // /etc/vbs/control-plane.yaml: what an administrator decides.
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import { stringify } from 'yaml';
 import { parseConfig } from '../runtime/config.ts';
 import { ConfigError } from '../runtime/errors.ts';
@@ -52,8 +52,35 @@ export async function loadControlPlaneConfig(file: string): Promise<ControlPlane
 export const parseControlPlaneConfig = (file: string, text: string): ControlPlaneConfig =>
   checked(file, parseConfig<ControlPlaneConfig>(file, text, schema));
 
-function checked(file: string, config: ControlPlaneConfig): ControlPlaneConfig {
-  const { address, listen } = config;
+function checked(file: string, written: ControlPlaneConfig): ControlPlaneConfig {
+  const { address, alternativeAddresses } = written;
+  for (const one of [address, ...alternativeAddresses]) {
+    refuseWithPort(`${file}: address`, one);
+  }
+  const listen = { ...written.listen, address: usual(written.listen.address) };
+  const config = {
+    ...written,
+    address: usual(address),
+    alternativeAddresses: alternativeAddresses.map(usual),
+    listen,
+  };
+  refuseUnreachable(file, config);
+  return config;
+}
+
+/** As machines and certificates write it: `2001:DB8:0::1` is `2001:db8::1`. */
+const usual = (address: string): string =>
+  isIP(address) === 6 ? new SocketAddress({ address, family: 'ipv6' }).address : address;
+
+function refuseWithPort(what: string, address: string): void {
+  if (isIP(address) === 0 && /:|^[\d.]+$/.test(address)) {
+    throw new ConfigError(
+      `${what}: ${address} is neither an IP address nor a name; another port than 6443 is given with --listen ADDRESS:PORT, or in listen.port`,
+    );
+  }
+}
+
+function refuseUnreachable(file: string, { address, listen }: ControlPlaneConfig): void {
   if (isIP(listen.address) === 0) {
     throw new ConfigError(
       `${file}: listen.address: ${listen.address} is no IP address; give one of this machine, or 0.0.0.0 for all of them`,
@@ -69,7 +96,6 @@ function checked(file: string, config: ControlPlaneConfig): ControlPlaneConfig {
       `${file}: listen.address: hosts are told to connect to ${address}, and ${listen.address} is reached from this machine only; set listen.address to an address of this machine, or to 0.0.0.0`,
     );
   }
-  return config;
 }
 
 export const isUnspecified = (address: string): boolean => address === '0.0.0.0' || address === '::';
@@ -109,10 +135,23 @@ export interface InitOptions {
 
 /** The configuration as `init` writes it first. Throws a ConfigError that names the option. */
 export function configFrom({ addresses, listen }: InitOptions): ControlPlaneConfig {
-  const [address = LOOPBACK, ...alternativeAddresses] = addresses;
-  const listens = parseListen(listen ?? defaultListen(address));
+  for (const one of addresses) {
+    refuseWithPort('--address', one);
+  }
+  const listens = parseListen(listen ?? defaultListen(addresses[0] ?? LOOPBACK));
+  const [address = toldFor(listens.address), ...alternativeAddresses] = addresses;
   const text = stringify({ address, alternativeAddresses, listen: listens });
   return parseControlPlaneConfig('--address, --listen', text);
+}
+
+/** What hosts are told where that is not said. */
+function toldFor(listens: string): string {
+  if (isUnspecified(listens)) {
+    throw new ConfigError(
+      `--listen ${listens}: these are all addresses of this machine: say with --address which one, or which name, hosts connect to`,
+    );
+  }
+  return listens;
 }
 
 function defaultListen(address: string): string {
@@ -129,7 +168,7 @@ function defaultListen(address: string): string {
 
 function parseListen(text: string): { address: string; port?: number } {
   if (isIP(text) !== 0) {
-    return { address: text };
+    return { address: usual(text) };
   }
   const [, six, four, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const address = six ?? four ?? '';
@@ -138,7 +177,7 @@ function parseListen(text: string): { address: string; port?: number } {
       `--listen ${text}: give an IP address of this machine, with a port if it is not 6443: 192.0.2.10:6443 or [2001:db8::10]:6443`,
     );
   }
-  return { address, port: Number(port) };
+  return { address: usual(address), port: Number(port) };
 }
 
 /** With what each key means, for whoever edits it. */

@@ -26,7 +26,7 @@ export async function enroll(
   config: ControlPlaneConfig,
   { host, roles: given, onlyJoinText }: EnrollCommand,
 ): Promise<void> {
-  const { tell } = surroundings;
+  const { tell, warn } = surroundings;
   const kubectl = kubectlOf(surroundings, config);
   const { certificate } = await readAuthority(surroundings);
   const roles = given ?? (await rolesOf(kubectl, host));
@@ -35,6 +35,11 @@ export async function enroll(
     ...['create', 'token', AGENT_ACCOUNT, `--namespace=${hostNamespace(host)}`, `--duration=${LIFETIME}`],
   ]);
   const text = joinText({ server: publicServer(config), ca: certificate, token: token.trim() });
+  if (isLoopback(config.address)) {
+    warn(
+      `(${config.address} is reached from this machine only: other hosts need another address in control-plane.yaml, and a join text made after that)`,
+    );
+  }
   if (onlyJoinText) {
     tell(text);
     return;
@@ -42,11 +47,6 @@ export async function enroll(
   tell(
     `${host} has an identity (${roles.join(', ')}). Within an hour, as root on ${host}, with \`host: ${host}\` in /etc/vbs/agent.yaml:`,
   );
-  if (isLoopback(config.address)) {
-    tell(
-      `(${config.address} is reached from this machine only: other hosts need another address in control-plane.yaml)`,
-    );
-  }
   tell('');
   tell(`vbs-node-agent enroll --config /etc/vbs/agent.yaml --join-file - <<'JOIN'\n${text}\nJOIN`);
   tell('');

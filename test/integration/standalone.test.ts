@@ -310,8 +310,10 @@ story('a host is enrolled by the command that is printed, and makes a Volume Rea
   });
   await apply(world, volume('kept'));
   await ready(world, 'vbsvol/kept');
+  const warned = world.machine.warned.length;
   const text = await typed(world, ['enroll', HOST, '--join-text']);
   assert.match(text, /^[A-Za-z0-9+/=\n]+$/);
+  assert.match(world.machine.warned.slice(warned).join(), '127.0.0.1 is reached from this machine only');
   const bindings = await kubectl(world, ['get', 'clusterrolebinding', '-o', 'name']);
   assert.match(bindings, `vbs-volume-server-${HOST}`);
   assert.not.match(bindings, `vbs-hypervisor-${HOST}`);
