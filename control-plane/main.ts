@@ -19,7 +19,7 @@ import { VERSION } from './version.ts';
 
 const USAGE = `usage: vbs-control-plane init [--address ADDRESS ...] [--listen ADDRESS[:PORT]] [--example-class]
                                                     makes the control plane, or goes on where an earlier run ended; without
-                                                    --address it is for this machine only (127.0.0.1)
+                                                    either it is for this machine only (127.0.0.1)
        vbs-control-plane enroll HOST [--roles volumeServer,hypervisor] [--join-text]
                                                     gives a host an identity and prints the command to type there; without
                                                     --roles it keeps those it has
