@@ -4,8 +4,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseAllDocuments } from 'yaml';
 import { joinText, parseJoin } from '../../api/join.ts';
-import { type HostRole, hostManifests } from '../../control-plane/cluster.ts';
+import { applyHosts, type HostRole, hostManifests } from '../../control-plane/cluster.ts';
 import { enrollCommandFrom } from '../../control-plane/enroll.ts';
+import { machineDisk } from '../../control-plane/files.ts';
+import { placesUnder } from '../../control-plane/places.ts';
 import { ConfigError } from '../../runtime/errors.ts';
 
 const test = suite('the identity of a host');
@@ -25,6 +27,38 @@ test('a host has the bindings of its roles only', () => {
   ]);
   assert.equal(bindingsFor(['hypervisor']), ['vbs-agent-xen07', 'vbs-hypervisor-xen07']);
   assert.equal(bindingsFor(['volumeServer']), ['vbs-agent-xen07', 'vbs-volume-server-xen07']);
+});
+
+test('any number of hosts costs two commands, and each has its roles and no others', async () => {
+  const calls: { readonly args: readonly string[]; readonly stdin: string }[] = [];
+  const kubectl = async (args: readonly string[], stdin = '') => {
+    calls.push({ args, stdin });
+    return '';
+  };
+  const surroundings = { places: placesUnder('/'), disk: { ...machineDisk, read: async () => template } };
+  await applyHosts(surroundings, kubectl, [
+    { host: 'xen07', roles: ['hypervisor'] },
+    { host: 'store1', roles: ['volumeServer'] },
+    { host: 'both1', roles: ['volumeServer', 'hypervisor'] },
+  ]);
+  const [applied, deleted, ...others] = calls;
+  assert.equal(others, []);
+  const names = parseAllDocuments(applied?.stdin ?? '').flatMap((document) => {
+    const { kind, metadata } = document.toJS() as { kind: string; metadata: { name: string } };
+    return kind === 'ClusterRoleBinding' && /-(server|hypervisor)-/.test(metadata.name)
+      ? [metadata.name]
+      : [];
+  });
+  assert.equal(names, [
+    'vbs-hypervisor-xen07',
+    'vbs-volume-server-store1',
+    'vbs-volume-server-both1',
+    'vbs-hypervisor-both1',
+  ]);
+  assert.equal(deleted?.args.slice(-2), ['vbs-volume-server-xen07', 'vbs-hypervisor-store1']);
+  calls.length = 0;
+  await applyHosts(surroundings, kubectl, []);
+  assert.equal(calls, []);
 });
 
 test('what is asked for is understood, or refused with the argument', () => {
