@@ -27,10 +27,11 @@ export async function restore(surroundings: Surroundings, command: RestoreComman
   await refuseWhileRunning(surroundings);
   await disk.makeDirectory(places.state, directoryRights(surroundings));
   const ready = await readied(surroundings, command);
+  const isOnceMore = (await disk.list(places.restoring)) !== undefined;
   // While there is this folder, nothing starts: what is here may be half of one thing and half of the other.
   await disk.makeDirectory(places.restoring, { mode: 0o700, owner: rootOwner });
   await disk.sync(places.state);
-  await refuseStartedMeanwhile(surroundings);
+  await refuseStartedMeanwhile(surroundings, isOnceMore);
   const aside = stamp(surroundings);
   await placeKeys(surroundings, ready.keys, aside);
   await setAside(surroundings, places.store, aside);
@@ -94,13 +95,16 @@ async function refuseWhileRunning({ units }: Surroundings): Promise<void> {
 }
 
 /** Unpacking takes minutes, in which somebody may have started a service. From now on nobody can. */
-async function refuseStartedMeanwhile(surroundings: Surroundings): Promise<void> {
+async function refuseStartedMeanwhile(surroundings: Surroundings, isOnceMore: boolean): Promise<void> {
   const { places, disk } = surroundings;
   try {
     await refuseWhileRunning(surroundings);
   } catch (error) {
     await disk.remove(workOf(surroundings));
-    await disk.remove(places.restoring);
+    // What an earlier run left may be half of one thing and half of the other.
+    if (!isOnceMore) {
+      await disk.remove(places.restoring);
+    }
     throw error;
   }
 }
