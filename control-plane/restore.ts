@@ -9,7 +9,7 @@ import { directoryRights, secretRights, sharedRights } from './pki/authority.ts'
 import { KEEPSAKES } from './places.ts';
 import type { Surroundings } from './surroundings.ts';
 import { SERVICES } from './units.ts';
-import { VERSION } from './version.ts';
+import { isNewer, VERSION } from './version.ts';
 
 /** As in the unit of etcd. */
 const PEER = 'unix://peer.sock';
@@ -128,14 +128,6 @@ function refuseNewer(file: string, version: string): void {
       `${file} is of version ${version}, and this is ${VERSION}, which may not read it: install vbs-control-plane ${version} or newer first`,
     );
   }
-}
-
-/** By the three numbers of a version. */
-export function isNewer(version: string, than: string): boolean {
-  const numbers = (text: string) => text.split(/[.+-]/, 3).map(Number);
-  const other = numbers(than);
-  const differing = numbers(version).findIndex((number, index) => number !== other[index]);
-  return differing >= 0 && (numbers(version)[differing] ?? 0) > (other[differing] ?? 0);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isNewer, revisionBump } from '../../control-plane/restore.ts';
+import { revisionBump } from '../../control-plane/restore.ts';
+import { isNewer } from '../../control-plane/version.ts';
 
 const test = suite('what a restore decides');
 

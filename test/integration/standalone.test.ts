@@ -605,6 +605,11 @@ story('another machine takes the place of one that is lost, from its backup alon
 story('an upgrade restarts all of it, after a backup, and applies what it brings', async (world) => {
   const { machine } = world;
   const { places, disk, rootOwner } = machine.surroundings;
+  await disk.write(places.appliedVersion, '99.0.0\n', { mode: 0o600, owner: rootOwner });
+  assert.match(
+    await refusal(world, 'upgrade'),
+    /what is here is of version 99\.0\.0.*restore FILE --replace/,
+  );
   await disk.write(places.appliedVersion, '0.0.1\n', { mode: 0o600, owner: rootOwner });
   assert.match(await typed(world, ['status'], {}, 1), 'definitions and policies of 0.0.1');
   assert.match(await refusal(world, 'init'), /what runs is of version 0\.0\.1.*vbs-control-plane upgrade/);
