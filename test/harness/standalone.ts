@@ -209,8 +209,11 @@ export class PlayedUnits implements Units {
   /** As systemd does with `Restart=always`, unless it was stopped meanwhile. */
   async #again(unit: string, ended: Running, after: string): Promise<void> {
     await systemClock.sleep(Number.parseFloat(after) * 1000);
+    if (this.#running.get(unit) !== ended) {
+      return;
+    }
     const settings = await this.#settings(unit);
-    if (this.#running.get(unit) === ended && (await this.#mayStart(settings))) {
+    if (await this.#mayStart(settings)) {
       await this.#spawn(unit, settings);
     }
   }
