@@ -1,5 +1,4 @@
 // What the documentation points to is there, and what it tells people to apply is taken.
-import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,33 +9,11 @@ import { ROLES, type RoleName } from '../../node-agent/profiles/vocabulary.ts';
 import { validators } from '../api/validation.ts';
 import { exists } from '../harness/cache.ts';
 import { anchorsOf, fencesOf, linksOf } from './markdown.ts';
+import { pagesWithText } from './pages.ts';
 
 const test = suite('docs');
 const ROOT = path.resolve(import.meta.dirname, '../..');
-const SKIPPED = new Set(['node_modules', '.git', 'dist']);
-
-async function pagesIn(directory: string): Promise<readonly string[]> {
-  const entries = await readdir(path.join(ROOT, directory), { withFileTypes: true });
-  const found = await Promise.all(
-    entries
-      .filter(({ name }) => !SKIPPED.has(name))
-      .map(async (entry): Promise<readonly string[]> => {
-        const name = path.join(directory, entry.name);
-        if (entry.isDirectory()) {
-          return await pagesIn(name);
-        }
-        return entry.name.endsWith('.md') ? [name] : [];
-      }),
-  );
-  return found.flat().sort();
-}
-
-const pages = await pagesIn('.');
-const texts = new Map(
-  await Promise.all(
-    pages.map(async (page) => [page, await readFile(path.join(ROOT, page), 'utf8')] as const),
-  ),
-);
+const texts = await pagesWithText();
 
 /** What is wrong with a link; undefined when it leads somewhere. */
 async function brokenLink(page: string, link: string): Promise<string | undefined> {

@@ -212,6 +212,45 @@ test('everything is killed while data is put aside and adopted: it is always the
   await story.nothingLeft();
 });
 
+/** The one in quotes on that page. */
+async function goTemplateIn(page: string): Promise<string> {
+  const text = await readFile(path.join(ROOT, 'docs', page), 'utf8');
+  return /-o go-template='([^']+)'/.exec(text)?.[1] ?? '';
+}
+
+test('data whose Volume was deleted past its finalizer is taken over by what the runbook prints', async (world) => {
+  const { story, a } = world;
+  await story.makeVolume('stripped', { size: '16Mi' });
+  await story.inGuest('stripped', a, (serial) => a.writeMarker(serial, 'nobody ordered its removal'));
+  const id = await story.volumeID('stripped');
+  await story.system.kill('controller');
+  await story.kubectl('delete', 'volume', 'stripped', '--wait=false');
+  await story.kubectl(
+    'patch',
+    'volume',
+    'stripped',
+    '--type=merge',
+    '-p',
+    '{"metadata":{"finalizers":null}}',
+  );
+  await waitFor({ what: `${id} to be listed`, timeoutMs: 60_000 }, async () => {
+    const agent = (await story.get(serverHost()))?.status?.agent as ServerAgent | undefined;
+    return agent?.orphans?.some((one) => one.id === id) === true;
+  });
+  await story.system.run('controller');
+  const template = await goTemplateIn('runbooks/VBSOrphanedData.md');
+  const manifest = await story.kubectl('get', 'volumeserver', SERVER, '-o', `go-template=${template}`);
+  await story.system.controlPlane.kubectl(['apply', '-f', '-'], manifest);
+  await story.waitReady(volume('stripped'));
+  assert.is(await story.volumeID('stripped'), id);
+  await story.inGuest('stripped', a, async (serial) =>
+    assert.is(await a.readMarker(serial), 'nobody ordered its removal'),
+  );
+  await story.change(volume('stripped'), { deletionPolicy: 'Delete' });
+  await story.removeAndWait(volume('stripped'));
+  await story.nothingLeft();
+});
+
 test('a Volume deleted while it adopts leaves the data whole, or takes it along', async ({ story }) => {
   await story.makeVolume('wanted', { deletionPolicy: 'Retain' });
   await story.waitReady(volume('wanted'));
