@@ -128,6 +128,15 @@ export const unheard = (
     ? ', which does not answer; start its agent, or the host'
     : '';
 
+/** The same of the server that holds the data, which may be gone with it. */
+export const unheardServer = (
+  name: string | undefined,
+  servers: readonly HostView<VolumeServer>[],
+): string => {
+  const silent = unheard(name, servers);
+  return silent === '' ? '' : `${silent}; if that is gone for good, set spec.lost: true on its VolumeServer`;
+};
+
 /** Why facts of that boot prove nothing now; undefined when they do. */
 export function doubt(
   type: ConditionType,

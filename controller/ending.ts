@@ -11,7 +11,7 @@ import {
   type Trash,
   trashOf,
 } from '../api/volume.ts';
-import { unheard } from './claims.ts';
+import { unheardServer } from './claims.ts';
 import { outdated } from './outdated.ts';
 import { goesToTrash, howToUndelete } from './trash.ts';
 
@@ -50,14 +50,13 @@ export function ending(
 ): Pick<Claim, 'reason' | 'message'> {
   const { status } = stored;
   const { server = 'the server', pool } = status ?? {};
-  const silent = unheard(status?.server, servers);
-  const lost = silent === '' ? '' : '; if that is gone for good, set spec.lost: true on its VolumeServer';
+  const silent = unheardServer(status?.server, servers);
   if (status?.order !== 'Retain') {
-    return { reason: 'Removing', message: `waiting until the data is removed by ${server}${silent}${lost}` };
+    return { reason: 'Removing', message: `waiting until the data is removed by ${server}${silent}` };
   }
   return (
     outdated(servers, { server, pool, lacks: 'puts no data aside, and leaves it where it is' }) ??
-    aside(stored, server, `${silent}${lost}`)
+    aside(stored, server, silent)
   );
 }
 

@@ -271,7 +271,7 @@ const hosts = {
   },
   ServerLost: {
     by: C,
-    on: ['Provisioned', 'Healthy', 'Ready'],
+    on: ['Provisioned', 'Healthy', 'Exported', 'Ready'],
     meaning: 'An administrator has declared the volume server lost, and the data with it.',
     remedy: 'delete the object, and restore the data from elsewhere',
     stalls: true,

@@ -1,5 +1,5 @@
 // The controller's rules for one Attachment: the finalizer, the copy of its grant, the release after a move. Pure.
-import { type Attachment, isWithdrawn } from '../../api/attachment.ts';
+import { type Attachment, isReleased, isWithdrawn } from '../../api/attachment.ts';
 import type { AttachmentStatus } from '../../api/generated/v1alpha1.ts';
 import type { Hypervisor } from '../../api/hosts.ts';
 import { infoOf } from '../../api/reasons.ts';
@@ -11,6 +11,8 @@ export interface AttachmentWorld {
   /** The Volume of the name in the spec; undefined when the cache has none. */
   readonly volume: Volume | undefined;
   readonly hypervisors: readonly HypervisorView[];
+  /** The server that it was admitted to is lost for good: it closes nothing any more. */
+  readonly lost: boolean;
 }
 
 /** The controller's own fields of the status, conditions apart. */
@@ -34,7 +36,7 @@ export function planAttachment(world: AttachmentWorld): AttachmentPlan {
   }
   const grant = grantFor(volume, attachment.metadata.uid);
   if (grant === undefined || volume === undefined) {
-    return isDeleting(attachment) && mayForget(attachment, volume) ? { kind: 'remove-finalizer' } : settled;
+    return isDeleting(attachment) && mayForget(world) ? { kind: 'remove-finalizer' } : settled;
   }
   if (attachment.status?.epoch !== grant.epoch) {
     return admit(world, volume, grant);
@@ -67,13 +69,20 @@ function admit({ attachment, hypervisors }: AttachmentWorld, volume: Volume, gra
 
 /**
  * The finalizer may go: no grant names this Attachment, and none that it had is still open. The caller proves the first with a
- * live GET of the Volume, since the cached copy may be older than the grant.
+ * live GET of the Volume, since the cached copy may be older than the grant. On a server that is lost nothing is open; there the hypervisor
+ * lets go by what it reads of the Volume, or has let go where that is no more.
  */
-export function mayForget(attachment: Attachment, volume: Volume | undefined): boolean {
+export function mayForget({
+  attachment,
+  volume,
+  lost,
+}: Pick<AttachmentWorld, 'attachment' | 'volume' | 'lost'>): boolean {
   const { epoch } = attachment.status ?? {};
   return (
     grantFor(volume, attachment.metadata.uid) === undefined &&
-    (epoch === undefined || isWithdrawn(attachment, epoch))
+    (epoch === undefined ||
+      isWithdrawn(attachment, epoch) ||
+      (lost && (volume !== undefined || isReleased(attachment, epoch))))
   );
 }
 

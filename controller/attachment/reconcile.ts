@@ -1,5 +1,6 @@
 // One Attachment within the visit of its Volume.
 import type { Attachment } from '../../api/attachment.ts';
+import { isLostAmong } from '../../api/hosts.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
 import { hostViews, volumeKeyOf } from '../caches.ts';
@@ -14,12 +15,14 @@ export async function visitAttachment(attachment: Attachment, context: VisitCont
   const { deps, log } = context;
   const { caches } = deps;
   const key = volumeKeyOf(attachment);
+  const servers = hostViews(caches.servers, caches.heartbeats);
   const scene: AttachmentScene = {
     attachment,
     volume: caches.volumes.get(key),
     siblings: caches.attachments.byIndex('volume', key),
     hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
-    servers: hostViews(caches.servers, caches.heartbeats),
+    servers,
+    lost: isLostAmong(servers, attachment.status?.server),
   };
   const plan = planAttachment(scene);
   const subject = { resource: ATTACHMENTS, object: attachment, cache: caches.attachments };
@@ -27,7 +30,7 @@ export async function visitAttachment(attachment: Attachment, context: VisitCont
     return addFinalizer(subject, context);
   }
   if (plan.kind === 'remove-finalizer') {
-    return (await mayForgetLive(attachment, context))
+    return (await mayForgetLive(scene, context))
       ? removeFinalizer(subject, context)
       : { kind: 'settled', afterMs: LOOK_AGAIN_MS };
   }
@@ -44,8 +47,12 @@ export async function visitAttachment(attachment: Attachment, context: VisitCont
 }
 
 /** Irreversible, so the Volume is read live: the cached copy may be older than a grant. */
-async function mayForgetLive(attachment: Attachment, { deps, signal }: VisitContext): Promise<boolean> {
+async function mayForgetLive(
+  { attachment, lost }: AttachmentScene,
+  { deps, signal }: VisitContext,
+): Promise<boolean> {
   const { namespace } = attachment.metadata;
   const ref = { name: attachment.spec.volumeRef.name, ...(namespace === undefined ? {} : { namespace }) };
-  return mayForget(attachment, await deps.api.get<Volume>(VOLUMES, ref, { signal }));
+  const volume = await deps.api.get<Volume>(VOLUMES, ref, { signal });
+  return mayForget({ attachment, volume, lost });
 }

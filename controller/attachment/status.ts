@@ -9,9 +9,9 @@ import {
 import type { Claim } from '../../api/conditions.ts';
 import type { HostView, VolumeServer } from '../../api/hosts.ts';
 import type { ConditionType, Reason } from '../../api/reasons.ts';
-import { type Grant, grantFor, grantsOf, isDeleting, pinsOf } from '../../api/volume.ts';
+import { type Grant, grantFor, grantsOf, isDeleting, isUnclaimed, pinsOf } from '../../api/volume.ts';
 import { bind } from '../binding.ts';
-import { doubt, factSource, no, silence, summarized, told, unheard, yes } from '../claims.ts';
+import { doubt, factSource, no, silence, summarized, told, unheardServer, yes } from '../claims.ts';
 import { isUsable } from '../volume/plan.ts';
 import type { AttachmentWorld } from './plan.ts';
 
@@ -64,13 +64,7 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
   }
   const [held] = grantsOf(volume);
   if (held !== undefined) {
-    const holder = siblings.find(({ metadata }) => held.attachments.includes(metadata.uid));
-    const by = holder === undefined ? held.hypervisor : `Attachment ${holder.metadata.name}`;
-    return no(
-      type,
-      'VolumeInUse',
-      `Volume ${name} is held by ${by}; this Attachment follows when it is free`,
-    );
+    return no(type, 'VolumeInUse', `Volume ${name} is held by ${holderOf(held, siblings)}`);
   }
   const copy = pinsOf(volume).find(({ still }) => still === true);
   if (copy !== undefined) {
@@ -89,13 +83,30 @@ function admitted(scene: AttachmentScene, grant: Grant | undefined): Claim {
     : no(type, 'WaitingForVolume', `waiting for Volume ${name}`);
 }
 
-function exported({ attachment, servers }: AttachmentScene, grant: Grant | undefined): Claim {
+function holderOf(held: Grant, siblings: readonly Attachment[]): string {
+  const { hypervisor } = held;
+  if (isUnclaimed(held)) {
+    return `${hypervisor} for an Attachment that is gone; attach it to a VM there, and delete that Attachment, or fence ${hypervisor}`;
+  }
+  const holder = siblings.find(({ metadata }) => held.attachments.includes(metadata.uid));
+  const by = holder === undefined ? hypervisor : `Attachment ${holder.metadata.name}`;
+  return `${by}; this Attachment follows when it is free`;
+}
+
+function exported({ attachment, servers, lost }: AttachmentScene, grant: Grant | undefined): Claim {
   const type = 'Exported';
   const fact = grant === undefined ? undefined : exportAt(attachment, grant.epoch);
   if (grant === undefined) {
     return no(type, 'NotAdmitted', NO_GRANT);
   }
   const { server } = attachment.status ?? {};
+  if (lost) {
+    return no(
+      type,
+      'ServerLost',
+      `volume server ${server} is lost (spec.lost), and the data with it; delete this Attachment`,
+    );
+  }
   const source = factSource(server, servers);
   const step: Step = { host: server, reason: 'Exporting', message: `${server} opens the target` };
   if (fact === undefined) {
@@ -154,13 +165,14 @@ function fenced({ attachment, servers }: AttachmentScene, grant: Grant | undefin
   }
   return exportAt(attachment, grant.epoch)?.state === 'Withdrawn'
     ? [yes('Fenced', 'Fenced', `${grant.hypervisor} is cut off at the target`)]
-    : [
-        no(
-          'Fenced',
-          'Fencing',
-          `waiting until ${grant.hypervisor} is cut off by ${attachment.status?.server}${unheard(attachment.status?.server, servers)}`,
-        ),
-      ];
+    : [no('Fenced', 'Fencing', cutting(grant, { attachment, servers }))];
+}
+
+function cutting(
+  { hypervisor }: Grant,
+  { attachment: { status }, servers }: Pick<AttachmentScene, 'attachment' | 'servers'>,
+): string {
+  return `waiting until ${hypervisor} is cut off by ${status?.server}${unheardServer(status?.server, servers)}`;
 }
 
 function detaching(
@@ -169,7 +181,7 @@ function detaching(
 ): Omit<Claim, 'type'> {
   const status = 'False';
   const { server } = attachment.status ?? {};
-  const closing = `waiting until the target is closed by ${server}${unheard(server, servers)}`;
+  const closing = `waiting until the target is closed by ${server}${unheardServer(server, servers)}`;
   if (grant === undefined) {
     const message = server === undefined ? 'it was attached nowhere, and goes now' : closing;
     return { status, reason: 'Detaching', message };
@@ -188,11 +200,11 @@ function detaching(
     if (fact?.problem !== undefined) {
       return { status, ...told(fact.problem, grant.hypervisor) };
     }
-    return {
-      status,
-      reason: 'Detaching',
-      message: `waiting until ${grant.hypervisor} has given the disk up`,
-    };
+    const message =
+      grant.state === 'Fencing'
+        ? cutting(grant, { attachment, servers })
+        : `waiting until ${grant.hypervisor} has given the disk up`;
+    return { status, reason: 'Detaching', message };
   }
   const problem = exportAt(attachment, grant.epoch)?.problem;
   return problem === undefined

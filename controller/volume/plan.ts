@@ -133,8 +133,11 @@ function mayDrop(item: Grant, world: VolumeWorld): boolean {
     if (attachment === undefined) {
       return (cut || lost) && goneAttachments.has(uid);
     }
-    // A lost server says nothing any more: the hypervisor's word is all there will be.
-    return isWithdrawn(attachment, item.epoch) || (lost && isReleased(attachment, item.epoch));
+    // A lost server says nothing any more: what is left is the hypervisor's word, or that it was to be cut off in any case.
+    return (
+      isWithdrawn(attachment, item.epoch) ||
+      (lost && (item.state === 'Fencing' || isReleased(attachment, item.epoch)))
+    );
   });
 }
 
@@ -186,7 +189,7 @@ function planPresence(world: VolumeWorld): VolumePlan {
     return planPlacement(world);
   }
   const isFree = grantsOf(volume).length === 0 && !pinsOf(volume).some(({ still }) => still === true);
-  return isUsable(volume) && isFree ? planGrant(world) : settled;
+  return isUsable(volume) && isFree && !world.lost ? planGrant(world) : settled;
 }
 
 /** The first placement, or another one where the server has said for ever that it makes nothing of the last. */

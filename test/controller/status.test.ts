@@ -305,6 +305,7 @@ const scene = (change: Partial<AttachmentScene>): AttachmentScene => ({
   hypervisors: [aHypervisor()],
   servers: [aServer()],
   siblings: [],
+  lost: false,
   ...change,
 });
 const other = aVolume({ status: granted(aGrant({ attachments: ['uid-other'] })) });
@@ -378,6 +379,11 @@ const attachments: [name: string, change: Partial<AttachmentScene>, expected: st
     'Unknown HostRebooted',
   ],
   ['server silent', { servers: [aServer('s1', { freshness: 'stale' })] }, 'Unknown HostSilent'],
+  [
+    'server lost',
+    { servers: [aServer('s1', { freshness: 'stale' })], lost: true },
+    'False ServerLost Stalled',
+  ],
   [
     'facts of an earlier grant say nothing',
     { volume: aVolume({ status: granted(aGrant({ epoch: 2 })) }) },

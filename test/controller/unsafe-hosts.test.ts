@@ -57,7 +57,7 @@ test('what is granted stays granted', () => {
   const attachment = anAttachment({ status: admitted });
   const world = aWorld({ volume, attachments: [attachment], servers: [server], hypervisors: [hypervisor] });
   assert.is(planVolume(world).kind, 'settled');
-  assert.is(planAttachment({ attachment, volume, hypervisors: [hypervisor] }).kind, 'settled');
+  assert.is(planAttachment({ attachment, volume, hypervisors: [hypervisor], lost: false }).kind, 'settled');
 });
 
 test('a VM that moved away from one is followed: settings say nothing of what the host saw', () => {
@@ -69,6 +69,7 @@ test('a VM that moved away from one is followed: settings say nothing of what th
     attachment,
     volume,
     hypervisors: [left, aHypervisor('h2', { agent: { instances } })],
+    lost: false,
   });
   assert.equal(plan.kind === 'write' && plan.change, { release: true });
 });

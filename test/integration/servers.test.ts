@@ -180,10 +180,13 @@ servers('what a silent server holds says so, and nothing new goes there', async 
   await story.removeAndWait(volume('held'), volume('next'));
 });
 
-servers('a lost server is lost when it is silent, and what it held can be deleted', async ({ story }) => {
+servers('a lost server is lost when it is silent, and what it held can be deleted', async ({ story, a }) => {
   await story.makeVolume('gone', { volumeServer: THIRD });
   await story.makeSnapshot('gone-too', 'gone');
   await story.waitReady(snapshot('gone-too'));
+  await story.makeVolume('used', { volumeServer: THIRD });
+  await story.plugIn('used', a);
+  const used = attachment(`used-on-${a.name}`);
   await story.change(serverHost(THIRD), { lost: true });
   await story.waitReason(serverHost(THIRD), { reason: 'LostRefused', message: /server-3 answers/ });
   await story.waitReady(volume('gone'));
@@ -191,7 +194,8 @@ servers('a lost server is lost when it is silent, and what it held can be delete
   await story.waitReason(serverHost(THIRD), { reason: 'Lost', message: /server-3/ });
   await story.waitReason(volume('gone'), { reason: 'ServerLost', message: /server-3.*delete the Volume/ });
   await story.waitReason(snapshot('gone-too'), { reason: 'ServerLost', message: /server-3/ });
-  await story.removeAndWait(volume('gone'), snapshot('gone-too'));
+  await story.waitReason(used, { reason: 'ServerLost', message: /server-3.*delete this Attachment/ });
+  await story.removeAndWait(used, volume('used'), volume('gone'), snapshot('gone-too'));
 });
 
 servers.run();

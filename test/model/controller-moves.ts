@@ -171,6 +171,7 @@ function attachmentMoves(state: State, rules: Rules, index: 0 | 1): Move[] {
     attachment,
     volume: volumeAt(state, state.controller[0]),
     hypervisors: hypervisorViews(state),
+    lost: false,
   });
   if (plan.kind === 'settled' || view !== '=') {
     return [];
@@ -181,7 +182,7 @@ function attachmentMoves(state: State, rules: Rules, index: 0 | 1): Move[] {
   }
   if (plan.kind === 'remove-finalizer') {
     // The live GET of the Volume comes before the write.
-    return rules.mayForget(attachment, volumeAt(state))
+    return rules.mayForget({ attachment, volume: volumeAt(state), lost: false })
       ? [{ name, next: writeAttachment(state, 'controller', index, withoutFinalizer(attachment)) }]
       : [];
   }

@@ -18,6 +18,7 @@ const world = (change: Partial<AttachmentWorld>): AttachmentWorld => ({
   attachment: anAttachment(),
   volume: aVolume({ status: provisioned }),
   hypervisors: [aHypervisor()],
+  lost: false,
   ...change,
 });
 const summary = (change: Partial<AttachmentWorld>): string => {
@@ -118,6 +119,38 @@ const cases: [name: string, change: Partial<AttachmentWorld>, expected: string][
     { volume: undefined, attachment: anAttachment({ metadata: deleted, status: admitted }) },
     'settled',
   ],
+  [
+    'one whose grant was dropped waits for its server',
+    { attachment: anAttachment({ metadata: deleted, status: admitted }) },
+    'settled',
+  ],
+  [
+    'and goes without it when that is lost',
+    { attachment: anAttachment({ metadata: deleted, status: admitted }), lost: true },
+    'remove-finalizer',
+  ],
+  [
+    'not while there is a grant',
+    { volume: held, attachment: anAttachment({ metadata: deleted, status: admitted }), lost: true },
+    'settled',
+  ],
+  [
+    'where its Volume has vanished, too, the hypervisor has to let go first',
+    { volume: undefined, attachment: anAttachment({ metadata: deleted, status: admitted }), lost: true },
+    'settled',
+  ],
+  [
+    'and then it goes',
+    {
+      volume: undefined,
+      attachment: anAttachment({
+        metadata: deleted,
+        status: { ...admitted, connection: { epoch: 1, bootID: 'b', state: 'Released' } },
+      }),
+      lost: true,
+    },
+    'remove-finalizer',
+  ],
 ];
 
 for (const [name, change, expected] of cases) {
@@ -126,8 +159,8 @@ for (const [name, change, expected] of cases) {
 
 test('a live Volume with a grant keeps the finalizer', () => {
   const attachment = anAttachment({ metadata: deleted });
-  assert.is(mayForget(attachment, aVolume({ status: provisioned })), true);
-  assert.is(mayForget(attachment, held), false);
+  assert.is(mayForget(world({ attachment })), true);
+  assert.is(mayForget(world({ attachment, volume: held })), false);
 });
 
 test.run();

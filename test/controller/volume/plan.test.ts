@@ -416,6 +416,20 @@ const cases: [name: string, world: Partial<VolumeWorld>, expected: string][] = [
     'settled',
   ],
   [
+    'but one that is to be cut off: nobody is left who could',
+    {
+      volume: aVolume({ status: granted(aGrant({ state: 'Fencing' })) }),
+      attachments: [anAttachment({ metadata: deleted, status: admitted })],
+      lost: true,
+    },
+    'r2 []',
+  ],
+  [
+    'nobody is let in on a lost server',
+    { volume: aVolume({ status: provisioned }), attachments: [anAttachment()], lost: true },
+    'settled',
+  ],
+  [
     'a refused volume is placed anew',
     {
       volume: aVolume({
