@@ -176,13 +176,14 @@ story('nothing is left of the volume, and a purged package leaves its backups', 
   const { ssh } = told.lab.machine(CONTROL);
   log(`${await running().verify()} writes were acknowledged, and all of them are there`);
   await control.kubectl(['delete', attachmentRef(DB, 'vm-b'), `vbsvol/${DB}`, '--timeout=900s']);
+  // The object goes before its bytes do.
+  await told.nothingLeft();
   await told.lab.agent(LIO_SERVER).stop();
   await told.lab.agent(LIBVIRT_HOST).stop();
   assert.match(await ssh.succeed('dpkg --purge vbs-control-plane 2>&1'), '/var/backups/vbs is kept');
   assert.is(await ssh.succeed(`ls ${backup}`), `${backup}\n`);
   assert.is(await ssh.succeed('ls -d /var/lib/vbs-control-plane /etc/vbs/pki 2>/dev/null || true'), '');
   await ssh.succeed('rm -r /var/backups/vbs');
-  await told.nothingLeft();
 });
 
 stories.run();
