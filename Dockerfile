@@ -1,4 +1,4 @@
-# The images: docker build -t vbs-controller:0.1.0 . and docker build --target vbs-node-agent -t vbs-node-agent:0.1.0 .
+# The images: docker build --platform linux/amd64 -t vbs-controller:0.1.0 . and the same with --target vbs-node-agent -t vbs-node-agent:0.1.0
 # Nothing of the first stage but the files of the program goes into them: no shell, no package manager. Without an engine: npm run image.
 ARG NODE=24.21.0
 FROM node:${NODE}-bookworm-slim AS build

@@ -60,7 +60,7 @@ const closed = (properties: object, required: readonly string[] = []) => ({
 });
 const role = closed({ profile: name, params }, ['profile']);
 
-const schema = closed(
+export const agentSchema = closed(
   {
     host: name,
     kubeconfig: { type: 'string', minLength: 1 },
@@ -107,4 +107,4 @@ const schema = closed(
 );
 
 /** Throws ConfigError naming file, line and key. */
-export const loadAgentConfig = (path: string): Promise<AgentConfig> => loadConfig(path, schema);
+export const loadAgentConfig = (path: string): Promise<AgentConfig> => loadConfig(path, agentSchema);

@@ -1,9 +1,11 @@
 // The charts as a platform team uses them, in a real cluster of one node: the controller in its Deployment, the agent in its DaemonSet, on a node that is
-// volume server and hypervisor; installed, walked through, upgraded, rolled back, uninstalled and installed again, under a guest that writes.
+// volume server and hypervisor; installed, walked through, upgraded, rolled back, uninstalled and installed again, under a guest that writes; and left for good.
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { resolveControlPlane } from '../../scripts/control-plane/resolve.ts';
+import { fencesOf } from '../docs/markdown.ts';
 import { enterBox } from '../harness/cluster/box.ts';
 import {
   type Cluster,
@@ -15,8 +17,9 @@ import {
 } from '../harness/cluster/cluster.ts';
 import { processorsOf, residentOf, workingSetOf } from '../harness/cluster/node.ts';
 import type { Guest } from '../harness/guest.ts';
+import { resolveHelm } from '../harness/helm.ts';
 import { loud } from '../harness/loud.ts';
-import { waitFor } from '../harness/process.ts';
+import { runCommand, waitFor } from '../harness/process.ts';
 import { findRelease } from '../harness/release.ts';
 import {
   attachment,
@@ -27,6 +30,7 @@ import {
   snapshot,
   volume,
 } from '../harness/story.ts';
+import { ROOT } from '../harness/system.ts';
 
 const log = (line: string): boolean => process.stdout.write(`# ${line}\n`);
 const VERSION = '0.1.0';
@@ -332,14 +336,57 @@ step(
   },
 );
 
-step('in the end nothing is left', async ({ story, heartbeat }) => {
+step('an agent stops and starts by the labels of its node', async (world) => {
+  const { story, heartbeat } = world;
+  const label = (...labels: readonly string[]) => story.kubectl('label', 'node', NODE, ...labels);
+  await label('vbs.dev/volume-server-', 'vbs.dev/hypervisor-');
+  await waitFor({ what: 'the pod of the agent to go', timeoutMs: LIMIT_MS }, async () => {
+    const { items } = await jsonOf<{ items: readonly Pod[] }>(story, 'pods', '--selector', AGENT);
+    return items.length === 0;
+  });
+  await heartbeat.goesOn();
+  await label('vbs.dev/volume-server=true', 'vbs.dev/hypervisor=true');
+  await pidOf(world, AGENT);
+  await expectAllWell(world, CURRENT);
+});
+
+step('left for good, as the page says, nothing is left', async ({ story, heartbeat }) => {
   log(`the guest wrote ${await heartbeat.stop()} blocks, each flushed`);
-  await story.removeAndWait(attachment('db-on-vm-a'), volume('db'));
+  await story.makeVolume('last');
+  await story.waitReady(volume('last'));
+  await story.makeSnapshot('last-then', 'last');
+  await story.waitReady(snapshot('last-then'));
+  const [clear, leave] = await commandsOf('Leave for good');
+  log(await typed(story, clear ?? ''));
   await story.nothingLeft();
   for (const ref of [serverHost(NODE), hypervisorHost(NODE)]) {
     const agent = (await story.get(ref))?.status?.agent as { readonly leftovers?: readonly object[] };
     assert.equal(agent.leftovers ?? [], []);
   }
+  log(await typed(story, leave ?? ''));
+  const kinds = ['namespaces', 'crds', 'clusterroles', 'clusterrolebindings'];
+  const policies = ['validatingadmissionpolicies', 'validatingadmissionpolicybindings'];
+  const names = await story.kubectl('get', [...kinds, ...policies].join(), '--output=name');
+  assert.equal(
+    names.split('\n').filter((name) => name.includes('vbs')),
+    [],
+  );
+  assert.not.match(await story.kubectl('get', 'node', NODE, '--output=jsonpath={.metadata.labels}'), 'vbs');
 });
+
+/** What a section of docs/install.md says to type, a text for each fence. */
+async function commandsOf(heading: string): Promise<readonly string[]> {
+  const page = await readFile(path.join(ROOT, 'docs/install.md'), 'utf8');
+  const section = page.split(/^(?=## )/m).find((one) => one.startsWith(`## ${heading}\n`));
+  return fencesOf(section ?? '');
+}
+
+/** What commands say that are typed as administrator. */
+async function typed({ system }: Story, commands: string): Promise<string> {
+  const programs = [await resolveHelm(log), (await resolveControlPlane(log)).kubectl];
+  const PATH = [...programs.map((file) => path.dirname(file)), process.env.PATH].join(':');
+  const env = { ...process.env, PATH, HOME: dir, KUBECONFIG: system.controlPlane.adminKubeconfig };
+  return await runCommand('sh', ['-eu', '-c', commands], { env, timeoutMs: 2 * LIMIT_MS });
+}
 
 test.run();

@@ -14,7 +14,12 @@ const files = (await readdir(DIR, { recursive: true })).filter((name) => name.en
 const texts = await Promise.all(files.map((name) => readFile(path.join(DIR, name), 'utf8')));
 
 interface Tool {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly spec?: {
+    /** Of a Kustomization of Flux. */
+    readonly prune?: boolean;
+    readonly deletionPolicy?: string;
     /** Of a Kustomization. */
     readonly path?: string;
     /** Of an Application. */
@@ -24,11 +29,11 @@ interface Tool {
   };
 }
 
+const toolsIn = (text: string): readonly Tool[] =>
+  parseAllDocuments(text).map((document) => document.toJS() as Tool);
+
 const pathsIn = (text: string): readonly string[] =>
-  parseAllDocuments(text).flatMap((document) => {
-    const { spec } = document.toJS() as Tool;
-    return spec?.path ?? spec?.source?.path ?? spec?.chart?.spec.chart ?? [];
-  });
+  toolsIn(text).flatMap(({ spec }) => spec?.path ?? spec?.source?.path ?? spec?.chart?.spec.chart ?? []);
 
 test('every path of a Kustomization, release or application is one of this repository', async () => {
   const paths = texts.flatMap(pathsIn);
@@ -37,6 +42,25 @@ test('every path of a Kustomization, release or application is one of this repos
     const wanted = folder.startsWith('charts/') ? 'Chart.yaml' : 'kustomization.yaml';
     assert.ok((await readdir(path.join(ROOT, folder))).includes(wanted), folder);
   }
+});
+
+test('whoever deletes what Flux is told deletes nothing that it applied', () => {
+  const tools = texts.flatMap(toolsIn);
+  const prunes = tools.filter(({ spec }) => spec?.prune === true);
+  assert.is(prunes.length, 3);
+  for (const { metadata, spec } of prunes) {
+    assert.is(spec?.deletionPolicy, 'Orphan', metadata.name);
+  }
+});
+
+test('no namespace of the controller or of a team is pruned', () => {
+  const namespaces = texts.flatMap(toolsIn).filter(({ kind }) => kind === 'Namespace');
+  const kept = namespaces.filter(
+    ({ metadata }) => metadata.annotations?.['kustomize.toolkit.fluxcd.io/prune'] === 'disabled',
+  );
+  // Those of hosts get theirs from their kustomization.
+  assert.equal(kept.map(({ metadata }) => metadata.name).sort(), ['shop', 'vbs-system']);
+  assert.ok(namespaces.every((one) => kept.includes(one) || one.metadata.name.startsWith('vbs-host-')));
 });
 
 test('no tool is told to delete what it cannot change', () => {

@@ -117,7 +117,29 @@ test('helm finds nothing to complain of, and wrong values are refused with their
   assert.match(await refusal('--set', 'image.digest=latest'), 'image/digest');
   assert.match(await refusal('--set', 'nodeAgent.enabled=true'), 'nodeAgent.volumeServer');
   assert.match(await refusal('--set', 'nodeAgent.hypervisor.vmm.profile=xen-xl'), 'initiator');
-  assert.match(await refusal('--set', 'nodeAgent.settings.host=xen07'), 'settings');
+  assert.match(await refusal('--set', 'nodeAgent.settings.host=xen07'), 'host');
+  assert.match(await refusal('--set', 'nodeAgent.settings.obserSeconds=3'), 'obserSeconds');
+});
+
+test('a host is not told what nobody would heed', async (world) => {
+  const refusal = async (...hosts: readonly object[]): Promise<string> =>
+    await rendered(world, { hosts, nodeAgent: { enabled: true, hypervisor: RUNS } }).then(
+      () => 'it was taken',
+      (error: Error) => error.message,
+    );
+  const xen07 = { name: 'xen07', roles: ['hypervisor'] };
+  assert.match(await refusal(xen07, xen07), 'xen07 stands there twice');
+  assert.match(await refusal({ ...xen07, agent: { observeSeconds: 2 } }), '/hosts/0');
+  const node = { name: 'node3', node: true };
+  assert.match(await refusal({ ...node, roles: ['hypervisor'], agent: { stateDir: '/srv' } }), 'stateDir');
+  assert.match(
+    await refusal({ ...node, roles: ['hypervisor'], agent: { volumeServer: SERVES } }),
+    'node3 has agent.volumeServer, and its roles lack volumeServer',
+  );
+  assert.match(
+    await refusal({ ...node, roles: ['hypervisor', 'volumeServer'] }),
+    'say in nodeAgent.volumeServer, or in agent.volumeServer of node3',
+  );
 });
 
 const SERVES = {
@@ -141,9 +163,14 @@ const ON_NODES = {
     metricsFile: '/var/lib/prometheus/node-exporter/vbs.prom',
     imageDigest: `sha256:${'b'.repeat(64)}`,
     apiServer: 'https://cluster.example.org:6443',
-    tolerations: [{ operator: 'Exists' }],
+    tolerations: [{ key: 'storage', operator: 'Exists' }],
     podAnnotations: { note: 'x' },
+    podLabels: { team: 'storage' },
   },
+};
+const ONE_ROLE = {
+  hosts: ON_NODES.hosts.filter(({ name }) => name !== 'node3'),
+  nodeAgent: { enabled: true, hypervisor: RUNS },
 };
 const CONTROLLERS = {
   imageRepository: 'registry.example.org/vbs',
@@ -155,7 +182,13 @@ const CONTROLLERS = {
     nodeSelector: { disk: 'fast' },
     tolerations: [{ operator: 'Exists' }],
     podAnnotations: { note: 'x' },
+    podLabels: { team: 'storage' },
+    podSecurityContext: { runAsUser: null, runAsGroup: null, fsGroup: null },
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' },
+    ],
   },
+  resourceQuota: { enabled: false },
   userRoles: { enabled: false },
   networkPolicy: { enabled: true, from: [{ namespaceSelector: {} }] },
 };
@@ -173,13 +206,16 @@ const VARIANTS: Readonly<Record<string, object>> = {
   nothing: {},
   hosts: values,
   nodes: ON_NODES,
-  'nodes of one role': { ...ON_NODES, nodeAgent: { enabled: true, hypervisor: RUNS } },
+  'nodes of one role': ONE_ROLE,
   controllers: CONTROLLERS,
   'everything at once': { ...ON_NODES, ...CONTROLLERS, userRoles: { enabled: true }, metrics: METRICS },
 };
 
 interface PodSpec {
   readonly affinity: object;
+  readonly nodeSelector: object;
+  readonly tolerations: object;
+  readonly securityContext: object;
   readonly containers: readonly { readonly image: string }[];
 }
 
@@ -190,23 +226,35 @@ interface Manifest {
   readonly data: Readonly<Record<string, string>>;
 }
 
-const rendered = async ({ helm, story }: World, given: object): Promise<string> => {
+const rendered = async (
+  { helm, story }: World,
+  given: object,
+  from: string = chart('vbs'),
+): Promise<string> => {
   const file = path.join(story.workdir.dir, 'variant.yaml');
   await writeFile(file, stringify(given));
-  return await helm(
-    'template',
-    'vbs',
-    chart('vbs'),
-    ...NAMESPACE,
-    '--kube-version',
-    '1.37.0',
-    '--values',
-    file,
-  );
+  return await helm('template', 'vbs', from, ...NAMESPACE, '--kube-version', '1.37.0', '--values', file);
 };
 
+const manifestsIn = (text: string): readonly Manifest[] =>
+  parseAllDocuments(text).flatMap((one) => (one.toJS() as Manifest | null) ?? []);
+
+/** What starts pods anew when it changes, by name. */
+const podTemplates = async (world: World, given: object, from?: string): Promise<object> => {
+  const manifests = manifestsIn(await rendered(world, given, from));
+  const found = manifests.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
+  return Object.fromEntries(found.map(({ metadata, spec }) => [metadata.name, spec.template]));
+};
+
+/** What the API server says to all of it. */
+async function dryRun({ story }: World, text: string): Promise<void> {
+  const args = ['--dry-run=server', '--validate=strict', '--server-side', '--force-conflicts', '-f', '-'];
+  const taken = (await story.system.controlPlane.kubectl(['apply', ...args], text)).trim().split('\n');
+  assert.is(taken.length, manifestsIn(text).length);
+}
+
 test('a node has the agent of its labels, and the agent what is said for it', async (world) => {
-  const manifests = parseAllDocuments(await rendered(world, ON_NODES)).map((one) => one.toJS() as Manifest);
+  const manifests = manifestsIn(await rendered(world, ON_NODES));
   const terms = Object.fromEntries(
     manifests
       .filter(({ kind }) => kind === 'DaemonSet')
@@ -237,7 +285,7 @@ test('a node has the agent of its labels, and the agent what is said for it', as
 
 test('each image has a digest of its own', async (world) => {
   const given = { ...ON_NODES, image: CONTROLLERS.image };
-  const manifests = parseAllDocuments(await rendered(world, given)).map((one) => one.toJS() as Manifest);
+  const manifests = manifestsIn(await rendered(world, given));
   const images = manifests
     .filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet' || kind === 'Pod')
     .map(({ spec }) => (spec.template?.spec ?? spec).containers[0]?.image);
@@ -328,21 +376,60 @@ test('a cluster with the Prometheus operator has its kinds', async ({ story }) =
 // Namespaces of all hosts are there by now, as a dry run does not make what it would put something into.
 for (const [name, given] of Object.entries(VARIANTS)) {
   test(`the API server would take what is rendered with values for ${name}`, async (world) => {
-    const { controlPlane } = world.story.system;
-    const text = await rendered(world, given);
-    const dryRun = [
-      'apply',
-      '--dry-run=server',
-      '--validate=strict',
-      '--server-side',
-      '--force-conflicts',
-      '-f',
-      '-',
-    ];
-    const taken = (await controlPlane.kubectl(dryRun, text)).trim().split('\n');
-    assert.is(taken.length, parseAllDocuments(text).filter((one) => one.toJS() !== null).length);
+    await dryRun(world, await rendered(world, given));
   });
 }
+
+test('a version with a build behind it is taken, and starts no pod anew', async (world) => {
+  const everything = VARIANTS['everything at once'] as object;
+  const version = '0.1.0+0123456789ab';
+  const { dir } = world.story.workdir;
+  await world.helm('package', chart('vbs'), '--version', version, '--destination', dir);
+  const built = path.join(dir, `vbs-${version}.tgz`);
+  await dryRun(world, await rendered(world, everything, built));
+  assert.equal(await podTemplates(world, everything, built), await podTemplates(world, everything));
+});
+
+test('one more node starts no agent anew, and settings do', async (world) => {
+  const withNode5 = (agent: object): object => ({
+    ...ON_NODES,
+    hosts: [...ON_NODES.hosts, { name: 'node5', roles: ['hypervisor'], node: true, agent }],
+  });
+  const before = await podTemplates(world, ON_NODES);
+  assert.equal(await podTemplates(world, withNode5({})), before);
+  assert.not.equal(await podTemplates(world, withNode5({ observeSeconds: 3 })), before);
+});
+
+test('settings of one node alone bring the agents of its role', async (world) => {
+  const node5 = {
+    name: 'node5',
+    roles: ['volumeServer'],
+    node: true,
+    agent: { volumeServer: SERVES },
+  };
+  const templates = await podTemplates(world, { ...ONE_ROLE, hosts: [...ONE_ROLE.hosts, node5] });
+  const agents = Object.keys(templates).filter((name) => name.startsWith('vbs-node-agent-'));
+  assert.equal(
+    agents.sort(),
+    ['both', 'hypervisor', 'volume-server'].map((name) => `vbs-node-agent-${name}`),
+  );
+});
+
+test('the pod of helm test runs where and as the controllers do', async (world) => {
+  const manifests = manifestsIn(await rendered(world, CONTROLLERS));
+  const [controller, check] = ['Deployment', 'Pod'].map((wanted) => {
+    const { spec } = manifests.find(({ kind }) => kind === wanted) as Manifest;
+    const { nodeSelector, tolerations, securityContext } = spec.template?.spec ?? spec;
+    return { nodeSelector, tolerations, securityContext };
+  });
+  const platform = { 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64' };
+  assert.equal(controller, {
+    nodeSelector: { ...CONTROLLERS.controller.nodeSelector, ...platform },
+    tolerations: CONTROLLERS.controller.tolerations,
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+  });
+  assert.equal(check, controller);
+});
 
 test('every host gets what its roles need and no more', async ({ story }) => {
   const bindings = await namesOf(story, 'clusterrolebindings');

@@ -1,9 +1,15 @@
 {{- define "vbs.labels" -}}
+{{ include "vbs.podLabels" . }}
+{{- /* Flux and OCI registries put a build behind the version, with a plus sign, which no label may have. */}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimAll "-_." }}
+{{- end }}
+
+{{- /* Without the version of the chart: a new one that changes nothing else starts no pod anew. */}}
+{{- define "vbs.podLabels" -}}
 app.kubernetes.io/name: vbs
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- /* The labels of the release with more of the user's own. */}}
@@ -11,10 +17,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ toYaml (merge (include "vbs.labels" .root | fromYaml) .more) }}
 {{- end }}
 
+{{- define "vbs.controllerConfig" -}}
+namespace: {{ .Release.Namespace }}
+logLevel: {{ .Values.controller.logLevel }}
+workers: {{ .Values.controller.workers }}
+http: { host: {{ .Values.controller.listenOn | quote }}, port: 8080 }
+{{- end }}
+
 {{- define "vbs.selector" -}}
 app.kubernetes.io/name: vbs
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: controller
+{{- end }}
+
+{{- /* Nodes for which there are images, and which have the labels that are given. */}}
+{{- define "vbs.platform" -}}
+{{ toYaml (merge (dict "kubernetes.io/os" "linux" "kubernetes.io/arch" "amd64") .) }}
 {{- end }}
 
 {{- define "vbs.image" -}}

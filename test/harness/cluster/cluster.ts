@@ -14,6 +14,7 @@ import { ROOT, System } from '../system.ts';
 import { API_ADDRESS, NODE_ADDRESS, SERVICE_RANGE } from './addresses.ts';
 import { PAUSE_TAG, pauseImage, releasedController } from './images.ts';
 import { type Node, REGISTRY, startNode } from './node.ts';
+import { admissionConfiguration } from './settings.ts';
 
 export const NODE = 'node-1';
 /** The tag of the images of these sources. */
@@ -56,6 +57,7 @@ export async function prepareCluster(dir: string, log: Log, release: FoundReleas
 
 /** In the box, in a work directory that is prepared. Everything ends with the box. */
 export async function openCluster(dir: string, log: Log, release: FoundRelease): Promise<Cluster> {
+  await writeFile(admissionFile(dir), stringify(admissionConfiguration));
   const system = new System({ dir, log, servers: [NODE], ...apiServer(dir) });
   await system.startParts();
   const { controlPlane } = system;
@@ -80,6 +82,8 @@ export async function openCluster(dir: string, log: Log, release: FoundRelease):
   };
 }
 
+const admissionFile = (dir: string): string => path.join(dir, 'admission.yaml');
+
 /** Pods reach it, and it reaches kubelet. */
 const apiServer = (dir: string) => ({
   apiServer: { port: 443, alternativeNames: [`IP:${API_ADDRESS}`] },
@@ -88,6 +92,7 @@ const apiServer = (dir: string) => ({
     `--advertise-address=${NODE_ADDRESS}`,
     `--service-cluster-ip-range=${SERVICE_RANGE}`,
     '--enable-admission-plugins=NodeRestriction',
+    `--admission-control-config-file=${admissionFile(dir)}`,
     `--kubelet-client-certificate=${path.join(dir, 'control-plane/pki/admin.crt')}`,
     `--kubelet-client-key=${path.join(dir, 'control-plane/pki/admin.key')}`,
     '--kubelet-preferred-address-types=InternalIP',

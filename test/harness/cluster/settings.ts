@@ -11,6 +11,33 @@ export interface NodePlace {
   readonly socket: string;
 }
 
+/** As GKE has it: a pod has one of the two highest priorities only where a quota speaks of it. */
+export const admissionConfiguration: object = {
+  apiVersion: 'apiserver.config.k8s.io/v1',
+  kind: 'AdmissionConfiguration',
+  plugins: [
+    {
+      name: 'ResourceQuota',
+      configuration: {
+        apiVersion: 'apiserver.config.k8s.io/v1',
+        kind: 'ResourceQuotaConfiguration',
+        limitedResources: [
+          {
+            resource: 'pods',
+            matchScopes: [
+              {
+                scopeName: 'PriorityClass',
+                operator: 'In',
+                values: ['system-cluster-critical', 'system-node-critical'],
+              },
+            ],
+          },
+        ],
+      },
+    },
+  ],
+};
+
 /** Pods get a port of a bridge, and find everything else behind it. */
 export const cniConfiguration: object = {
   cniVersion: '0.4.0',
