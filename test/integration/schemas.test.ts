@@ -574,6 +574,7 @@ test('kubectl get shows what a person wants to know', async ({ platform }) => {
   assert.equal(
     await told('Attachment', LEAST.Attachment ?? {}, {
       conditions: [condition('Ready', 'Unknown', 'HostSilent')],
+      server: 's1',
       hypervisor: 'xen07',
       instanceUID: UUID,
       connection,
@@ -586,6 +587,7 @@ test('kubectl get shows what a person wants to know', async ({ platform }) => {
       HYPERVISOR: 'xen07',
       INSTANCE: 'vm-a',
       DEVICE: 'vdb',
+      SERVER: 's1',
       INSTANCEUUID: UUID,
     },
   );
