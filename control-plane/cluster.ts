@@ -91,6 +91,13 @@ export const recordVersion = async (surroundings: Surroundings): Promise<void> =
     secretRights(surroundings),
   );
 
+/** What was recorded last, if anything. */
+export const recordedVersion = async ({
+  places,
+  disk,
+}: Pick<Surroundings, 'places' | 'disk'>): Promise<string | undefined> =>
+  (await disk.read(places.appliedVersion))?.trim();
+
 async function applyManifests(surroundings: Surroundings, kubectl: Kubectl): Promise<void> {
   const { places } = surroundings;
   const [crds, deploy] = [path.join(places.manifests, 'crds'), path.join(places.manifests, 'deploy')];

@@ -4,7 +4,14 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { ConfigError } from '../runtime/errors.ts';
 import { ensureBackupDirectory } from './backup.ts';
-import { apiServerReady, applyAll, controllerLeads, kubectlOf, recordVersion } from './cluster.ts';
+import {
+  apiServerReady,
+  applyAll,
+  controllerLeads,
+  kubectlOf,
+  recordedVersion,
+  recordVersion,
+} from './cluster.ts';
 import {
   type ControlPlaneConfig,
   configFrom,
@@ -86,8 +93,8 @@ async function ensureConfig(
 }
 
 /** Only an upgrade restarts what runs, and gives hosts the rights of its version. */
-async function refuseOtherVersion({ places, disk }: Surroundings): Promise<void> {
-  const applied = (await disk.read(places.appliedVersion))?.trim() ?? VERSION;
+async function refuseOtherVersion(surroundings: Surroundings): Promise<void> {
+  const applied = (await recordedVersion(surroundings)) ?? VERSION;
   if (applied !== VERSION) {
     throw new ConfigError(
       `what runs is of version ${applied}, and this is ${VERSION}: vbs-control-plane upgrade`,
@@ -144,13 +151,19 @@ export async function prepare(surroundings: Surroundings, config: ControlPlaneCo
 /** In their order, and anew where one runs with what is no longer so. */
 async function startAll(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
   const { places, units } = surroundings;
-  const kubectl = kubectlOf(surroundings, config);
   await units.reload();
   await units.enable([TARGET, ...TIMERS]);
   await units.start(ETCD);
   await startAsConfigured(surroundings, API_SERVER_UNIT, places.apiServerEnvironment);
-  await apiServerReady(surroundings, kubectl);
+  await apiServerReady(surroundings, kubectlOf(surroundings, config));
   await startAsConfigured(surroundings, CONTROLLER_MANAGER_UNIT, places.controllerManagerKubeconfig);
+  await finish(surroundings, config);
+}
+
+/** What comes once the API server answers and the controller manager runs. */
+export async function finish(surroundings: Surroundings, config: ControlPlaneConfig): Promise<void> {
+  const { places, units } = surroundings;
+  const kubectl = kubectlOf(surroundings, config);
   await applyAll(surroundings, kubectl);
   await startAsConfigured(surroundings, CONTROLLER_UNIT, places.controllerConfig);
   await controllerLeads(surroundings, kubectl);

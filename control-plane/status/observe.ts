@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Condition } from '../../api/conditions.ts';
 import { backupTime } from '../backup.ts';
-import { kubectlOf } from '../cluster.ts';
+import { kubectlOf, recordedVersion } from '../cluster.ts';
 import { type Kubectl, succeed } from '../command.ts';
 import { type ControlPlaneConfig, publicServer } from '../config.ts';
 import { leaderOf } from '../leader.ts';
@@ -17,7 +17,7 @@ import { VERSION } from '../version.ts';
 import type { CertificateFact, Facts, HostFact, StoreFact, UnitFact } from './plan.ts';
 
 export async function observe(surroundings: Surroundings, config: ControlPlaneConfig): Promise<Facts> {
-  const { places, disk, clock } = surroundings;
+  const { clock } = surroundings;
   const kubectl = kubectlOf(surroundings, config);
   const asked = async (args: readonly string[]) => await kubectl([...args, '--request-timeout=10s']);
   const unitFacts = async (units: readonly string[]) =>
@@ -25,7 +25,7 @@ export async function observe(surroundings: Surroundings, config: ControlPlaneCo
   // One after the other: each is a program of 90 MiB, on a machine that may be small.
   return {
     version: VERSION,
-    appliedVersion: (await disk.read(places.appliedVersion))?.trim(),
+    appliedVersion: await recordedVersion(surroundings),
     trouble: await storeTrouble(surroundings, config),
     units: await unitFacts(SERVICES),
     timers: await unitFacts(TIMERS),
