@@ -32,9 +32,6 @@ export type Freshness = 'fresh' | 'stale' | 'unknown';
 export const isLost = (view: HostView<VolumeServer> | undefined): boolean =>
   view?.host.spec?.lost === true && view.freshness === 'stale';
 
-export const isLostAmong = (servers: readonly HostView<VolumeServer>[], name: string | undefined): boolean =>
-  isLost(servers.find(({ host }) => host.metadata.name === name));
-
 /** What the host last said of itself and whether it is still heard. */
 export interface HostView<T> {
   readonly host: T;

@@ -1,6 +1,6 @@
 // The controller's read-only copies of the world, and which keys a change concerns.
 import type { Attachment } from '../api/attachment.ts';
-import type { Freshness, HostView, Hypervisor, VolumeServer } from '../api/hosts.ts';
+import { type Freshness, type HostView, type Hypervisor, isLost, type VolumeServer } from '../api/hosts.ts';
 import { HOST_LEASE, HOST_LEASE_LABEL, hostNamespace, hostOfNamespace } from '../api/names.ts';
 import { type KubeObject, keyOf, type Resource } from '../api/object.ts';
 import {
@@ -173,6 +173,15 @@ export function hostViews<T extends KubeObject>(
     host,
     freshness: freshnessOf(host.metadata.name, heartbeats),
   }));
+}
+
+/** The volume server which it names is declared lost, and silent. */
+export function isOnLostServer(
+  { status }: { readonly status?: { readonly server?: string } },
+  { servers, heartbeats }: Pick<Caches, 'servers' | 'heartbeats'>,
+): boolean {
+  const host = servers.get(status?.server ?? '');
+  return host !== undefined && isLost({ host, freshness: freshnessOf(host.metadata.name, heartbeats) });
 }
 
 /** An ID for the object which no other object in the cache has. */

@@ -1,10 +1,10 @@
 // What is copied from a Volume or Snapshot, as the caches and, where they cannot tell, the API server have it.
-import { isLost, type PoolFact, poolOf } from '../api/hosts.ts';
+import { type PoolFact, poolOf } from '../api/hosts.ts';
 import { keyOf, type Resource } from '../api/object.ts';
 import { SNAPSHOTS, VOLUMES } from '../api/resources.ts';
 import { isSnapshot, pinsOf, type Stored } from '../api/volume.ts';
 import type { Api } from '../runtime/api.ts';
-import { type Caches, freshnessOf, placementWorld } from './caches.ts';
+import { type Caches, isOnLostServer, placementWorld } from './caches.ts';
 import type { PinWorld } from './pins.ts';
 import { place } from './volume/placement.ts';
 
@@ -69,11 +69,6 @@ async function liveUIDs(api: Api, namespace: string, signal: AbortSignal): Promi
     [VOLUMES, SNAPSHOTS].map((resource) => api.list<Stored>(resource, { namespace }, { signal })),
   );
   return lists.flatMap(({ items }) => items.map(({ metadata }) => metadata.uid));
-}
-
-function isOnLostServer({ status }: Stored, { servers, heartbeats }: Caches): boolean {
-  const host = servers.get(status?.server ?? '');
-  return host !== undefined && isLost({ host, freshness: freshnessOf(host.metadata.name, heartbeats) });
 }
 
 /** The pool that holds the data. */

@@ -1,9 +1,8 @@
 // One Attachment within the visit of its Volume.
 import type { Attachment } from '../../api/attachment.ts';
-import { isLostAmong } from '../../api/hosts.ts';
 import { ATTACHMENTS, VOLUMES } from '../../api/resources.ts';
 import type { Volume } from '../../api/volume.ts';
-import { hostViews, volumeKeyOf } from '../caches.ts';
+import { hostViews, isOnLostServer, volumeKeyOf } from '../caches.ts';
 import { addFinalizer, removeFinalizer, tell, type VisitContext, type Visited } from '../visit.ts';
 import { mayForget, planAttachment } from './plan.ts';
 import { type AttachmentScene, attachmentClaims } from './status.ts';
@@ -15,14 +14,13 @@ export async function visitAttachment(attachment: Attachment, context: VisitCont
   const { deps, log } = context;
   const { caches } = deps;
   const key = volumeKeyOf(attachment);
-  const servers = hostViews(caches.servers, caches.heartbeats);
   const scene: AttachmentScene = {
     attachment,
     volume: caches.volumes.get(key),
     siblings: caches.attachments.byIndex('volume', key),
     hypervisors: hostViews(caches.hypervisors, caches.heartbeats),
-    servers,
-    lost: isLostAmong(servers, attachment.status?.server),
+    servers: hostViews(caches.servers, caches.heartbeats),
+    lost: isOnLostServer(attachment, caches),
   };
   const plan = planAttachment(scene);
   const subject = { resource: ATTACHMENTS, object: attachment, cache: caches.attachments };
